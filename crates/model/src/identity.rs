@@ -1,0 +1,180 @@
+use std::fmt;
+use std::sync::Arc;
+
+/// Who: the name of a user, unique within one app.
+///
+/// Non-empty, at most 256 bytes of UTF-8, without `/`, control characters or surrounding white
+/// space. Source: DESIGN "Words".
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity(Arc<str>);
+
+/// Which device of a user; the same rules as [`Identity`].
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Device(Arc<str>);
+
+/// The `sub` claim of a client token: `identity/device`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// Who.
+    pub identity: Identity,
+    /// On which of their devices.
+    pub device: Device,
+}
+
+/// Why a text is no identity or device.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// Nothing there.
+    #[error("is empty")]
+    Empty,
+    /// More than 256 bytes.
+    #[error("has {found} bytes, at most {MAX_BYTES} are allowed")]
+    TooLong {
+        /// Bytes found.
+        found: usize,
+    },
+    /// A `/`, which separates the parts of an address.
+    #[error("contains '/'")]
+    Slash,
+    /// A control character.
+    #[error("contains a control character")]
+    Control,
+    /// White space at the start or end.
+    #[error("starts or ends with white space")]
+    Space,
+    /// Not `identity/device`.
+    #[error("is not of the form identity/device")]
+    NoDevice,
+}
+
+impl Identity {
+    /// Reads an identity.
+    pub fn parse(text: &str) -> Result<Self, IdentityError> {
+        check(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Device {
+    /// Reads a device.
+    pub fn parse(text: &str) -> Result<Self, IdentityError> {
+        check(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Subject {
+    /// Reads `identity/device`; exactly one `/`.
+    pub fn parse(text: &str) -> Result<Self, IdentityError> {
+        let (identity, device) = text.split_once('/').ok_or(IdentityError::NoDevice)?;
+        Ok(Self { identity: Identity::parse(identity)?, device: Device::parse(device)? })
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.identity, self.device)
+    }
+}
+
+// People do not print: `{:?}` ends up in logs.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(..)")
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Device(..)")
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Subject(..)")
+    }
+}
+
+fn check(text: &str) -> Result<(), IdentityError> {
+    if text.is_empty() {
+        return Err(IdentityError::Empty);
+    }
+    if text.len() > MAX_BYTES {
+        return Err(IdentityError::TooLong { found: text.len() });
+    }
+    if text.contains('/') {
+        return Err(IdentityError::Slash);
+    }
+    if text.chars().any(char::is_control) {
+        return Err(IdentityError::Control);
+    }
+    if text.trim() != text {
+        return Err(IdentityError::Space);
+    }
+    Ok(())
+}
+
+const MAX_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_any_printable_text_without_a_slash() {
+        for good in ["bob", "é", "a b", "user@example.org", &"x".repeat(256)] {
+            assert_eq!(Identity::parse(good).map(|i| i.to_string()), Ok(good.to_owned()));
+        }
+        for (bad, why) in [
+            ("", IdentityError::Empty),
+            ("a/b", IdentityError::Slash),
+            ("a\u{7}", IdentityError::Control),
+            (" a", IdentityError::Space),
+            ("a\u{a0}", IdentityError::Space),
+        ] {
+            assert_eq!(Identity::parse(bad), Err(why));
+        }
+        assert_eq!(
+            Identity::parse(&"é".repeat(129)),
+            Err(IdentityError::TooLong { found: 258 })
+        );
+    }
+
+    #[test]
+    fn a_subject_has_exactly_two_parts() {
+        assert_eq!(Subject::parse("a/b").map(|s| s.to_string()), Ok("a/b".to_owned()));
+        assert_eq!(Subject::parse("a"), Err(IdentityError::NoDevice));
+        assert_eq!(Subject::parse("a/b/c"), Err(IdentityError::Slash));
+        assert_eq!(Subject::parse("/b"), Err(IdentityError::Empty));
+    }
+
+    #[test]
+    fn debug_output_names_nobody() {
+        let subject = Subject::parse("alice/web1").expect("well formed");
+        assert!(!format!("{subject:?} {:?}", subject.identity).contains("alice"));
+    }
+}
