@@ -112,10 +112,14 @@ impl Destination {
             return Err(AddressError::TooManyParts);
         }
         let identity = Identity::parse(first).map_err(part("identity"))?;
-        let Some(device) = second else { return Ok(Self::Identity(identity)) };
+        let Some(device) = second else {
+            return Ok(Self::Identity(identity));
+        };
         let device = Device::parse(device).map_err(part("device"))?;
         let subject = Subject { identity, device };
-        let Some(route) = third else { return Ok(Self::Device(subject)) };
+        let Some(route) = third else {
+            return Ok(Self::Device(subject));
+        };
         Device::parse(route).map_err(part("route"))?;
         Ok(Self::Connection(subject, route.into()))
     }
@@ -221,7 +225,10 @@ mod tests {
     #[test]
     fn an_address_splits_into_what_it_was_made_of() {
         let a = address("bob/web", 1);
-        assert_eq!((a.identity(), a.device(), a.subject()), ("bob", "web", "bob/web"));
+        assert_eq!(
+            (a.identity(), a.device(), a.subject()),
+            ("bob", "web", "bob/web")
+        );
         assert_eq!(a.as_str(), format!("bob/web/{}", a.route()));
         assert_eq!(Route::parse(&a.route().to_string()), Some(a.route()));
     }

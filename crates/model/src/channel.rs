@@ -84,7 +84,9 @@ impl fmt::Debug for ChannelName {
 }
 
 fn is_session(text: &str) -> bool {
-    let Some([mode, hex @ ..]) = text.as_bytes().strip_prefix(b"s.") else { return false };
+    let Some([mode, hex @ ..]) = text.as_bytes().strip_prefix(b"s.") else {
+        return false;
+    };
     mode.is_ascii_lowercase()
         && hex.len() == 32
         && hex.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
@@ -109,7 +111,11 @@ mod tests {
             ("_c", ChannelKind::Reserved),
             ("_anything", ChannelKind::Reserved),
         ] {
-            assert_eq!(ChannelName::parse(name).map(|c| c.kind()), Ok(kind), "{name}");
+            assert_eq!(
+                ChannelName::parse(name).map(|c| c.kind()),
+                Ok(kind),
+                "{name}"
+            );
         }
     }
 

@@ -58,13 +58,19 @@ impl Timestamp {
     /// So much later; saturates.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// So much earlier; saturates.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+        )
     }
 
     /// How long from `earlier` to here; zero if it is not earlier.
@@ -87,7 +93,10 @@ impl Moment {
     /// So much later; saturates.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// How long from `earlier` to here; zero if it is not earlier.
@@ -98,9 +107,14 @@ impl Moment {
 
 impl SystemClock {
     /// A clock whose moments start now.
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks the machine"
+    )]
     pub fn new() -> Self {
-        Self { start: std::time::Instant::now() }
+        Self {
+            start: std::time::Instant::now(),
+        }
     }
 }
 
@@ -111,7 +125,10 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that asks the machine"
+    )]
     fn now(&self) -> Timestamp {
         let now = std::time::SystemTime::now();
         let ms = match now.duration_since(std::time::UNIX_EPOCH) {
@@ -129,14 +146,18 @@ impl Clock for SystemClock {
 impl ManualClock {
     /// A clock that shows this time.
     pub fn new(now: Timestamp) -> Self {
-        Self { now: AtomicI64::new(now.0), moment: AtomicU64::new(0) }
+        Self {
+            now: AtomicI64::new(now.0),
+            moment: AtomicU64::new(0),
+        }
     }
 
     /// Lets time pass.
     pub fn advance(&self, span: Duration) {
         let ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         self.now.fetch_add(ms, Ordering::SeqCst);
-        self.moment.fetch_add(u64::try_from(ms).unwrap_or(0), Ordering::SeqCst);
+        self.moment
+            .fetch_add(u64::try_from(ms).unwrap_or(0), Ordering::SeqCst);
     }
 
     /// Sets the calendar without letting time pass, as an administrator might.
@@ -156,6 +177,7 @@ impl Clock for ManualClock {
 }
 
 impl fmt::Display for Timestamp {
+    #[expect(clippy::many_single_char_names, reason = "h, m, s, z and f are what they are called")]
     /// RFC 3339 in UTC, e.g. `2017-03-25T22:06:39.000Z`; for people, never on the wire.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let days = self.0.div_euclid(86_400_000);
@@ -164,16 +186,22 @@ impl fmt::Display for Timestamp {
         let z = days + 719_468;
         let era = z.div_euclid(146_097);
         let day_of_era = z.rem_euclid(146_097);
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524
-            - day_of_era / 146_096)
-            / 365;
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_index = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-        let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
+        let month = if month_index < 10 {
+            month_index + 3
+        } else {
+            month_index - 9
+        };
         let year = year_of_era + era * 400 + i64::from(month <= 2);
         let (h, m, s, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
-        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z"
+        )
     }
 }
 
@@ -205,6 +233,9 @@ mod tests {
         clock.set(Timestamp::from_secs(1000));
         assert_eq!(clock.moment(), Moment::from_millis(0));
         clock.advance(Duration::from_secs(1));
-        assert_eq!((clock.now().as_secs(), clock.moment().as_millis()), (1001, 1000));
+        assert_eq!(
+            (clock.now().as_secs(), clock.moment().as_millis()),
+            (1001, 1000)
+        );
     }
 }

@@ -115,7 +115,13 @@ mod tests {
     fn an_id_is_32_lower_case_hex_digits() {
         let id = "b234fdb83571400f9b62e204d735126e";
         assert_eq!(KeyId::parse(id).map(|k| k.to_string()), Ok(id.to_owned()));
-        for bad in ["", "b234", &id.to_uppercase(), &format!("{id}0"), &id.replace('b', "g")] {
+        for bad in [
+            "",
+            "b234",
+            &id.to_uppercase(),
+            &format!("{id}0"),
+            &id.replace('b', "g"),
+        ] {
             assert_eq!(KeyId::parse(bad), Err(IdError));
         }
     }

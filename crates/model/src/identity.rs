@@ -78,7 +78,10 @@ impl Subject {
     /// Reads `identity/device`; exactly one `/`.
     pub fn parse(text: &str) -> Result<Self, IdentityError> {
         let (identity, device) = text.split_once('/').ok_or(IdentityError::NoDevice)?;
-        Ok(Self { identity: Identity::parse(identity)?, device: Device::parse(device)? })
+        Ok(Self {
+            identity: Identity::parse(identity)?,
+            device: Device::parse(device)?,
+        })
     }
 }
 
@@ -147,7 +150,10 @@ mod tests {
     #[test]
     fn an_identity_is_any_printable_text_without_a_slash() {
         for good in ["bob", "é", "a b", "user@example.org", &"x".repeat(256)] {
-            assert_eq!(Identity::parse(good).map(|i| i.to_string()), Ok(good.to_owned()));
+            assert_eq!(
+                Identity::parse(good).map(|i| i.to_string()),
+                Ok(good.to_owned())
+            );
         }
         for (bad, why) in [
             ("", IdentityError::Empty),
@@ -166,7 +172,10 @@ mod tests {
 
     #[test]
     fn a_subject_has_exactly_two_parts() {
-        assert_eq!(Subject::parse("a/b").map(|s| s.to_string()), Ok("a/b".to_owned()));
+        assert_eq!(
+            Subject::parse("a/b").map(|s| s.to_string()),
+            Ok("a/b".to_owned())
+        );
         assert_eq!(Subject::parse("a"), Err(IdentityError::NoDevice));
         assert_eq!(Subject::parse("a/b/c"), Err(IdentityError::Slash));
         assert_eq!(Subject::parse("/b"), Err(IdentityError::Empty));

@@ -1,0 +1,266 @@
+//! `signal.*`: direct messages, channels and presence. Source: docs/protocol.md "Signal".
+//!
+//! A relayed message keeps every member that the sender wrote, byte for byte, except `from`,
+//! which is always the sender's own address. A direct message never carries an `id`: old clients
+//! would look for a channel of that name.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use hexline_model::{Address, ChannelName};
+
+use crate::call::CallError;
+use crate::fields::Fields;
+
+/// `signal.send {to, …}`: a direct message, or with `id` one that belongs to a channel.
+pub struct Send<'a> {
+    /// Whom it is for, as written.
+    pub to: Cow<'a, str>,
+    /// The channel it belongs to, if any.
+    pub id: Option<Cow<'a, str>>,
+    /// Everything the sender wrote, `to` and `id` included.
+    pub fields: Fields<'a>,
+}
+
+/// `signal.join {id, presence?}`
+pub struct Join<'a> {
+    /// The channel.
+    pub id: Cow<'a, str>,
+    /// Whether to be announced to, and to hear of, the other members; absent means no.
+    pub presence: bool,
+}
+
+/// `signal.leave {id}`
+pub struct Leave<'a> {
+    /// The channel.
+    pub id: Cow<'a, str>,
+}
+
+/// `signal.publish {id, …}`
+pub struct Publish<'a> {
+    /// The channel.
+    pub id: Cow<'a, str>,
+    /// Everything the sender wrote, `id` included.
+    pub fields: Fields<'a>,
+}
+
+impl<'a> Send<'a> {
+    pub(crate) fn parse(mut fields: Fields<'a>) -> Result<Self, CallError> {
+        let to = fields.text("to")?.ok_or(CallError::Missing("to"))?;
+        let id = fields.text("id")?;
+        if id.is_none() {
+            fields.remove("id");
+        }
+        Ok(Self { to, id, fields })
+    }
+
+    /// The push that the receivers get.
+    pub fn push(&self, from: &Address) -> Bytes {
+        relay("signal.send", &self.fields, from)
+    }
+}
+
+impl<'a> Join<'a> {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the same shape for every method"
+    )]
+    pub(crate) fn parse(fields: Fields<'a>) -> Result<Self, CallError> {
+        let id = fields.text("id")?.ok_or(CallError::Missing("id"))?;
+        Ok(Self {
+            id,
+            presence: fields.flag("presence")?.unwrap_or(false),
+        })
+    }
+}
+
+impl<'a> Leave<'a> {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the same shape for every method"
+    )]
+    pub(crate) fn parse(fields: Fields<'a>) -> Result<Self, CallError> {
+        Ok(Self {
+            id: fields.text("id")?.ok_or(CallError::Missing("id"))?,
+        })
+    }
+}
+
+impl<'a> Publish<'a> {
+    pub(crate) fn parse(fields: Fields<'a>) -> Result<Self, CallError> {
+        let id = fields.text("id")?.ok_or(CallError::Missing("id"))?;
+        Ok(Self { id, fields })
+    }
+
+    /// The push that the other subscribers get.
+    pub fn push(&self, from: &Address) -> Bytes {
+        relay("signal.publish", &self.fields, from)
+    }
+}
+
+/// `signal.join {id, from}`: tells the members of a newcomer.
+pub fn joined(channel: &ChannelName, from: &Address) -> Bytes {
+    announce("signal.join", channel, from)
+}
+
+/// `signal.join_back {id, from}`: tells a newcomer of a member.
+pub fn join_back(channel: &ChannelName, from: &Address) -> Bytes {
+    announce("signal.join_back", channel, from)
+}
+
+/// `signal.leave {id, from}`: tells the members that one has gone.
+pub fn left(channel: &ChannelName, from: &Address) -> Bytes {
+    announce("signal.leave", channel, from)
+}
+
+/// The result of `send` and `publish`: how many connections the message was queued for.
+pub fn delivered(count: usize) -> String {
+    format!(r#"{{"delivered":{count}}}"#)
+}
+
+/// The result of `join` and `leave`.
+pub const DONE: &str = "{}";
+
+fn announce(method: &str, channel: &ChannelName, from: &Address) -> Bytes {
+    let mut text = String::with_capacity(128);
+    open(&mut text, method);
+    text.push_str("\"id\":");
+    push_string(&mut text, channel.as_str());
+    text.push_str(",\"from\":");
+    push_string(&mut text, from.as_str());
+    text.push_str("}}");
+    text.into()
+}
+
+fn relay(method: &str, fields: &Fields<'_>, from: &Address) -> Bytes {
+    let size: usize = fields
+        .iter()
+        .map(|(name, value)| name.len() + value.get().len() + 4)
+        .sum();
+    let mut text = String::with_capacity(size + from.as_str().len() + 64);
+    open(&mut text, method);
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "from") {
+        push_string(&mut text, name);
+        text.push(':');
+        text.push_str(value.get());
+        text.push(',');
+    }
+    text.push_str("\"from\":");
+    push_string(&mut text, from.as_str());
+    text.push_str("}}");
+    text.into()
+}
+
+fn open(text: &mut String, method: &str) {
+    text.push_str(r#"{"jsonrpc":"2.0","method":""#);
+    text.push_str(method);
+    text.push_str(r#"","params":{"#);
+}
+
+fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let short = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            0x08 => "\\b",
+            0x0c => "\\f",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..0x20 => "",
+            _ => continue,
+        };
+        out.push_str(&text[plain..at]);
+        if short.is_empty() {
+            use std::fmt::Write as _;
+            let _ = write!(out, "\\u{byte:04x}");
+        } else {
+            out.push_str(short);
+        }
+        plain = at + 1;
+    }
+    out.push_str(&text[plain..]);
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use hexline_model::{Route, SeededEntropy, Subject};
+
+    use super::*;
+    use crate::{Call, Incoming, Item, frame};
+
+    fn address() -> Address {
+        let subject = Subject::parse(r#"bo"b/web1"#).expect("well formed");
+        Address::new(&subject, Route::generate(&SeededEntropy::new(7)))
+    }
+
+    fn push(method: &str, params: &str) -> String {
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#);
+        let Incoming::Single(Item::Call(raw)) = frame::parse(&text, 64) else {
+            return "unreadable".to_owned();
+        };
+        let bytes = match Call::parse(&raw) {
+            Ok(Call::SignalSend(send)) => send.push(&address()),
+            Ok(Call::SignalPublish(publish)) => publish.push(&address()),
+            Ok(Call::SignalJoin(join)) => {
+                return format!("join {} presence {}", join.id, join.presence);
+            }
+            Ok(Call::SignalLeave(leave)) => return format!("leave {}", leave.id),
+            Err(error) => return format!("{}: {error}", error.code()),
+        };
+        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&text).is_ok(),
+            "{text}"
+        );
+        text
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_with_the_true_sender() {
+        let cases = [
+            ("signal.send", r#"{"to":"al/web","text":"hi","n":1.50}"#),
+            ("signal.send", r#"{"to":"al","from":"forged","x":null}"#),
+            ("signal.send", r#"{"to":"al","\u0066rom":"forged"}"#),
+            ("signal.send", r#"{"to":"al","id":null,"data":[1, 2]}"#),
+            (
+                "signal.send",
+                r#"{"to":"al/web/r","id":"room","state":{"pub":{}}}"#,
+            ),
+            ("signal.send", r#"{"to":5}"#),
+            ("signal.send", r#"{"text":"nobody"}"#),
+            ("signal.send", "[]"),
+            (
+                "signal.publish",
+                r#"{"id":"room","we\"ird\n\u0001":"\u00e9"}"#,
+            ),
+            ("signal.publish", r"{}"),
+            (
+                "signal.join",
+                r#"{"id":"room","presence":true,"history":5}"#,
+            ),
+            ("signal.join", r#"{"id":"room"}"#),
+            ("signal.join", r#"{"id":"room","presence":"yes"}"#),
+            ("signal.leave", r#"{"id":"room"}"#),
+            ("signal.dance", r"{}"),
+        ];
+        let shown: Vec<String> = cases
+            .iter()
+            .map(|(m, p)| format!("{m} {p}\n    {}", push(m, p)))
+            .collect();
+        insta::assert_snapshot!(shown.join("\n"));
+    }
+
+    #[test]
+    fn announcements_name_channel_and_member() {
+        let channel = ChannelName::parse("ro\"om").expect("a name");
+        insta::assert_snapshot!(
+            [joined, join_back, left]
+                .map(|f| String::from_utf8(f(&channel, &address()).to_vec()).expect("UTF-8"))
+                .join("\n")
+        );
+    }
+}
