@@ -1,0 +1,256 @@
+//! What the server is told: defaults, a file, the environment and flags become one [`Config`].
+//!
+//! Later layers win, option by option: defaults < `hexline.toml` < `HEXLINE_…` < flags. Every
+//! option stands once, in [`options`], with its default; the environment name follows from its
+//! key (`limits.frame_bytes` is `HEXLINE_LIMITS_FRAME_BYTES`).
+//!
+//! Invariants: an unknown key or name is an error that says where it stands and what was probably
+//! meant; a value out of range is an error that says what was found and what was expected; no
+//! error and no `Debug` shows a secret. A `Config` that was loaded has passed [`Config::check`].
+//!
+//! To add an option: a field here, a row in [`options`], a line in `read`, an entry in
+//! `hexline.sample.toml` (a test compares it) and, for a limit, a row in `docs/limits.md`.
+
+mod error;
+mod layer;
+mod options;
+mod read;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hexline_model::Secret;
+use ipnet::IpNet;
+
+pub use error::{ConfigError, Place};
+pub use layer::{Layer, Layers};
+pub use value::parse_span;
+
+/// Everything that a server is told at its start.
+#[derive(Clone)]
+pub struct Config {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The URL under which clients find the server; `http://localhost:{actual port}` if unset.
+    pub public_url: Option<String>,
+    /// Further bases that a token's audience may name.
+    pub extra_urls: Vec<String>,
+    /// Database, master key, backups, control socket.
+    pub data_dir: PathBuf,
+    /// A `postgres://` URL; unset, SQLite in the data directory.
+    pub database: Option<String>,
+    /// Where the master key is, if not in the data directory.
+    pub master_key_file: Option<PathBuf>,
+    /// Open what helps at a desk: demo app, `POST /token`, metrics, loopback audiences.
+    pub dev: bool,
+    /// `dev` may listen on an address that is not loopback.
+    pub allow_public_dev: bool,
+    /// The demo token service, `POST /token`.
+    pub token_service: TokenServiceConfig,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What a reader of `/metrics` must present.
+    pub metrics_bearer: Option<Secret<String>>,
+    /// Certificate files; unset, plain HTTP.
+    pub tls: Option<TlsConfig>,
+    /// What is logged and how.
+    pub log: LogConfig,
+    /// How long a stopping server waits for its connections.
+    pub drain: Duration,
+    /// What one client may use up.
+    pub limits: Limits,
+}
+
+/// The demo token service, `POST /token`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenServiceConfig {
+    /// On without `dev` too.
+    pub enabled: bool,
+    /// The app whose signing key it uses; unset, the demo app or the only app.
+    pub app: Option<String>,
+    /// It may run without `dev` on an address that is not loopback.
+    pub allow_public_token: bool,
+}
+
+/// Certificate files for TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The certificate chain, PEM, leaf first.
+    pub cert_file: PathBuf,
+    /// The private key, PEM.
+    pub key_file: PathBuf,
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A level or a filter such as `info,hexline_server::gateway=debug`.
+    pub level: String,
+    /// Text or JSON lines.
+    pub format: LogFormat,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What one client, address, key or app may use up. What happens at each limit: docs/limits.md.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest frame or message from a client.
+    pub frame_bytes: usize,
+    /// The deepest nesting of a frame's JSON.
+    pub json_depth: usize,
+    /// Channels that one connection may be in; `_c.` and session channels are not counted.
+    pub channels_per_connection: usize,
+    /// Calls per second that one connection may make on average.
+    pub calls_per_second: u32,
+    /// Calls that one connection may make at once.
+    pub call_burst: u32,
+    /// How long a connection over its rate is not read before it is closed.
+    pub rate_patience: Duration,
+    /// Devices of one identity that may be connected at once.
+    pub devices_per_identity: usize,
+    /// Failed tokens per minute and address, after which failing tokens get 429.
+    pub failed_tokens_per_minute: u32,
+    /// Connections of the whole server.
+    pub connections: usize,
+    /// Connections of one app.
+    pub connections_per_app: usize,
+    /// Connections opened with tokens of one key.
+    pub connections_per_key: usize,
+    /// Connections from one address.
+    pub connections_per_address: usize,
+    /// Bytes that may wait for one connection.
+    pub outbox_bytes: usize,
+    /// How long a write may make no progress.
+    pub write_stall: Duration,
+    /// Silence after which the server pings.
+    pub ping_after: Duration,
+    /// Silence after which the server closes.
+    pub idle_close: Duration,
+    /// The kernel's send buffer of an accepted socket.
+    pub send_buffer_bytes: usize,
+    /// The largest HTTP request body.
+    pub body_bytes: usize,
+}
+
+impl Config {
+    /// The defaults, with nothing read from anywhere.
+    pub fn defaults() -> Self {
+        read::config(&Layers::default()).expect("the defaults are valid: a test reads them")
+    }
+
+    /// Puts the layers together and checks the result.
+    pub fn load(layers: &Layers) -> Result<Self, ConfigError> {
+        let config = read::config(layers)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The rules between options: what must be told twice, and what needs what.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let public = !self.listen.ip().is_loopback();
+        if self.dev && public && !self.allow_public_dev {
+            return Err(ConfigError::PublicDev {
+                listen: self.listen,
+            });
+        }
+        let service = &self.token_service;
+        if service.enabled && !self.dev && public && !service.allow_public_token {
+            return Err(ConfigError::PublicTokenService {
+                listen: self.listen,
+            });
+        }
+        if self.uses_postgres() && self.master_key_file.is_none() {
+            return Err(ConfigError::MasterKeyFileWanted);
+        }
+        if self.limits.ping_after >= self.limits.idle_close {
+            return Err(ConfigError::PingAfterIdle {
+                ping_after: self.limits.ping_after,
+                idle_close: self.limits.idle_close,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the records are in PostgreSQL.
+    pub fn uses_postgres(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// Whether `POST /token` answers.
+    pub fn serves_tokens(&self) -> bool {
+        self.dev || self.token_service.enabled
+    }
+
+    /// Where the master key is.
+    pub fn master_key_path(&self) -> PathBuf {
+        self.master_key_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.join("master.key"))
+    }
+
+    /// Where the SQLite database is, if it is used.
+    pub fn sqlite_path(&self) -> PathBuf {
+        self.data_dir.join("hexline.db")
+    }
+
+    /// Where the control socket is.
+    pub fn control_path(&self) -> PathBuf {
+        control_path(&self.data_dir)
+    }
+}
+
+/// Where the control socket of a data directory is.
+pub fn control_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::defaults()
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Config::defaults().limits
+    }
+}
+
+impl fmt::Debug for Config {
+    /// A database URL may hold a password and so does not print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("public_url", &self.public_url)
+            .field("extra_urls", &self.extra_urls)
+            .field("data_dir", &self.data_dir)
+            .field(
+                "database",
+                &self.database.as_ref().map_or("sqlite", |_| "postgres"),
+            )
+            .field("master_key_file", &self.master_key_file)
+            .field("dev", &self.dev)
+            .field("allow_public_dev", &self.allow_public_dev)
+            .field("token_service", &self.token_service)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .field("metrics_bearer", &self.metrics_bearer)
+            .field("tls", &self.tls)
+            .field("log", &self.log)
+            .field("drain", &self.drain)
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
