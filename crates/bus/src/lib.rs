@@ -1,1 +1,89 @@
-//! placeholder
+//! Fan-out between live connections: who hears a message, and in which order.
+//!
+//! A connection is a [`Receiver`]; [`Bus::attach`] gives it a [`Link`], through which it joins
+//! channels and speaks. The bus moves encoded messages and knows nothing of their content.
+//!
+//! Promises, held by every implementation and by `tests/conformance`:
+//!
+//! * **Order.** What one link sends reaches any one receiver in the order sent, whatever mix of
+//!   direct messages, publishes, joins and leaves it is.
+//! * **Presence.** Of two presence members each learns of the other, however they race. A
+//!   newcomer's `join_back`s are queued before anything that a member sends it afterwards.
+//! * **Never to the sender.** A link's own receiver hears nothing that the link sends.
+//! * **Apps are worlds.** Nothing attached under one app hears anything of another.
+//! * **No waiting.** No call blocks on a receiver; one that can't take a message loses itself, not
+//!   the others.
+//! * **No leftovers.** A dropped link has left its channels, and the others were told.
+//!
+//! To add an implementation: implement [`Bus`] and [`Link`], run the conformance suite on it.
+
+mod local;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hexline_model::{Address, AppId, ChannelName, Destination};
+
+pub use local::LocalBus;
+
+/// One live connection, as the bus sees it.
+pub trait Receiver: Send + Sync {
+    /// Where it is.
+    fn address(&self) -> &Address;
+
+    /// Queues a message; `false` if it can't take it and is lost. Never blocks.
+    fn deliver(&self, message: &Bytes) -> bool;
+}
+
+/// Encodes what the bus itself has to say about members coming and going.
+pub trait Announcer: Send + Sync {
+    /// To the members: a newcomer.
+    fn joined(&self, channel: &ChannelName, from: &Address) -> Bytes;
+
+    /// To a newcomer: a member.
+    fn join_back(&self, channel: &ChannelName, from: &Address) -> Bytes;
+
+    /// To the members: one has gone.
+    fn left(&self, channel: &ChannelName, from: &Address) -> Bytes;
+}
+
+/// Carries messages between the connections of an app.
+pub trait Bus: Send + Sync {
+    /// Makes a connection reachable at its address until the link is dropped.
+    fn attach(&self, app: AppId, receiver: Arc<dyn Receiver>) -> Box<dyn Link>;
+
+    /// Sends to every connection that the destination names, on nobody's behalf. Returns how many
+    /// took it.
+    fn send(&self, app: AppId, to: &Destination, message: &Bytes) -> usize;
+
+    /// Sends to every member of a channel, on nobody's behalf. Returns how many took it.
+    fn publish(&self, app: AppId, channel: &ChannelName, message: &Bytes) -> usize;
+
+    /// How many channels have members.
+    fn channels(&self) -> usize;
+}
+
+/// A connection's own end of the bus.
+pub trait Link: Send {
+    /// Becomes a member. With `presence`, the presence members and this one are announced to each
+    /// other. Joining again changes the presence flag; without a change nothing happens.
+    fn join(&mut self, channel: &ChannelName, presence: bool);
+
+    /// Stops being a member; `false` if it was none.
+    fn leave(&mut self, channel: &ChannelName) -> bool;
+
+    /// Whether it is a member.
+    fn is_member(&self, channel: &ChannelName) -> bool;
+
+    /// How many of the channels it is a member of satisfy a condition.
+    fn count(&self, condition: &dyn Fn(&ChannelName) -> bool) -> usize;
+
+    /// Sends to every other member of a channel. Returns how many took it.
+    fn publish(&mut self, channel: &ChannelName, message: &Bytes) -> usize;
+
+    /// Sends to every other connection that the destination names. Returns how many took it.
+    fn send(&mut self, to: &Destination, message: &Bytes) -> usize;
+
+    /// Sends to every other member of a channel that the destination names.
+    fn send_in(&mut self, channel: &ChannelName, to: &Destination, message: &Bytes) -> usize;
+}

@@ -1,0 +1,351 @@
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use hexline_model::{Address, AppId, ChannelName, Destination};
+
+use crate::{Announcer, Bus, Link, Receiver};
+
+/// Fan-out within one process.
+///
+/// Every channel has one lock; joining, leaving and their announcements happen inside it, and a
+/// publish reads under it. Queueing a message is all that ever happens inside a lock.
+pub struct LocalBus {
+    announcer: Arc<dyn Announcer>,
+    apps: RwLock<HashMap<AppId, Arc<App>>>,
+}
+
+/// The live connections of one identity.
+type Receivers = Vec<Arc<dyn Receiver>>;
+
+#[derive(Default)]
+struct App {
+    identities: RwLock<HashMap<Arc<str>, Receivers>>,
+    channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
+}
+
+#[derive(Default)]
+struct Channel {
+    members: RwLock<Members>,
+}
+
+/// Members in the order in which they joined.
+#[derive(Default)]
+struct Members {
+    by_ticket: BTreeMap<u64, Member>,
+    next_ticket: u64,
+    /// Set when the last member has gone and the channel is off the map.
+    gone: bool,
+}
+
+struct Member {
+    receiver: Arc<dyn Receiver>,
+    presence: bool,
+}
+
+struct Membership {
+    channel: Arc<Channel>,
+    ticket: u64,
+}
+
+struct LocalLink {
+    announcer: Arc<dyn Announcer>,
+    app: Arc<App>,
+    receiver: Arc<dyn Receiver>,
+    joined: HashMap<ChannelName, Membership>,
+}
+
+impl LocalBus {
+    /// An empty bus.
+    pub fn new(announcer: Arc<dyn Announcer>) -> Self {
+        Self {
+            announcer,
+            apps: RwLock::default(),
+        }
+    }
+
+    fn app(&self, app: AppId) -> Option<Arc<App>> {
+        read(&self.apps).get(&app).cloned()
+    }
+}
+
+impl Bus for LocalBus {
+    fn attach(&self, app: AppId, receiver: Arc<dyn Receiver>) -> Box<dyn Link> {
+        // Apps are few and stay: one that was seen once keeps its (empty) maps.
+        let app = self
+            .app(app)
+            .unwrap_or_else(|| Arc::clone(write(&self.apps).entry(app).or_default()));
+        let identity: Arc<str> = receiver.address().identity().into();
+        write(&app.identities)
+            .entry(identity)
+            .or_default()
+            .push(Arc::clone(&receiver));
+        Box::new(LocalLink {
+            announcer: Arc::clone(&self.announcer),
+            app,
+            receiver,
+            joined: HashMap::new(),
+        })
+    }
+
+    fn send(&self, app: AppId, to: &Destination, message: &Bytes) -> usize {
+        self.app(app).map_or(0, |app| app.send(to, None, message))
+    }
+
+    fn publish(&self, app: AppId, channel: &ChannelName, message: &Bytes) -> usize {
+        let channel = self.app(app).and_then(|app| app.channel(channel));
+        channel.map_or(0, |channel| channel.publish(None, message))
+    }
+
+    fn channels(&self) -> usize {
+        read(&self.apps)
+            .values()
+            .map(|app| read(&app.channels).len())
+            .sum()
+    }
+}
+
+impl App {
+    fn send(&self, to: &Destination, sender: Option<&Address>, message: &Bytes) -> usize {
+        let identities = read(&self.identities);
+        let Some(receivers) = identities.get(to.identity().as_str()) else {
+            return 0;
+        };
+        let reached = receivers.iter().filter(|r| to.matches(r.address()));
+        count(reached.map(Arc::as_ref), sender, message)
+    }
+
+    fn channel(&self, name: &ChannelName) -> Option<Arc<Channel>> {
+        read(&self.channels).get(name).cloned()
+    }
+
+    fn channel_or_new(&self, name: &ChannelName) -> Arc<Channel> {
+        self.channel(name)
+            .unwrap_or_else(|| Arc::clone(write(&self.channels).entry(name.clone()).or_default()))
+    }
+
+    fn forget(&self, name: &ChannelName, channel: &Arc<Channel>) {
+        let mut channels = write(&self.channels);
+        let mut members = write(&channel.members);
+        if members.by_ticket.is_empty() && !members.gone {
+            members.gone = true;
+            channels.remove(name);
+        }
+    }
+}
+
+impl Channel {
+    /// `None` if the channel has vanished meanwhile.
+    fn join(
+        &self,
+        name: &ChannelName,
+        receiver: &Arc<dyn Receiver>,
+        presence: bool,
+        announcer: &dyn Announcer,
+    ) -> Option<u64> {
+        let mut members = write(&self.members);
+        if members.gone {
+            return None;
+        }
+        if presence {
+            members.introduce(name, receiver.as_ref(), announcer);
+        }
+        let ticket = members.next_ticket;
+        members.next_ticket += 1;
+        members.by_ticket.insert(
+            ticket,
+            Member {
+                receiver: Arc::clone(receiver),
+                presence,
+            },
+        );
+        Some(ticket)
+    }
+
+    fn set_presence(&self, name: &ChannelName, ticket: u64, on: bool, announcer: &dyn Announcer) {
+        let mut members = write(&self.members);
+        let Some(mut member) = members.by_ticket.remove(&ticket) else {
+            return;
+        };
+        if member.presence != on {
+            if on {
+                members.introduce(name, member.receiver.as_ref(), announcer);
+            } else {
+                members.part(name, member.receiver.as_ref(), announcer);
+            }
+            member.presence = on;
+        }
+        members.by_ticket.insert(ticket, member);
+    }
+
+    /// Returns whether the channel is empty now.
+    fn leave(&self, name: &ChannelName, ticket: u64, announcer: &dyn Announcer) -> bool {
+        let mut members = write(&self.members);
+        if let Some(member) = members.by_ticket.remove(&ticket)
+            && member.presence
+        {
+            members.part(name, member.receiver.as_ref(), announcer);
+        }
+        members.by_ticket.is_empty()
+    }
+
+    fn publish(&self, sender: Option<&Address>, message: &Bytes) -> usize {
+        let members = read(&self.members);
+        count(
+            members.by_ticket.values().map(|m| m.receiver.as_ref()),
+            sender,
+            message,
+        )
+    }
+
+    fn send(&self, to: &Destination, sender: &Address, message: &Bytes) -> usize {
+        let members = read(&self.members);
+        let reached = members
+            .by_ticket
+            .values()
+            .filter(|m| to.matches(m.receiver.address()));
+        count(reached.map(|m| m.receiver.as_ref()), Some(sender), message)
+    }
+}
+
+impl Members {
+    fn introduce(&self, name: &ChannelName, newcomer: &dyn Receiver, announcer: &dyn Announcer) {
+        let mut others = self.by_ticket.values().filter(|m| m.presence).peekable();
+        if others.peek().is_none() {
+            return;
+        }
+        let joined = announcer.joined(name, newcomer.address());
+        for member in others {
+            newcomer.deliver(&announcer.join_back(name, member.receiver.address()));
+            member.receiver.deliver(&joined);
+        }
+    }
+
+    fn part(&self, name: &ChannelName, gone: &dyn Receiver, announcer: &dyn Announcer) {
+        let mut others = self.by_ticket.values().filter(|m| m.presence).peekable();
+        if others.peek().is_none() {
+            return;
+        }
+        let left = announcer.left(name, gone.address());
+        for member in others {
+            member.receiver.deliver(&left);
+        }
+    }
+}
+
+impl Link for LocalLink {
+    fn join(&mut self, channel: &ChannelName, presence: bool) {
+        let announcer = self.announcer.as_ref();
+        match self.joined.entry(channel.clone()) {
+            Entry::Occupied(here) => {
+                let Membership {
+                    channel: members,
+                    ticket,
+                } = here.get();
+                members.set_presence(channel, *ticket, presence, announcer);
+            }
+            Entry::Vacant(here) => loop {
+                let members = self.app.channel_or_new(channel);
+                if let Some(ticket) = members.join(channel, &self.receiver, presence, announcer) {
+                    here.insert(Membership {
+                        channel: members,
+                        ticket,
+                    });
+                    break;
+                }
+            },
+        }
+    }
+
+    fn leave(&mut self, channel: &ChannelName) -> bool {
+        let Some(membership) = self.joined.remove(channel) else {
+            return false;
+        };
+        self.quit(channel, &membership);
+        true
+    }
+
+    fn is_member(&self, channel: &ChannelName) -> bool {
+        self.joined.contains_key(channel)
+    }
+
+    fn count(&self, condition: &dyn Fn(&ChannelName) -> bool) -> usize {
+        self.joined.keys().filter(|name| condition(name)).count()
+    }
+
+    fn publish(&mut self, channel: &ChannelName, message: &Bytes) -> usize {
+        let sender = Some(self.receiver.address());
+        match self.joined.get(channel) {
+            Some(membership) => membership.channel.publish(sender, message),
+            None => self
+                .app
+                .channel(channel)
+                .map_or(0, |c| c.publish(sender, message)),
+        }
+    }
+
+    fn send(&mut self, to: &Destination, message: &Bytes) -> usize {
+        self.app.send(to, Some(self.receiver.address()), message)
+    }
+
+    fn send_in(&mut self, channel: &ChannelName, to: &Destination, message: &Bytes) -> usize {
+        let sender = self.receiver.address();
+        match self.joined.get(channel) {
+            Some(membership) => membership.channel.send(to, sender, message),
+            None => self
+                .app
+                .channel(channel)
+                .map_or(0, |c| c.send(to, sender, message)),
+        }
+    }
+}
+
+impl LocalLink {
+    fn quit(&self, name: &ChannelName, membership: &Membership) {
+        if membership
+            .channel
+            .leave(name, membership.ticket, self.announcer.as_ref())
+        {
+            self.app.forget(name, &membership.channel);
+        }
+    }
+}
+
+impl Drop for LocalLink {
+    fn drop(&mut self) {
+        for (name, membership) in std::mem::take(&mut self.joined) {
+            self.quit(&name, &membership);
+        }
+        let address = self.receiver.address();
+        let mut identities = write(&self.app.identities);
+        if let Some(receivers) = identities.get_mut(address.identity()) {
+            receivers.retain(|r| r.address().route() != address.route());
+            if receivers.is_empty() {
+                identities.remove(address.identity());
+            }
+        }
+    }
+}
+
+fn count<'a>(
+    receivers: impl Iterator<Item = &'a dyn Receiver>,
+    sender: Option<&Address>,
+    message: &Bytes,
+) -> usize {
+    let sender = sender.map(Address::route);
+    receivers
+        .filter(|receiver| Some(receiver.address().route()) != sender)
+        .filter(|receiver| receiver.deliver(message))
+        .count()
+}
+
+// Nothing in here panics while it holds a lock but for a receiver's own code; what the lock
+// guards is whole even then.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

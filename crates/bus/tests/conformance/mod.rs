@@ -1,0 +1,347 @@
+//! What every bus promises, as tests. `conformance!(name, |announcer| bus)` runs them all.
+
+use std::sync::{Arc, Barrier, Mutex};
+
+use bytes::Bytes;
+use hexline_bus::{Announcer, Bus, Link, Receiver};
+use hexline_model::{
+    Address, AppId, ChannelName, Destination, Route, SeededEntropy, Subject, SystemEntropy,
+};
+
+#[macro_export]
+macro_rules! conformance {
+    ($name:ident, $make:expr) => {
+        mod $name {
+            use super::*;
+
+            conformance!(@cases $make;
+                each_address_form_reaches_what_it_names,
+                the_sender_hears_nothing_of_its_own,
+                a_publish_reaches_every_other_member,
+                members_and_newcomers_are_introduced_in_order,
+                only_presence_members_are_announced,
+                changing_the_presence_flag_announces_and_parts,
+                a_dropped_link_has_left_everything,
+                what_a_link_sends_arrives_in_order,
+                two_that_join_at_once_always_meet,
+                apps_never_hear_each_other,
+                a_message_in_a_channel_reaches_only_members,
+                one_full_receiver_harms_no_other,
+                joins_and_leaves_race_without_losing_a_channel,
+            );
+        }
+    };
+    (@cases $make:expr; $($case:ident,)*) => {
+        $(
+            #[test]
+            fn $case() {
+                let make: fn(Arc<dyn hexline_bus::Announcer>) -> Arc<dyn hexline_bus::Bus> = $make;
+                super::conformance::$case(make(Arc::new(super::conformance::Plain)).as_ref());
+            }
+        )*
+    };
+}
+
+/// Announces in words that a test can read.
+pub struct Plain;
+
+impl Announcer for Plain {
+    fn joined(&self, channel: &ChannelName, from: &Address) -> Bytes {
+        format!("join {channel} {}", from.subject()).into()
+    }
+
+    fn join_back(&self, channel: &ChannelName, from: &Address) -> Bytes {
+        format!("join_back {channel} {}", from.subject()).into()
+    }
+
+    fn left(&self, channel: &ChannelName, from: &Address) -> Bytes {
+        format!("leave {channel} {}", from.subject()).into()
+    }
+}
+
+pub struct Ear {
+    address: Address,
+    heard: Mutex<Vec<String>>,
+    deaf: bool,
+}
+
+impl Ear {
+    fn heard(&self) -> Vec<String> {
+        std::mem::take(&mut *self.heard.lock().expect("no test thread panics here"))
+    }
+}
+
+impl Receiver for Ear {
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn deliver(&self, message: &Bytes) -> bool {
+        let text = String::from_utf8(message.to_vec()).expect("UTF-8");
+        self.heard
+            .lock()
+            .expect("no test thread panics here")
+            .push(text);
+        !self.deaf
+    }
+}
+
+type End = (Arc<Ear>, Box<dyn Link>);
+
+fn app(n: u64) -> AppId {
+    AppId::generate(&SeededEntropy::new(n))
+}
+
+fn attach_to(bus: &dyn Bus, app: AppId, subject: &str, deaf: bool) -> End {
+    let subject = Subject::parse(subject).expect("well formed");
+    let address = Address::new(&subject, Route::generate(&SystemEntropy));
+    let ear = Arc::new(Ear {
+        address,
+        heard: Mutex::default(),
+        deaf,
+    });
+    let link = bus.attach(app, Arc::clone(&ear) as Arc<dyn Receiver>);
+    (ear, link)
+}
+
+fn attach(bus: &dyn Bus, subject: &str) -> End {
+    attach_to(bus, app(1), subject, false)
+}
+
+fn to(text: &str) -> Destination {
+    Destination::parse(text).expect("well formed")
+}
+
+fn channel(name: &str) -> ChannelName {
+    ChannelName::parse(name).expect("well formed")
+}
+
+fn msg(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+pub fn each_address_form_reaches_what_it_names(bus: &dyn Bus) {
+    let (_, mut alice) = attach(bus, "alice/web");
+    let (web, _web) = attach(bus, "bob/web");
+    let (web2, _web2) = attach(bus, "bob/web");
+    let (phone, _phone) = attach(bus, "bob/phone");
+    assert_eq!(alice.send(&to("bob"), &msg("1")), 3);
+    assert_eq!(alice.send(&to("bob/web"), &msg("2")), 2);
+    assert_eq!(alice.send(&to(web2.address.as_str()), &msg("3")), 1);
+    assert_eq!(alice.send(&to("bob/tv"), &msg("4")), 0);
+    assert_eq!(alice.send(&to("nobody"), &msg("5")), 0);
+    assert_eq!(web.heard(), ["1", "2"]);
+    assert_eq!(web2.heard(), ["1", "2", "3"]);
+    assert_eq!(phone.heard(), ["1"]);
+    assert_eq!(bus.send(app(1), &to("bob/phone"), &msg("6")), 1);
+    assert_eq!(phone.heard(), ["6"]);
+}
+
+pub fn the_sender_hears_nothing_of_its_own(bus: &dyn Bus) {
+    let (web, mut link) = attach(bus, "alice/web");
+    let (phone, _phone) = attach(bus, "alice/phone");
+    link.join(&channel("c"), true);
+    assert_eq!(link.send(&to("alice"), &msg("1")), 1);
+    assert_eq!(link.send(&to(web.address.as_str()), &msg("2")), 0);
+    assert_eq!(link.publish(&channel("c"), &msg("3")), 0);
+    assert_eq!(link.send_in(&channel("c"), &to("alice"), &msg("4")), 0);
+    assert_eq!(web.heard(), [""; 0]);
+    assert_eq!(phone.heard(), ["1"]);
+}
+
+pub fn a_publish_reaches_every_other_member(bus: &dyn Bus) {
+    let (a, mut alice) = attach(bus, "alice/web");
+    let (b, mut bob) = attach(bus, "bob/web");
+    let (c, _carol) = attach(bus, "carol/web");
+    alice.join(&channel("c"), false);
+    bob.join(&channel("c"), false);
+    assert_eq!(alice.publish(&channel("c"), &msg("1")), 1);
+    assert!(bob.leave(&channel("c")));
+    assert!(!bob.leave(&channel("c")));
+    assert_eq!(alice.publish(&channel("c"), &msg("2")), 0);
+    assert_eq!(bus.publish(app(1), &channel("c"), &msg("3")), 1);
+    assert_eq!(
+        (a.heard(), b.heard(), c.heard()),
+        (vec!["3".into()], vec!["1".into()], vec![])
+    );
+}
+
+pub fn members_and_newcomers_are_introduced_in_order(bus: &dyn Bus) {
+    let (one, mut first) = attach(bus, "e1/d");
+    let (two, mut second) = attach(bus, "e2/d");
+    let (new, mut newcomer) = attach(bus, "n/d");
+    first.join(&channel("x"), true);
+    second.join(&channel("x"), true);
+    newcomer.join(&channel("x"), true);
+    newcomer.join(&channel("x"), true);
+    first.send_in(&channel("x"), &to("n"), &msg("state"));
+    newcomer.leave(&channel("x"));
+    assert_eq!(one.heard(), ["join x e2/d", "join x n/d", "leave x n/d"]);
+    assert_eq!(
+        two.heard(),
+        ["join_back x e1/d", "join x n/d", "leave x n/d"]
+    );
+    assert_eq!(
+        new.heard(),
+        ["join_back x e1/d", "join_back x e2/d", "state"]
+    );
+}
+
+pub fn only_presence_members_are_announced(bus: &dyn Bus) {
+    let (quiet, mut q) = attach(bus, "q/d");
+    let (loud, mut l) = attach(bus, "l/d");
+    q.join(&channel("x"), false);
+    l.join(&channel("x"), true);
+    l.publish(&channel("x"), &msg("1"));
+    q.publish(&channel("x"), &msg("2"));
+    l.leave(&channel("x"));
+    assert_eq!(quiet.heard(), ["1"]);
+    assert_eq!(loud.heard(), ["2"]);
+}
+
+pub fn changing_the_presence_flag_announces_and_parts(bus: &dyn Bus) {
+    let (one, mut first) = attach(bus, "a/d");
+    let (two, mut second) = attach(bus, "b/d");
+    first.join(&channel("x"), true);
+    second.join(&channel("x"), false);
+    second.join(&channel("x"), true);
+    second.join(&channel("x"), false);
+    assert_eq!(one.heard(), ["join x b/d", "leave x b/d"]);
+    assert_eq!(two.heard(), ["join_back x a/d"]);
+    assert_eq!(first.publish(&channel("x"), &msg("still a member")), 1);
+}
+
+pub fn a_dropped_link_has_left_everything(bus: &dyn Bus) {
+    let (one, mut first) = attach(bus, "a/d");
+    let (_, mut second) = attach(bus, "b/d");
+    for name in ["x", "y"] {
+        first.join(&channel(name), true);
+        second.join(&channel(name), true);
+    }
+    one.heard();
+    drop(second);
+    let mut heard = one.heard();
+    heard.sort();
+    assert_eq!(heard, ["leave x b/d", "leave y b/d"]);
+    assert_eq!(first.send(&to("b"), &msg("gone?")), 0);
+    drop(first);
+    assert_eq!(bus.channels(), 0);
+}
+
+pub fn what_a_link_sends_arrives_in_order(bus: &dyn Bus) {
+    let (ear, mut receiver) = attach(bus, "r/d");
+    receiver.join(&channel("x"), true);
+    std::thread::scope(|scope| {
+        for sender in 0..4 {
+            let (_, mut link) = attach(bus, &format!("s{sender}/d"));
+            scope.spawn(move || {
+                link.join(&channel("x"), true);
+                for n in 0..500 {
+                    let message = msg(&format!("{n} s{sender}/d"));
+                    match n % 3 {
+                        0 => link.send(&to("r"), &message),
+                        1 => link.publish(&channel("x"), &message),
+                        _ => link.send_in(&channel("x"), &to("r/d"), &message),
+                    };
+                }
+            });
+        }
+    });
+    let heard = ear.heard();
+    for sender in 0..4 {
+        let name = format!("s{sender}/d");
+        let from: Vec<&String> = heard.iter().filter(|h| h.ends_with(&name)).collect();
+        let mut expected = vec![format!("join x {name}")];
+        expected.extend((0..500).map(|n| format!("{n} {name}")));
+        expected.push(format!("leave x {name}"));
+        assert!(from.iter().zip(&expected).all(|(a, b)| *a == b) && from.len() == expected.len());
+    }
+}
+
+pub fn two_that_join_at_once_always_meet(bus: &dyn Bus) {
+    const CROWD: usize = 6;
+    for round in 0..100 {
+        let name = channel(&format!("x{round}"));
+        let mut ends: Vec<End> = (0..CROWD)
+            .map(|n| attach(bus, &format!("m{n}/d")))
+            .collect();
+        let barrier = Barrier::new(CROWD);
+        std::thread::scope(|scope| {
+            for (_, link) in &mut ends {
+                scope.spawn(|| {
+                    barrier.wait();
+                    link.join(&name, true);
+                });
+            }
+        });
+        for (ear, _) in &ends {
+            let mut met: Vec<String> = ear
+                .heard()
+                .iter()
+                .map(|h| h.rsplit(' ').next().expect("a sender").to_owned())
+                .collect();
+            met.sort();
+            let me = ear.address.subject();
+            let others: Vec<String> = (0..CROWD)
+                .map(|n| format!("m{n}/d"))
+                .filter(|n| n != me)
+                .collect();
+            assert_eq!(met, others, "each other member exactly once");
+        }
+    }
+}
+
+pub fn apps_never_hear_each_other(bus: &dyn Bus) {
+    let (here, mut link) = attach_to(bus, app(1), "bob/web", false);
+    let (there, mut other) = attach_to(bus, app(2), "bob/web", false);
+    link.join(&channel("c"), true);
+    other.join(&channel("c"), true);
+    assert_eq!(link.publish(&channel("c"), &msg("1")), 0);
+    assert_eq!(link.send(&to("bob"), &msg("2")), 0);
+    assert_eq!(link.send(&to(there.address.as_str()), &msg("3")), 0);
+    assert_eq!(bus.send(app(3), &to("bob"), &msg("4")), 0);
+    drop(other);
+    assert_eq!((here.heard(), there.heard()), (vec![], vec![]));
+}
+
+pub fn a_message_in_a_channel_reaches_only_members(bus: &dyn Bus) {
+    let (_, mut alice) = attach(bus, "alice/web");
+    let (member, mut m) = attach(bus, "bob/web");
+    let (outsider, _o) = attach(bus, "bob/phone");
+    m.join(&channel("c"), false);
+    assert_eq!(alice.send_in(&channel("c"), &to("bob"), &msg("1")), 1);
+    assert_eq!(alice.send_in(&channel("other"), &to("bob"), &msg("2")), 0);
+    assert_eq!(
+        (member.heard(), outsider.heard()),
+        (vec!["1".to_owned()], vec![])
+    );
+}
+
+pub fn one_full_receiver_harms_no_other(bus: &dyn Bus) {
+    let (_, mut alice) = attach(bus, "alice/web");
+    let (_, mut full) = attach_to(bus, app(1), "bob/full", true);
+    let (well, mut w) = attach(bus, "bob/well");
+    full.join(&channel("c"), false);
+    w.join(&channel("c"), false);
+    assert_eq!(alice.publish(&channel("c"), &msg("1")), 1);
+    assert_eq!(alice.send(&to("bob"), &msg("2")), 1);
+    assert_eq!(well.heard(), ["1", "2"]);
+}
+
+pub fn joins_and_leaves_race_without_losing_a_channel(bus: &dyn Bus) {
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            let (ear, mut link) = attach(bus, &format!("m{n}/d"));
+            let (_, mut speaker) = attach(bus, &format!("s{n}/d"));
+            scope.spawn(move || {
+                for _ in 0..1000 {
+                    link.join(&channel("x"), false);
+                    let me = to(ear.address.subject());
+                    assert_eq!(speaker.send_in(&channel("x"), &me, &msg("here?")), 1);
+                    link.leave(&channel("x"));
+                }
+            });
+        }
+    });
+    assert_eq!(bus.channels(), 0);
+}
