@@ -8,6 +8,7 @@ use hexline_model::{
     Address, AppId, ChannelName, Destination, Route, SeededEntropy, Subject, SystemEntropy,
 };
 
+/// Runs every case on the bus that the closure makes.
 #[macro_export]
 macro_rules! conformance {
     ($name:ident, $make:expr) => {
@@ -43,7 +44,7 @@ macro_rules! conformance {
 }
 
 /// Announces in words that a test can read.
-pub struct Plain;
+pub(crate) struct Plain;
 
 impl Announcer for Plain {
     fn joined(&self, channel: &ChannelName, from: &Address) -> Bytes {
@@ -59,7 +60,7 @@ impl Announcer for Plain {
     }
 }
 
-pub struct Ear {
+pub(crate) struct Ear {
     address: Address,
     heard: Mutex<Vec<String>>,
     deaf: bool,
@@ -120,7 +121,7 @@ fn msg(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-pub fn each_address_form_reaches_what_it_names(bus: &dyn Bus) {
+pub(crate) fn each_address_form_reaches_what_it_names(bus: &dyn Bus) {
     let (_, mut alice) = attach(bus, "alice/web");
     let (web, _web) = attach(bus, "bob/web");
     let (web2, _web2) = attach(bus, "bob/web");
@@ -137,7 +138,7 @@ pub fn each_address_form_reaches_what_it_names(bus: &dyn Bus) {
     assert_eq!(phone.heard(), ["6"]);
 }
 
-pub fn the_sender_hears_nothing_of_its_own(bus: &dyn Bus) {
+pub(crate) fn the_sender_hears_nothing_of_its_own(bus: &dyn Bus) {
     let (web, mut link) = attach(bus, "alice/web");
     let (phone, _phone) = attach(bus, "alice/phone");
     link.join(&channel("c"), true);
@@ -149,7 +150,7 @@ pub fn the_sender_hears_nothing_of_its_own(bus: &dyn Bus) {
     assert_eq!(phone.heard(), ["1"]);
 }
 
-pub fn a_publish_reaches_every_other_member(bus: &dyn Bus) {
+pub(crate) fn a_publish_reaches_every_other_member(bus: &dyn Bus) {
     let (a, mut alice) = attach(bus, "alice/web");
     let (b, mut bob) = attach(bus, "bob/web");
     let (c, _carol) = attach(bus, "carol/web");
@@ -166,7 +167,7 @@ pub fn a_publish_reaches_every_other_member(bus: &dyn Bus) {
     );
 }
 
-pub fn members_and_newcomers_are_introduced_in_order(bus: &dyn Bus) {
+pub(crate) fn members_and_newcomers_are_introduced_in_order(bus: &dyn Bus) {
     let (one, mut first) = attach(bus, "e1/d");
     let (two, mut second) = attach(bus, "e2/d");
     let (new, mut newcomer) = attach(bus, "n/d");
@@ -187,7 +188,7 @@ pub fn members_and_newcomers_are_introduced_in_order(bus: &dyn Bus) {
     );
 }
 
-pub fn only_presence_members_are_announced(bus: &dyn Bus) {
+pub(crate) fn only_presence_members_are_announced(bus: &dyn Bus) {
     let (quiet, mut q) = attach(bus, "q/d");
     let (loud, mut l) = attach(bus, "l/d");
     q.join(&channel("x"), false);
@@ -199,7 +200,7 @@ pub fn only_presence_members_are_announced(bus: &dyn Bus) {
     assert_eq!(loud.heard(), ["2"]);
 }
 
-pub fn changing_the_presence_flag_announces_and_parts(bus: &dyn Bus) {
+pub(crate) fn changing_the_presence_flag_announces_and_parts(bus: &dyn Bus) {
     let (one, mut first) = attach(bus, "a/d");
     let (two, mut second) = attach(bus, "b/d");
     first.join(&channel("x"), true);
@@ -211,7 +212,7 @@ pub fn changing_the_presence_flag_announces_and_parts(bus: &dyn Bus) {
     assert_eq!(first.publish(&channel("x"), &msg("still a member")), 1);
 }
 
-pub fn a_dropped_link_has_left_everything(bus: &dyn Bus) {
+pub(crate) fn a_dropped_link_has_left_everything(bus: &dyn Bus) {
     let (one, mut first) = attach(bus, "a/d");
     let (_, mut second) = attach(bus, "b/d");
     for name in ["x", "y"] {
@@ -228,7 +229,7 @@ pub fn a_dropped_link_has_left_everything(bus: &dyn Bus) {
     assert_eq!(bus.channels(), 0);
 }
 
-pub fn what_a_link_sends_arrives_in_order(bus: &dyn Bus) {
+pub(crate) fn what_a_link_sends_arrives_in_order(bus: &dyn Bus) {
     let (ear, mut receiver) = attach(bus, "r/d");
     receiver.join(&channel("x"), true);
     std::thread::scope(|scope| {
@@ -258,7 +259,7 @@ pub fn what_a_link_sends_arrives_in_order(bus: &dyn Bus) {
     }
 }
 
-pub fn two_that_join_at_once_always_meet(bus: &dyn Bus) {
+pub(crate) fn two_that_join_at_once_always_meet(bus: &dyn Bus) {
     const CROWD: usize = 6;
     for round in 0..100 {
         let name = channel(&format!("x{round}"));
@@ -291,7 +292,7 @@ pub fn two_that_join_at_once_always_meet(bus: &dyn Bus) {
     }
 }
 
-pub fn apps_never_hear_each_other(bus: &dyn Bus) {
+pub(crate) fn apps_never_hear_each_other(bus: &dyn Bus) {
     let (here, mut link) = attach_to(bus, app(1), "bob/web", false);
     let (there, mut other) = attach_to(bus, app(2), "bob/web", false);
     link.join(&channel("c"), true);
@@ -304,7 +305,7 @@ pub fn apps_never_hear_each_other(bus: &dyn Bus) {
     assert_eq!((here.heard(), there.heard()), (vec![], vec![]));
 }
 
-pub fn a_message_in_a_channel_reaches_only_members(bus: &dyn Bus) {
+pub(crate) fn a_message_in_a_channel_reaches_only_members(bus: &dyn Bus) {
     let (_, mut alice) = attach(bus, "alice/web");
     let (member, mut m) = attach(bus, "bob/web");
     let (outsider, _o) = attach(bus, "bob/phone");
@@ -317,7 +318,7 @@ pub fn a_message_in_a_channel_reaches_only_members(bus: &dyn Bus) {
     );
 }
 
-pub fn one_full_receiver_harms_no_other(bus: &dyn Bus) {
+pub(crate) fn one_full_receiver_harms_no_other(bus: &dyn Bus) {
     let (_, mut alice) = attach(bus, "alice/web");
     let (_, mut full) = attach_to(bus, app(1), "bob/full", true);
     let (well, mut w) = attach(bus, "bob/well");
@@ -328,7 +329,7 @@ pub fn one_full_receiver_harms_no_other(bus: &dyn Bus) {
     assert_eq!(well.heard(), ["1", "2"]);
 }
 
-pub fn joins_and_leaves_race_without_losing_a_channel(bus: &dyn Bus) {
+pub(crate) fn joins_and_leaves_race_without_losing_a_channel(bus: &dyn Bus) {
     std::thread::scope(|scope| {
         for n in 0..4 {
             let (ear, mut link) = attach(bus, &format!("m{n}/d"));
