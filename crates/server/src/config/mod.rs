@@ -194,6 +194,26 @@ impl Config {
         self.dev || self.token_service.enabled
     }
 
+    /// The public URL, once it is known on which port the server listens.
+    pub fn base_url(&self, port: u16) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.public_url.clone().unwrap_or_else(|| format!("{scheme}://localhost:{port}"))
+    }
+
+    /// Every base that a token's audience may name: the public URL first, the extra ones, and in
+    /// dev mode the names of this machine.
+    pub fn audience_bases(&self, port: u16) -> Vec<String> {
+        let mut bases = vec![self.base_url(port)];
+        bases.extend(self.extra_urls.iter().cloned());
+        if self.dev {
+            let scheme = if self.tls.is_some() { "https" } else { "http" };
+            for host in ["localhost", "127.0.0.1", "[::1]"] {
+                bases.push(format!("{scheme}://{host}:{port}"));
+            }
+        }
+        bases
+    }
+
     /// Where the master key is.
     pub fn master_key_path(&self) -> PathBuf {
         self.master_key_file
