@@ -1,0 +1,117 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use hexline_model::{Subject, Timestamp};
+use serde_json::value::RawValue;
+
+use crate::Grants;
+use crate::json::{Kind, Reader, parse_number};
+use crate::unverified::Claim;
+
+/// What a verified token says.
+#[derive(Clone)]
+pub struct Claims {
+    pub(crate) issuer: Box<str>,
+    pub(crate) subject: Option<Subject>,
+    pub(crate) grants: Grants,
+    pub(crate) issued: Timestamp,
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) token_id: Option<Box<str>>,
+    pub(crate) profile: Option<Box<RawValue>>,
+}
+
+impl Claims {
+    /// `iss`: the key's id.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// `sub`: who, on which device. Every client token has one, no platform token does.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_ref()
+    }
+
+    /// `grants`, without the key's ceiling.
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// `iat`.
+    pub fn issued(&self) -> Timestamp {
+        self.issued
+    }
+
+    /// `exp`, which an app may do without.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// `nbf`.
+    pub fn not_before(&self) -> Option<Timestamp> {
+        self.not_before
+    }
+
+    /// `jti`.
+    pub fn token_id(&self) -> Option<&str> {
+        self.token_id.as_deref()
+    }
+
+    /// `profile`, as it is written.
+    pub fn profile(&self) -> Option<&RawValue> {
+        self.profile.as_deref()
+    }
+}
+
+// A token is about a person.
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claims")
+            .field("grants", &self.grants)
+            .field("issued", &self.issued)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The strings of `aud`; else the sort of value that is not one.
+pub(crate) fn audiences(claim: Claim<'_>) -> Result<Vec<Cow<'_, str>>, Kind> {
+    let mut reader = Reader::new(claim.json);
+    let mut found = Vec::new();
+    match claim.kind {
+        Kind::String => found.push(reader.string().map_err(|_| Kind::String)?),
+        Kind::Array => {
+            let mut wrong = None;
+            let read = reader.array(|reader| {
+                match reader.peek()? {
+                    Kind::String => found.push(reader.string()?),
+                    kind => {
+                        wrong = Some(kind);
+                        reader.skip()?;
+                    }
+                }
+                Ok(())
+            });
+            if let Some(kind) = wrong {
+                return Err(kind);
+            }
+            read.map_err(|_| Kind::Array)?;
+        }
+        kind => return Err(kind),
+    }
+    Ok(found)
+}
+
+/// A claim that is a time: seconds since the epoch, perhaps with a fraction, to the millisecond.
+pub(crate) fn time(claim: Claim<'_>) -> Option<Timestamp> {
+    if claim.kind != Kind::Number {
+        return None;
+    }
+    let seconds = parse_number(claim.json)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates, and so far off is far enough"
+    )]
+    let millis = (seconds * 1000.0).round() as i64;
+    Some(Timestamp::from_millis(millis))
+}
