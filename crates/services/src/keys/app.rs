@@ -1,0 +1,274 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hexline_model::{AppId, KeyId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The name that people give an app: 1 to 64 of `a`-`z`, `0`-`9` and `-`, unique in a server.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AppName(String);
+
+/// Why a text is no app name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an app name is 1 to 64 of a-z, 0-9 and '-'")]
+pub struct AppNameError;
+
+/// A tenant: owns keys, identities and channels. Nothing crosses apps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// Never changes.
+    pub id: AppId,
+    /// For people; unique.
+    pub name: AppName,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Since when every token of it is refused; `None` while it is in use.
+    pub disabled: Option<Timestamp>,
+    /// What its tokens may be, and from where browsers may come.
+    pub settings: AppSettings,
+    /// The HMAC key that signs what the server mints for this app.
+    pub signing_key: Option<KeyId>,
+}
+
+/// What an app decides for itself. Absent members have the values of [`AppSettings::default`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AppSettings {
+    /// The longest `exp` − `iat` of a token, in whole seconds; 30 days unless set.
+    #[serde(with = "seconds")]
+    pub longest_ttl: Duration,
+    /// Whether a token must have an `exp`.
+    pub exp_required: bool,
+    /// Base URLs that this app's tokens may name in `aud`, beside the server's own.
+    pub audiences: Vec<String>,
+    /// Origins from which browsers may connect, as `scheme://host[:port]`; empty means any.
+    pub origins: Vec<String>,
+}
+
+/// What is wrong with an app's settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppSettingsError {
+    /// No token could be valid, or the sum with a time would overflow.
+    #[error("longest_ttl is {found} s, expected 1 s to {MAX_TTL_SECS} s")]
+    LongestTtl {
+        /// Seconds found.
+        found: u64,
+    },
+    /// Not an `http` or `https` URL.
+    #[error("audience {found:?} is not an http or https URL without query and fragment")]
+    Audience {
+        /// What stood there.
+        found: String,
+    },
+    /// Not an origin.
+    #[error("origin {found:?} is not of the form scheme://host[:port]")]
+    Origin {
+        /// What stood there.
+        found: String,
+    },
+    /// More entries than a list may have.
+    #[error("{list} has {found} entries, at most {MAX_LIST} are allowed")]
+    TooMany {
+        /// `audiences` or `origins`.
+        list: &'static str,
+        /// Entries found.
+        found: usize,
+    },
+}
+
+impl AppName {
+    /// Reads a name.
+    pub fn parse(text: &str) -> Result<Self, AppNameError> {
+        let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+            return Err(AppNameError);
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AppSettings {
+    /// Whether every member is within its bounds.
+    pub fn check(&self) -> Result<(), AppSettingsError> {
+        let ttl = self.longest_ttl.as_secs();
+        if !(1..=MAX_TTL_SECS).contains(&ttl) {
+            return Err(AppSettingsError::LongestTtl { found: ttl });
+        }
+        for (list, found) in [
+            ("audiences", self.audiences.len()),
+            ("origins", self.origins.len()),
+        ] {
+            if found > MAX_LIST {
+                return Err(AppSettingsError::TooMany { list, found });
+            }
+        }
+        if let Some(bad) = self.audiences.iter().find(|a| !is_base_url(a)) {
+            return Err(AppSettingsError::Audience { found: bad.clone() });
+        }
+        if let Some(bad) = self.origins.iter().find(|o| !is_origin(o)) {
+            return Err(AppSettingsError::Origin { found: bad.clone() });
+        }
+        Ok(())
+    }
+}
+
+impl Default for AppSettings {
+    fn default() -> Self {
+        Self {
+            longest_ttl: Duration::from_hours(30 * 24),
+            exp_required: true,
+            audiences: Vec::new(),
+            origins: Vec::new(),
+        }
+    }
+}
+
+impl FromStr for AppName {
+    type Err = AppNameError;
+
+    fn from_str(text: &str) -> Result<Self, AppNameError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for AppName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for AppName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's `with` hands out references"
+    )]
+    pub(super) fn serialize<S: Serializer>(span: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(span.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        u64::deserialize(d).map(Duration::from_secs)
+    }
+}
+
+fn is_base_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let host = rest.split('/').next().unwrap_or("");
+    matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https")
+        && !host.is_empty()
+        && !host.contains('@')
+        && is_plain(text)
+        && !text.contains(['?', '#'])
+}
+
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else {
+        return false;
+    };
+    !scheme.is_empty()
+        && scheme
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b"+-.".contains(&c))
+        && !host.is_empty()
+        && !host.contains(['/', '?', '#', '@'])
+        && is_plain(text)
+}
+
+fn is_plain(text: &str) -> bool {
+    text.len() <= 2048 && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+const MAX_TTL_SECS: u64 = 10 * 366 * 24 * 3600;
+const MAX_LIST: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_name_is_a_short_slug() {
+        for good in ["demo", "a", "my-app-2", &"x".repeat(64)] {
+            assert_eq!(
+                AppName::parse(good).map(|n| n.to_string()),
+                Ok(good.to_owned())
+            );
+        }
+        for bad in ["", "Demo", "a b", "a_b", "é", "a/b", "a\0", &"x".repeat(65)] {
+            assert_eq!(AppName::parse(bad), Err(AppNameError), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn absent_settings_have_their_defaults_and_unknown_ones_are_refused() {
+        let read = |json: &str| serde_json::from_str::<AppSettings>(json);
+        assert_eq!(read("{}").expect("reads"), AppSettings::default());
+        let some = read(r#"{"longest_ttl":60,"exp_required":false}"#).expect("reads");
+        assert_eq!(
+            (some.longest_ttl, some.exp_required),
+            (Duration::from_mins(1), false)
+        );
+        let text = serde_json::to_string(&some).expect("writes");
+        assert_eq!(read(&text).expect("reads"), some);
+        assert!(read(r#"{"longest_tll":60}"#).is_err());
+    }
+
+    #[test]
+    fn settings_out_of_bounds_are_named() {
+        let with = |change: fn(&mut AppSettings)| {
+            let mut settings = AppSettings::default();
+            change(&mut settings);
+            settings.check()
+        };
+        assert_eq!(with(|_| ()), Ok(()));
+        assert_eq!(
+            with(|s| s.longest_ttl = Duration::ZERO),
+            Err(AppSettingsError::LongestTtl { found: 0 })
+        );
+        assert!(with(|s| s.longest_ttl = Duration::MAX).is_err());
+        assert_eq!(
+            with(|s| s.audiences = vec!["HTTPS://api.example.org/x/".into()]),
+            Ok(())
+        );
+        for bad in [
+            "api.example.org",
+            "ftp://x",
+            "https://",
+            "https://u@x",
+            "https://x/?a",
+            "https://x y",
+        ] {
+            let mut settings = AppSettings::default();
+            settings.audiences = vec![bad.to_owned()];
+            assert_eq!(
+                settings.check(),
+                Err(AppSettingsError::Audience { found: bad.into() })
+            );
+        }
+        assert_eq!(
+            with(|s| s.origins = vec!["http://localhost:3000".into()]),
+            Ok(())
+        );
+        assert!(with(|s| s.origins = vec!["http://localhost:3000/".into()]).is_err());
+        assert!(with(|s| s.origins = vec!["*".into()]).is_err());
+        assert!(with(|s| s.origins = vec!["http://x".into(); 65]).is_err());
+    }
+}

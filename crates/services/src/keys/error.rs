@@ -1,0 +1,166 @@
+use hexline_model::{AppId, KeyId};
+use hexline_token::{Algorithm, KeyScreenError};
+
+use super::app::{AppName, AppSettingsError};
+use super::revocation::TokenIdError;
+use super::seal::{Fingerprint, SealError};
+use super::store::StoreError;
+
+/// Why the key service did not do as it was asked.
+///
+/// Texts name what was found and what was expected, and never a secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// No app with this name or id.
+    #[error("there is no app {name:?}")]
+    AppUnknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// The name is in use.
+    #[error("there is an app {name} already")]
+    AppExists {
+        /// The name.
+        name: AppName,
+    },
+    /// Settings out of bounds.
+    #[error(transparent)]
+    Settings(#[from] AppSettingsError),
+    /// No such key.
+    #[error("there is no key {id}")]
+    KeyUnknown {
+        /// What was asked for.
+        id: KeyId,
+    },
+    /// The id to import is in use, in this app or another.
+    #[error("there is a key {id} already")]
+    KeyExists {
+        /// The id.
+        id: KeyId,
+    },
+    /// The material of a key does not pass.
+    #[error(transparent)]
+    Screen(#[from] KeyScreenError),
+    /// A key of the other sort was wanted.
+    #[error("found {found}, expected {expected}")]
+    KeySort {
+        /// What was handed over.
+        found: String,
+        /// What can be used.
+        expected: &'static str,
+    },
+    /// A label, URL or time of an order is no good.
+    #[error("{what} is {found}, expected {expected}")]
+    Order {
+        /// Which part: `label`, `expires`, `overlap`, `jwks_url`, …
+        what: &'static str,
+        /// What stood there.
+        found: String,
+        /// What may stand there.
+        expected: &'static str,
+    },
+    /// A `jti` that can't be.
+    #[error(transparent)]
+    TokenId(#[from] TokenIdError),
+    /// Only a key that is in use can be rotated or made the signing key.
+    #[error("key {id} is {found}, expected an active key")]
+    NotActive {
+        /// The key.
+        id: KeyId,
+        /// `retiring`, `revoked` or `expired`.
+        found: &'static str,
+    },
+    /// Only a generated secret can be replaced by another.
+    #[error(
+        "key {id} is a public key ({kind}), expected an HMAC key; register the new public key \
+         instead and revoke this one when nothing is signed with it any more"
+    )]
+    NotRotatable {
+        /// The key.
+        id: KeyId,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A public key has no secret.
+    #[error("key {id} has no secret ({kind}), expected an HMAC key")]
+    NoSecret {
+        /// The key.
+        id: KeyId,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Nothing signs for this app.
+    #[error("app {app} has no usable HMAC key that signs for it")]
+    NoSigningKey {
+        /// The app.
+        app: AppId,
+    },
+    /// The database is sealed under another master key.
+    #[error(
+        "this is not the master key of the database: found one with fingerprint {found}, expected \
+         {expected}; was the master key file replaced, or does it belong to another database?"
+    )]
+    WrongMasterKey {
+        /// The fingerprint of the key that was handed over.
+        found: Fingerprint,
+        /// The fingerprint in the database.
+        expected: Fingerprint,
+    },
+    /// The new master key is the old one.
+    #[error("the new master key is the one in force, {found}")]
+    SameMasterKey {
+        /// Its fingerprint.
+        found: Fingerprint,
+    },
+    /// A secret of the database does not open.
+    #[error("the secret of key {id} does not open")]
+    Seal {
+        /// Whose secret.
+        id: KeyId,
+        /// Why.
+        source: SealError,
+    },
+    /// Others changed the database again and again while this was tried.
+    #[error("the database kept changing; nothing was done, try again")]
+    Contended,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl KeyError {
+    /// The word for it on the wire; see docs/errors.md.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AppUnknown { .. } | Self::KeyUnknown { .. } => "not_found",
+            Self::AppExists { .. } | Self::KeyExists { .. } | Self::NotActive { .. } => "conflict",
+            Self::Settings(_)
+            | Self::Screen(_)
+            | Self::KeySort { .. }
+            | Self::Order { .. }
+            | Self::TokenId(_)
+            | Self::NotRotatable { .. }
+            | Self::NoSecret { .. }
+            | Self::SameMasterKey { .. } => "invalid_params",
+            Self::NoSigningKey { .. } => "no_signing_key",
+            Self::Store(StoreError::NotFound { .. }) => "not_found",
+            Self::Store(StoreError::Conflict { .. }) => "conflict",
+            Self::WrongMasterKey { .. } | Self::Seal { .. } | Self::Contended | Self::Store(_) => {
+                "unavailable"
+            }
+        }
+    }
+
+    /// Whether its text may be shown to whoever asked; otherwise it is for the log alone.
+    pub fn is_for_caller(&self) -> bool {
+        self.code() != "unavailable" || matches!(self, Self::Contended)
+    }
+
+    pub(super) fn not_symmetric(algorithm: Algorithm) -> Self {
+        Self::KeySort {
+            found: format!("the algorithm {algorithm}"),
+            expected: "HS256, HS384 or HS512, or a public key to import",
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Apps, their keys, and which tokens are refused: the part of the server that says no.
+//!
+//! **What.** An app owns keys. A key verifies tokens (a secret, a public key, a JWKS document or
+//! the URL of one) and may sign what the server mints. A key is active, then retiring after
+//! [`rotate_key`](KeyService::rotate_key), or revoked. Tokens can be revoked alone or by who they
+//! are for and when they were issued.
+//!
+//! **Methods.** [`KeyService`] is for operators and an app's server: create, list, show, rotate,
+//! revoke, sweep. [`KeyRegistry`] is for the door: it implements [`hexline_token::Registry`] and
+//! judges live connections again ([`recheck`](KeyRegistry::recheck)). Neither knows HTTP.
+//!
+//! **Events.** [`KeyEvent`], told in order, after the store acknowledged and the registry shows
+//! the change.
+//!
+//! **Invariants.**
+//! * A token check touches no database: keys, apps and revocations are all in memory, and an
+//!   `iss` that is not there does not exist.
+//! * Store first, then registry, then observers. What was handed out is on disk.
+//! * A key's material never changes, only its seal. An HMAC secret is in the database only sealed
+//!   ([`Sealer`]); in memory it stands as the cipher's key, and sealed for minting.
+//! * A revocation is forgotten only when every token that it names is dead.
+//! * Changes take turns across processes by the store's [`Revision`].
+//!
+//! **To add** something to remember: a method on the trait in `store.rs` with its promise, both
+//! migrations and the SQL in the store crate, a case in its shared suite; then a rule in
+//! `service.rs`. A new kind of key: a constructor in `key.rs`, then follow the compiler through
+//! `screen.rs` and `registry.rs`. A new error: a variant, and its word in [`KeyError::code`].
+
+mod app;
+mod error;
+mod event;
+mod jwks;
+mod key;
+mod registry;
+mod revocation;
+mod revoked;
+mod screen;
+mod seal;
+mod service;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use app::{App, AppName, AppNameError, AppSettings, AppSettingsError};
+pub use error::KeyError;
+pub use event::KeyEvent;
+pub use jwks::JwksOrder;
+pub use key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, SigningKey};
+pub use registry::{KeyHandle, KeyRegistry, Observer, Standing};
+pub use revocation::{Revocation, Scope, SweepHorizon, Target, TargetKind, TokenId, TokenIdError};
+pub use seal::{Fingerprint, MasterKey, MasterKeyError, Purpose, SealError, Sealed, Sealer};
+pub use service::{KeyOptions, KeyService};
+pub use store::{
+    AppStore, Changes, Journal, KeyStore, Reseal, Revision, RevocationCursor, RevocationStore,
+    SealStore, StoreError, Stores,
+};

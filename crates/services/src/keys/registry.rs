@@ -1,0 +1,683 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use hexline_model::{AppId, KeyId, Subject, Timestamp};
+use hexline_token::{
+    Audiences, Claims, Grants, KeyEntry, KeySet, KeyStatus, Reason, Registry, Rejection,
+    RevocationScope, Revoked, Rules, Verified, VerifyingKey, kid_fits,
+};
+
+use super::app::{App, AppName};
+use super::event::KeyEvent;
+use super::jwks::{JwksCache, JwksOrder, Wanted};
+use super::key::{KeyMaterial, KeyRecord, KeyState};
+use super::revocation::SweepHorizon;
+use super::revoked::{RevokedTokens, TokenMarks};
+use super::seal::{Purpose, Sealer};
+use super::store::Changes;
+
+/// Every app, key and revocation, in memory: what a token is checked against.
+///
+/// Reads take a lock for as long as a map lookup takes. Written by the key service alone, after
+/// the store acknowledged; the fetched keys of a JWKS URL come from
+/// [`install_jwks`](Self::install_jwks).
+pub struct KeyRegistry {
+    base_audiences: Vec<String>,
+    state: RwLock<State>,
+    observers: RwLock<Vec<Observer>>,
+}
+
+/// Hears of every change, in order. Called on the task that made the change: it has to be quick.
+pub type Observer = Box<dyn Fn(&KeyEvent) + Send + Sync>;
+
+/// A usable key with its app's rules, as they were when it was looked up. Cheap to clone.
+#[derive(Clone)]
+pub struct KeyHandle {
+    key: Arc<HeldKey>,
+    app: Arc<HeldApp>,
+    picked: Option<Picked>,
+}
+
+/// What a live connection stands on: enough to judge its token again without having it.
+#[derive(Clone)]
+pub struct Standing {
+    /// The app.
+    pub app: AppId,
+    /// The key that verified the token.
+    pub key: KeyId,
+    /// Which JWK of the key's set it was, if the key is a set.
+    pub kid: Option<Box<str>>,
+    /// Whose token; `None` for a platform token.
+    pub subject: Option<Subject>,
+    /// The token's `jti`.
+    pub token_id: Option<Box<str>>,
+    /// The token's `iat`.
+    pub issued: Timestamp,
+    /// The token's `exp`.
+    pub expires: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct State {
+    apps: HashMap<AppId, Arc<HeldApp>>,
+    names: BTreeMap<AppName, AppId>,
+    keys: HashMap<KeyId, Arc<HeldKey>>,
+    revoked: HashMap<AppId, RevokedTokens>,
+}
+
+struct HeldApp {
+    app: App,
+    rules: Rules,
+}
+
+struct HeldKey {
+    record: KeyRecord,
+    ceiling: Option<Arc<Grants>>,
+    verifies: Verifies,
+    /// Shared by all generations of the same key, so that no use is forgotten.
+    used: Arc<Used>,
+}
+
+/// Never changes while a key lives.
+#[derive(Clone)]
+enum Verifies {
+    One(VerifyingKey),
+    Set(Arc<KeySet>),
+    Fetched(Arc<JwksCache>),
+    /// What is stored does not pass for a key any more; logged when it was loaded.
+    Nothing,
+}
+
+#[derive(Clone)]
+struct Picked {
+    key: VerifyingKey,
+    kid: Option<Box<str>>,
+}
+
+#[derive(Default)]
+struct Used {
+    latest: AtomicI64,
+    flushed: AtomicI64,
+}
+
+impl KeyRegistry {
+    pub(super) fn new(base_audiences: Vec<String>) -> Self {
+        Self {
+            base_audiences,
+            state: RwLock::default(),
+            observers: RwLock::default(),
+        }
+    }
+
+    /// Tells this observer of every change from now on.
+    pub fn on_event(&self, observer: Observer) {
+        self.observers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(observer);
+    }
+
+    /// Takes in a fetched JWKS document. Tells observers if a key that was there is gone.
+    /// Nothing happens if the key is no JWKS URL (any more).
+    pub fn install_jwks(&self, id: KeyId, set: KeySet, now: Timestamp) {
+        let Some(key) = self.key_of(id) else { return };
+        let Verifies::Fetched(cache) = &key.verifies else {
+            return;
+        };
+        if cache.install(set, now) {
+            self.tell(&[KeyEvent::KeyChanged {
+                app: key.record.app,
+                key: id,
+            }]);
+        }
+    }
+
+    /// Which JWKS document to fetch so that a token with this `iss` and `kid` may be known; for
+    /// one that was refused with `key_unknown`. At most one order per key in half a minute.
+    pub fn jwks_wanted(
+        &self,
+        issuer: &str,
+        kid: Option<&str>,
+        now: Timestamp,
+    ) -> Option<JwksOrder> {
+        let key = self.key_of(KeyId::parse(issuer).ok()?)?;
+        key.order(Wanted::Kid(kid), now)
+    }
+
+    /// Which JWKS documents have grown old (ten minutes) or were never fetched.
+    pub fn jwks_due(&self, now: Timestamp) -> Vec<JwksOrder> {
+        let keys: Vec<_> = self
+            .read()
+            .keys
+            .values()
+            .filter(|key| matches!(key.verifies, Verifies::Fetched(_)))
+            .cloned()
+            .collect();
+        keys.iter()
+            .filter_map(|key| key.order(Wanted::Freshness, now))
+            .collect()
+    }
+
+    /// Notes that a token of this key was accepted.
+    pub fn touch(&self, id: KeyId, now: Timestamp) {
+        if let Some(key) = self.read().keys.get(&id) {
+            key.used.note(now);
+        }
+    }
+
+    /// Judges the token of a live connection again, after an event. The answer is when it ends
+    /// by itself, if it does: the earlier of `exp` + leeway and the end of the key.
+    pub fn recheck(
+        &self,
+        standing: &Standing,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Rejection> {
+        let state = self.read();
+        let held = state
+            .keys
+            .get(&standing.key)
+            .zip(state.apps.get(&standing.app));
+        let Some((key, app)) = held else {
+            return Err(unknown_key());
+        };
+        match key.end(now) {
+            Some(End::Revoked(at)) => {
+                return Err(Rejection::new(
+                    Reason::KeyRevoked,
+                    format!("a key that was revoked at {at}"),
+                    "a key that is in use",
+                ));
+            }
+            Some(End::Expired(at)) => {
+                return Err(Rejection::new(
+                    Reason::KeyExpired,
+                    format!("a key that ended at {at}"),
+                    "a key that is in use",
+                ));
+            }
+            None => {}
+        }
+        if let Verifies::Fetched(cache) = &key.verifies
+            && cache.lost(standing.kid.as_deref())
+        {
+            return Err(unknown_key());
+        }
+        let expires = standing.expires.map(|exp| exp.plus(app.rules.leeway));
+        if let Some(end) = expires.filter(|end| *end <= now) {
+            return Err(Rejection::new(
+                Reason::TokenExpired,
+                format!("a token that ended at {end}"),
+                format!("one that lives at {now}"),
+            ));
+        }
+        let marks = TokenMarks {
+            subject: standing.subject.as_ref(),
+            token_id: standing.token_id.as_deref(),
+            issued: standing.issued,
+        };
+        if let Some(revoked) = state.revocation(app, marks) {
+            return Err(refusal(revoked));
+        }
+        Ok(match (expires, key.record.end()) {
+            (Some(token), Some(key)) => Some(token.min(key)),
+            (token, key) => token.or(key),
+        })
+    }
+
+    /// The app with this id.
+    pub fn app(&self, id: AppId) -> Option<App> {
+        self.read().apps.get(&id).map(|held| held.app.clone())
+    }
+
+    /// The app with this name.
+    pub fn find_app_by_name(&self, name: &AppName) -> Option<App> {
+        let state = self.read();
+        state
+            .names
+            .get(name)
+            .and_then(|id| state.apps.get(id))
+            .map(|held| held.app.clone())
+    }
+
+    /// Every app, by name.
+    pub fn apps(&self) -> Vec<App> {
+        let state = self.read();
+        state
+            .names
+            .values()
+            .filter_map(|id| state.apps.get(id))
+            .map(|held| held.app.clone())
+            .collect()
+    }
+
+    /// The key with this id, with its last use as known here.
+    pub fn key_record(&self, id: KeyId) -> Option<KeyRecord> {
+        self.key_of(id).map(|key| key.shown())
+    }
+
+    /// Whether browsers on this origin may connect for this app. Compared without regard to case.
+    pub fn allows_origin(&self, id: AppId, origin: &str) -> bool {
+        self.read().apps.get(&id).is_some_and(|held| {
+            let origins = &held.app.settings.origins;
+            origins.is_empty() || origins.iter().any(|o| o.eq_ignore_ascii_case(origin))
+        })
+    }
+
+    /// Takes in what the store has acknowledged and tells observers what is different now.
+    pub(super) fn apply(&self, changes: Changes, sealer: &Sealer) {
+        // Parsing keys and opening secrets happens outside the lock; there is one writer.
+        let keys: Vec<_> = changes
+            .keys
+            .into_iter()
+            .map(|record| Arc::new(self.hold(record, sealer)))
+            .collect();
+        let mut events = Vec::new();
+        let mut state = self.write();
+        for app in changes.apps {
+            let id = app.id;
+            let held = Arc::new(HeldApp {
+                rules: self.rules(&app),
+                app,
+            });
+            state.names.insert(held.app.name.clone(), id);
+            let old = state.apps.insert(id, held.clone());
+            if old.is_none_or(|old| old.app != held.app) {
+                events.push(KeyEvent::AppChanged { app: id });
+            }
+        }
+        for key in keys {
+            let (app, id) = (key.record.app, key.record.id);
+            let old = state.keys.insert(id, key.clone());
+            if old.is_none_or(|old| old.record.state != key.record.state) {
+                events.push(KeyEvent::KeyChanged { app, key: id });
+            }
+        }
+        for revocation in &changes.revocations {
+            let event = KeyEvent::TokensRevoked {
+                app: revocation.app,
+            };
+            if state
+                .revoked
+                .entry(revocation.app)
+                .or_default()
+                .add(revocation)
+                && !events.contains(&event)
+            {
+                events.push(event);
+            }
+        }
+        drop(state);
+        self.tell(&events);
+    }
+
+    pub(super) fn sweep(&self, app: AppId, horizon: SweepHorizon) {
+        let mut state = self.write();
+        if let Some(revoked) = state.revoked.get_mut(&app) {
+            revoked.sweep(horizon);
+            if revoked.is_empty() {
+                state.revoked.remove(&app);
+            }
+        }
+    }
+
+    /// Uses that were noted since they were last reported as flushed.
+    pub(super) fn unflushed(&self) -> Vec<(KeyId, Timestamp)> {
+        self.read()
+            .keys
+            .iter()
+            .filter_map(|(id, key)| key.used.unflushed().map(|at| (*id, at)))
+            .collect()
+    }
+
+    pub(super) fn mark_flushed(&self, used: &[(KeyId, Timestamp)]) {
+        let state = self.read();
+        for (id, at) in used {
+            if let Some(key) = state.keys.get(id) {
+                key.used
+                    .flushed
+                    .fetch_max(at.as_millis(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn hold(&self, mut record: KeyRecord, sealer: &Sealer) -> HeldKey {
+        let purpose = Purpose::HmacSecret {
+            app: record.app,
+            key: record.id,
+        };
+        let known = self.key_of(record.id);
+        // A seal that only another master key opens is of no use here; the old one is.
+        if let Some(known) = &known
+            && let KeyMaterial::Hmac(old) = &known.record.material
+            && let KeyMaterial::Hmac(new) = &mut record.material
+            && new != old
+            && sealer.open(purpose, new).is_err()
+        {
+            new.clone_from(old);
+        }
+        let used = known
+            .as_ref()
+            .map_or_else(Arc::default, |known| known.used.clone());
+        let verifies = match known.as_ref().map(|known| &known.verifies) {
+            None | Some(Verifies::Nothing) => Verifies::from_record(&record, sealer),
+            Some(known) => known.clone(),
+        };
+        if let Some(at) = record.last_used {
+            used.latest.fetch_max(at.as_millis(), Ordering::Relaxed);
+            used.flushed.fetch_max(at.as_millis(), Ordering::Relaxed);
+        }
+        let ceiling = record.ceiling.clone().map(Arc::new);
+        HeldKey {
+            record,
+            ceiling,
+            verifies,
+            used,
+        }
+    }
+
+    /// How far clocks may be apart; the same for every app.
+    pub(super) fn leeway(&self) -> Duration {
+        Rules::new(Audiences::default()).leeway
+    }
+
+    fn rules(&self, app: &App) -> Rules {
+        let bases = self.base_audiences.iter().chain(&app.settings.audiences);
+        Rules {
+            longest_ttl: app.settings.longest_ttl,
+            exp_required: app.settings.exp_required,
+            ..Rules::new(Audiences::new(bases))
+        }
+    }
+
+    fn key_of(&self, id: KeyId) -> Option<Arc<HeldKey>> {
+        self.read().keys.get(&id).cloned()
+    }
+
+    fn tell(&self, events: &[KeyEvent]) {
+        let observers = self
+            .observers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        for event in events {
+            for observer in observers.iter() {
+                observer(event);
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry for KeyRegistry {
+    type Entry = KeyHandle;
+
+    fn key(&self, issuer: &str, kid: Option<&str>, now: Timestamp) -> KeyStatus<KeyHandle> {
+        let Ok(id) = KeyId::parse(issuer) else {
+            return KeyStatus::Unknown;
+        };
+        let state = self.read();
+        let Some(key) = state.keys.get(&id).cloned() else {
+            return KeyStatus::Unknown;
+        };
+        let Some(app) = state.apps.get(&key.record.app).cloned() else {
+            return KeyStatus::Unknown;
+        };
+        drop(state);
+        match key.end(now) {
+            Some(End::Revoked(at)) => return KeyStatus::Revoked { at },
+            Some(End::Expired(at)) => return KeyStatus::Expired { at },
+            None => {}
+        }
+        let picked = match &key.verifies {
+            Verifies::One(_) if kid_fits(issuer, kid) => None,
+            Verifies::One(_) | Verifies::Nothing => return KeyStatus::Unknown,
+            Verifies::Set(set) => match set.select(kid) {
+                Some(key) => Some(Picked {
+                    key: key.clone(),
+                    kid: kid.map(Box::from),
+                }),
+                None => return KeyStatus::Unknown,
+            },
+            Verifies::Fetched(cache) => match cache.select(kid) {
+                Some(key) => Some(Picked {
+                    key,
+                    kid: kid.map(Box::from),
+                }),
+                None => return KeyStatus::Unknown,
+            },
+        };
+        KeyStatus::Usable(KeyHandle { key, app, picked })
+    }
+
+    fn revocation(&self, entry: &KeyHandle, claims: &Claims) -> Option<Revoked> {
+        let marks = TokenMarks {
+            subject: claims.subject(),
+            token_id: claims.token_id(),
+            issued: claims.issued(),
+        };
+        // The app as it is now: it may have been disabled since the handle was made.
+        let state = self.read();
+        let app = state.apps.get(&entry.app())?;
+        state.revocation(app, marks)
+    }
+}
+
+impl KeyHandle {
+    /// The key's id, the token's `iss`.
+    pub fn id(&self) -> KeyId {
+        self.key.record.id
+    }
+
+    /// The app that the key belongs to.
+    pub fn app(&self) -> AppId {
+        self.app.app.id
+    }
+
+    /// From when on the key verifies nothing.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.key.record.end()
+    }
+
+    /// Notes that a token of this key was accepted.
+    pub fn touch(&self, now: Timestamp) {
+        self.key.used.note(now);
+    }
+}
+
+impl KeyEntry for KeyHandle {
+    fn verifying_key(&self) -> &VerifyingKey {
+        match (&self.picked, &self.key.verifies) {
+            (Some(picked), _) => &picked.key,
+            (None, Verifies::One(key)) => key,
+            (None, _) => unreachable!("a handle of a set has picked its key"),
+        }
+    }
+
+    fn rules(&self) -> &Rules {
+        &self.app.rules
+    }
+
+    fn ceiling(&self) -> Option<&Arc<Grants>> {
+        self.key.ceiling.as_ref()
+    }
+}
+
+impl Standing {
+    /// What a connection stands on that was opened with this token.
+    pub fn of(verified: &Verified<KeyHandle>) -> Self {
+        let (entry, claims) = (&verified.entry, &verified.claims);
+        Self {
+            app: entry.app(),
+            key: entry.id(),
+            kid: entry.picked.as_ref().and_then(|picked| picked.kid.clone()),
+            subject: claims.subject().cloned(),
+            token_id: claims.token_id().map(Box::from),
+            issued: claims.issued(),
+            expires: claims.expires(),
+        }
+    }
+}
+
+impl State {
+    fn revocation(&self, app: &HeldApp, token: TokenMarks<'_>) -> Option<Revoked> {
+        if app.app.disabled.is_some() {
+            return Some(Revoked::AppDisabled);
+        }
+        self.revoked
+            .get(&app.app.id)
+            .and_then(|revoked| revoked.find(token))
+    }
+}
+
+enum End {
+    Revoked(Timestamp),
+    Expired(Timestamp),
+}
+
+impl HeldKey {
+    fn end(&self, now: Timestamp) -> Option<End> {
+        if let KeyState::Revoked { at } = self.record.state {
+            return Some(End::Revoked(at));
+        }
+        self.record
+            .end()
+            .filter(|end| *end <= now)
+            .map(End::Expired)
+    }
+
+    fn order(&self, wanted: Wanted<'_>, now: Timestamp) -> Option<JwksOrder> {
+        let (Verifies::Fetched(cache), KeyMaterial::JwksUrl(url)) =
+            (&self.verifies, &self.record.material)
+        else {
+            return None;
+        };
+        let usable = self.end(now).is_none();
+        (usable && cache.order(wanted, now)).then(|| JwksOrder {
+            key: self.record.id,
+            url: url.clone(),
+        })
+    }
+
+    fn shown(&self) -> KeyRecord {
+        KeyRecord {
+            last_used: self.used.latest(),
+            ..self.record.clone()
+        }
+    }
+}
+
+impl Verifies {
+    fn from_record(record: &KeyRecord, sealer: &Sealer) -> Self {
+        let read = || -> Result<Self, String> {
+            let algorithm = || record.algorithm.ok_or("the key names no algorithm");
+            Ok(match &record.material {
+                KeyMaterial::Hmac(sealed) => {
+                    let purpose = Purpose::HmacSecret {
+                        app: record.app,
+                        key: record.id,
+                    };
+                    let secret = sealer.open(purpose, sealed).map_err(|e| e.to_string())?;
+                    let secret = secret.expose().as_bytes();
+                    Self::One(VerifyingKey::hmac(algorithm()?, secret).map_err(shown)?)
+                }
+                KeyMaterial::PublicPem(pem) => {
+                    Self::One(VerifyingKey::from_pem(algorithm()?, pem).map_err(shown)?)
+                }
+                KeyMaterial::PublicJwk(jwk) => {
+                    Self::One(VerifyingKey::from_jwk(jwk).map_err(shown)?)
+                }
+                KeyMaterial::Jwks(document) => {
+                    Self::Set(Arc::new(KeySet::parse(document).map_err(shown)?))
+                }
+                KeyMaterial::JwksUrl(_) => Self::Fetched(Arc::default()),
+            })
+        };
+        // One bad row must not keep every other key from working.
+        read().unwrap_or_else(|error| {
+            tracing::error!(key.id = %record.id, %error, "a stored key can't be used");
+            Self::Nothing
+        })
+    }
+}
+
+impl Used {
+    fn note(&self, now: Timestamp) {
+        // Once a second is enough; the rest would only make the cores fight over this line.
+        let now = now.as_millis();
+        if self.latest.load(Ordering::Relaxed).saturating_add(1000) <= now {
+            self.latest.fetch_max(now, Ordering::Relaxed);
+        }
+    }
+
+    fn latest(&self) -> Option<Timestamp> {
+        let latest = self.latest.load(Ordering::Relaxed);
+        (latest != 0).then(|| Timestamp::from_millis(latest))
+    }
+
+    fn unflushed(&self) -> Option<Timestamp> {
+        let flushed = self.flushed.load(Ordering::Relaxed);
+        self.latest().filter(|latest| latest.as_millis() > flushed)
+    }
+}
+
+impl fmt::Debug for KeyRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.read();
+        write!(
+            f,
+            "KeyRegistry({} apps, {} keys)",
+            state.apps.len(),
+            state.keys.len()
+        )
+    }
+}
+
+impl fmt::Debug for KeyHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyHandle({})", self.id())
+    }
+}
+
+// The subject names a person.
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Standing(key {})", self.key)
+    }
+}
+
+fn refusal(revoked: Revoked) -> Rejection {
+    let found = match revoked {
+        Revoked::Token => "a token that was revoked".to_owned(),
+        Revoked::AppDisabled => "an app that is disabled".to_owned(),
+        Revoked::IssuedBefore { scope, at } => {
+            let scope = match scope {
+                RevocationScope::App => "app",
+                RevocationScope::Identity => "identity",
+                RevocationScope::Device => "device",
+            };
+            format!("a token of a {scope} whose tokens were revoked at {at}")
+        }
+    };
+    Rejection::new(Reason::TokenRevoked, found, "a token that was not revoked")
+}
+
+fn unknown_key() -> Rejection {
+    Rejection::new(
+        Reason::KeyUnknown,
+        "a key that is gone",
+        "a key that is in use",
+    )
+}
+
+fn shown(error: impl fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,729 @@
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use hexline_model::{AppId, Clock, Entropy, KeyId, Secret, Timestamp};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::app::{App, AppName, AppSettings};
+use super::error::KeyError;
+use super::key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, SigningKey};
+use super::registry::{KeyRegistry, Observer};
+use super::revocation::{Revocation, Scope, SweepHorizon, Target, TokenId};
+use super::screen::{Screen, new_secret};
+use super::seal::{MasterKey, Purpose, Sealed, Sealer};
+use super::store::{Changes, Revision, RevocationCursor, StoreError, Stores};
+
+/// The rules of apps, keys and revocations.
+///
+/// Questions are answered from the [`KeyRegistry`]; changes go to the store first. Changes take
+/// turns, in this process by a lock and across processes by the store's revision: each is decided
+/// on the state that it changes, or decided again.
+///
+/// A change that is dropped halfway leaves nothing half done: whatever the store committed is
+/// taken in by the next change or [`refresh`](Self::refresh).
+pub struct KeyService {
+    stores: Stores,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    registry: Arc<KeyRegistry>,
+    screen: Screen,
+    sealers: RwLock<Sealers>,
+    /// The revision that the registry shows. Whoever holds the lock may change things.
+    known: Mutex<Revision>,
+}
+
+/// What a server decides for all apps.
+#[derive(Debug, Clone, Default)]
+pub struct KeyOptions {
+    /// The server's own base URLs, which every app's tokens may name in `aud`.
+    pub base_audiences: Vec<String>,
+    /// Whether a JWKS URL may be plain http on loopback. For development and tests.
+    pub allow_insecure_loopback: bool,
+}
+
+struct Sealers {
+    current: Arc<Sealer>,
+    /// Set while the store re-seals, so that a re-seal whose end nobody saw is understood.
+    next: Option<Arc<Sealer>>,
+}
+
+/// A change as it was decided, to be written if nothing else changed meanwhile.
+enum Change {
+    AddApp(App),
+    UpdateApp(App),
+    AddKey {
+        key: KeyRecord,
+        app: App,
+        signs: bool,
+    },
+    Rotate {
+        old: KeyRecord,
+        until: Timestamp,
+        new: KeyRecord,
+        app: App,
+        signs: bool,
+    },
+    Revoke {
+        key: KeyRecord,
+        at: Timestamp,
+    },
+}
+
+impl KeyService {
+    /// Opens the service: checks that the master key is the database's (a new database takes it
+    /// over) and loads everything.
+    pub async fn open(
+        stores: Stores,
+        sealer: Sealer,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        options: KeyOptions,
+    ) -> Result<Self, KeyError> {
+        let expected = stores.seals.claim(sealer.fingerprint()).await?;
+        if expected != *sealer.fingerprint() {
+            return Err(KeyError::WrongMasterKey {
+                found: sealer.fingerprint().clone(),
+                expected,
+            });
+        }
+        let service = Self {
+            stores,
+            clock,
+            entropy,
+            registry: Arc::new(KeyRegistry::new(options.base_audiences)),
+            screen: Screen {
+                allow_insecure_loopback: options.allow_insecure_loopback,
+            },
+            sealers: RwLock::new(Sealers {
+                current: Arc::new(sealer),
+                next: None,
+            }),
+            known: Mutex::new(Revision::default()),
+        };
+        service.catch_up(&mut *service.known.lock().await).await?;
+        Ok(service)
+    }
+
+    /// Makes an app.
+    pub async fn create_app(&self, name: AppName, settings: AppSettings) -> Result<App, KeyError> {
+        settings.check()?;
+        let app = App {
+            id: AppId::generate(&*self.entropy),
+            name,
+            created: self.clock.now(),
+            disabled: None,
+            settings,
+            signing_key: None,
+        };
+        self.change(|| {
+            if self.registry.find_app_by_name(&app.name).is_some() {
+                return Err(KeyError::AppExists {
+                    name: app.name.clone(),
+                });
+            }
+            Ok((Some(Change::AddApp(app.clone())), app.clone()))
+        })
+        .await
+    }
+
+    /// Replaces an app's settings. Live connections are judged again.
+    pub async fn update_app(&self, id: AppId, settings: AppSettings) -> Result<App, KeyError> {
+        settings.check()?;
+        self.update(id, |app| App {
+            settings: settings.clone(),
+            ..app
+        })
+        .await
+    }
+
+    /// Refuses every token of an app until [`enable_app`](Self::enable_app). Twice is once.
+    pub async fn disable_app(&self, id: AppId) -> Result<App, KeyError> {
+        let now = self.clock.now();
+        self.update(id, |app| App {
+            disabled: app.disabled.or(Some(now)),
+            ..app
+        })
+        .await
+    }
+
+    /// Takes an app into use again.
+    pub async fn enable_app(&self, id: AppId) -> Result<App, KeyError> {
+        self.update(id, |app| App {
+            disabled: None,
+            ..app
+        })
+        .await
+    }
+
+    /// Lets this key sign what the server mints for its app: an active HMAC key.
+    pub async fn set_signing_key(&self, id: KeyId) -> Result<App, KeyError> {
+        let now = self.clock.now();
+        self.change(|| {
+            let key = self.lookup(id)?;
+            require_secret(&key)?;
+            require_active(&key, now)?;
+            let app = App {
+                signing_key: Some(id),
+                ..self.app(key.app)?
+            };
+            Ok((Some(Change::UpdateApp(app.clone())), app))
+        })
+        .await
+    }
+
+    /// Makes or registers a key. The first HMAC key of an app, and any that is made while none
+    /// can sign, becomes its signing key.
+    ///
+    /// When this returns, the key is on disk: what it hands out may be shown.
+    pub async fn create_key(&self, app: AppId, order: NewKey) -> Result<CreatedKey, KeyError> {
+        let now = self.clock.now();
+        let screened = self.screen.check(order, now, &*self.entropy)?;
+        self.change(|| {
+            let app = self.app(app)?;
+            if self.registry.key_record(screened.id).is_some() {
+                return Err(KeyError::KeyExists { id: screened.id });
+            }
+            let record = screened.record(app.id, now, &self.sealer());
+            let signs = record.may_sign(now) && self.signer(&app, now).is_none();
+            let created = CreatedKey {
+                record: record.clone(),
+                secret: screened.secret().cloned(),
+            };
+            Ok((
+                Some(Change::AddKey {
+                    key: record,
+                    app,
+                    signs,
+                }),
+                created,
+            ))
+        })
+        .await
+    }
+
+    /// Replaces an HMAC key: a new one with a new id and the same algorithm, label, expiry and
+    /// ceiling; the old one verifies for `overlap` more (24 hours unless given) and signs no
+    /// more.
+    pub async fn rotate_key(
+        &self,
+        id: KeyId,
+        overlap: Option<Duration>,
+    ) -> Result<CreatedKey, KeyError> {
+        let overlap = overlap.unwrap_or(DEFAULT_OVERLAP);
+        if overlap > MAX_OVERLAP {
+            return Err(KeyError::Order {
+                what: "overlap",
+                found: format!("{} s", overlap.as_secs()),
+                expected: "at most 365 days",
+            });
+        }
+        let now = self.clock.now();
+        let fresh = KeyId::generate(&*self.entropy);
+        self.change(|| {
+            let old = self.lookup(id)?;
+            if !matches!(old.material, KeyMaterial::Hmac(_)) {
+                return Err(KeyError::NotRotatable {
+                    id,
+                    kind: old.material.kind(),
+                });
+            }
+            require_active(&old, now)?;
+            let app = self.app(old.app)?;
+            let secret = new_secret(old.algorithm, &*self.entropy);
+            let purpose = Purpose::HmacSecret {
+                app: old.app,
+                key: fresh,
+            };
+            let new = KeyRecord {
+                id: fresh,
+                created: now,
+                last_used: None,
+                material: KeyMaterial::Hmac(self.sealer().seal(purpose, secret.expose())),
+                ..old.clone()
+            };
+            let signs = app.signing_key == Some(id) || self.signer(&app, now).is_none();
+            let created = CreatedKey {
+                record: new.clone(),
+                secret: Some(secret),
+            };
+            Ok((
+                Some(Change::Rotate {
+                    old,
+                    until: now.plus(overlap),
+                    new,
+                    app,
+                    signs,
+                }),
+                created,
+            ))
+        })
+        .await
+    }
+
+    /// Ends a key at once and for ever, with everything that it opened. Twice is once.
+    pub async fn revoke_key(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
+        let at = self.clock.now();
+        self.change(|| {
+            let key = self.lookup(id)?;
+            if matches!(key.state, KeyState::Revoked { .. }) {
+                return Ok((None, key));
+            }
+            let revoked = KeyRecord {
+                state: KeyState::Revoked { at },
+                ..key.clone()
+            };
+            Ok((Some(Change::Revoke { key, at }), revoked))
+        })
+        .await
+    }
+
+    /// Revokes one token. With its `exp` the revocation can be swept as soon as that is over.
+    pub async fn revoke_token(
+        &self,
+        app: AppId,
+        jti: &str,
+        expires: Option<Timestamp>,
+    ) -> Result<Revocation, KeyError> {
+        let target = Target::Token {
+            jti: TokenId::parse(jti)?,
+            expires,
+        };
+        self.revoke(Revocation {
+            app,
+            target,
+            at: self.clock.now(),
+        })
+        .await
+    }
+
+    /// Revokes every token of a scope whose `iat` is not after `at`, in whole seconds.
+    pub async fn revoke_issued_before(
+        &self,
+        app: AppId,
+        scope: Scope,
+        at: Timestamp,
+    ) -> Result<Revocation, KeyError> {
+        self.revoke(Revocation {
+            app,
+            target: Target::IssuedBefore(scope),
+            at,
+        })
+        .await
+    }
+
+    /// Removes the revocations that name no living token. How many there were.
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, KeyError> {
+        let _turn = self.known.lock().await;
+        let mut swept = 0;
+        for app in self.registry.apps() {
+            let horizon = SweepHorizon::at(now, &app.settings, self.registry.leeway());
+            swept += self.stores.revocations.sweep(app.id, horizon).await?;
+            self.registry.sweep(app.id, horizon);
+        }
+        Ok(swept)
+    }
+
+    /// Writes down when keys were last used, in one batch. How many there were.
+    pub async fn flush_last_used(&self) -> Result<usize, KeyError> {
+        let used = self.registry.unflushed();
+        self.stores.keys.touch(&used).await?;
+        self.registry.mark_flushed(&used);
+        Ok(used.len())
+    }
+
+    /// Takes in what others changed in the database and tells observers. Reads one row if
+    /// nothing changed. True if something did.
+    pub async fn refresh(&self) -> Result<bool, KeyError> {
+        let mut known = self.known.lock().await;
+        if self.stores.journal.revision().await? == *known {
+            return Ok(false);
+        }
+        self.catch_up(&mut known).await?;
+        Ok(true)
+    }
+
+    /// Re-seals every secret under a new master key, in one transaction. How many there were.
+    ///
+    /// The caller keeps both keys on disk until this returns: afterwards the old one opens
+    /// nothing, before, the new one.
+    pub async fn rotate_master_key(&self, new: &MasterKey) -> Result<u64, KeyError> {
+        let mut known = self.known.lock().await;
+        self.catch_up(&mut known).await?;
+        let old = self.sealer();
+        let new = Arc::new(Sealer::new(new));
+        if old.fingerprint() == new.fingerprint() {
+            return Err(KeyError::SameMasterKey {
+                found: new.fingerprint().clone(),
+            });
+        }
+        self.sealers_mut(|sealers| sealers.next = Some(new.clone()));
+        let reseal = |app: AppId, key: KeyId, sealed: &Sealed| {
+            let purpose = Purpose::HmacSecret { app, key };
+            let secret = old.open(purpose, sealed)?;
+            Ok(new.seal(purpose, secret.expose()))
+        };
+        let count = self
+            .stores
+            .seals
+            .reseal(old.fingerprint(), new.fingerprint(), &reseal)
+            .await?;
+        self.catch_up(&mut known).await?;
+        Ok(count)
+    }
+
+    /// Tells this observer of every change from now on, after it took effect.
+    pub fn on_event(&self, observer: Observer) {
+        self.registry.on_event(observer);
+    }
+
+    /// What tokens are checked against.
+    pub fn registry(&self) -> &Arc<KeyRegistry> {
+        &self.registry
+    }
+
+    /// The name of the master key in force.
+    pub fn master_key_fingerprint(&self) -> String {
+        self.sealer().fingerprint().to_string()
+    }
+
+    /// The app with this id or name.
+    pub fn find_app(&self, name_or_id: &str) -> Result<App, KeyError> {
+        let by_id = || {
+            AppId::parse(name_or_id)
+                .ok()
+                .and_then(|id| self.registry.app(id))
+        };
+        AppName::parse(name_or_id)
+            .ok()
+            .and_then(|name| self.registry.find_app_by_name(&name))
+            .or_else(by_id)
+            .ok_or_else(|| KeyError::AppUnknown {
+                name: name_or_id.to_owned(),
+            })
+    }
+
+    /// Every app, by name.
+    pub fn list_apps(&self) -> Vec<App> {
+        self.registry.apps()
+    }
+
+    /// The key with this id.
+    pub async fn lookup_key(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
+        let stored = self.stores.keys.lookup(id).await?;
+        stored
+            .map(|key| self.with_last_use(key))
+            .ok_or(KeyError::KeyUnknown { id })
+    }
+
+    /// Every key of an app, oldest first.
+    pub async fn list_keys(&self, app: AppId) -> Result<Vec<KeyRecord>, KeyError> {
+        self.app(app)?;
+        let mut keys = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.stores.keys.list(app, after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(keys);
+            };
+            after = Some((last.created, last.id));
+            keys.extend(page.into_iter().map(|key| self.with_last_use(key)));
+        }
+    }
+
+    /// Up to `limit` revocations of an app that come after a cursor.
+    pub async fn list_revocations(
+        &self,
+        app: AppId,
+        after: Option<&RevocationCursor>,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, KeyError> {
+        self.app(app)?;
+        Ok(self.stores.revocations.list(app, after, limit).await?)
+    }
+
+    /// The secret of an HMAC key, for whoever may see it. Answers from memory.
+    pub fn reveal_secret(&self, id: KeyId) -> Result<Secret<String>, KeyError> {
+        let key = self.lookup(id)?;
+        let KeyMaterial::Hmac(sealed) = &key.material else {
+            return Err(KeyError::NoSecret {
+                id,
+                kind: key.material.kind(),
+            });
+        };
+        let purpose = Purpose::HmacSecret {
+            app: key.app,
+            key: id,
+        };
+        self.sealer()
+            .open(purpose, sealed)
+            .map_err(|source| KeyError::Seal { id, source })
+    }
+
+    /// What signs the tokens that the server mints for an app. Answers from memory.
+    pub fn signing_key(&self, app: AppId) -> Result<SigningKey, KeyError> {
+        let app = self.app(app)?;
+        let none = KeyError::NoSigningKey { app: app.id };
+        let key = self.signer(&app, self.clock.now()).ok_or(none)?;
+        let algorithm = key
+            .algorithm
+            .ok_or(KeyError::NoSigningKey { app: app.id })?;
+        Ok(SigningKey {
+            id: key.id,
+            algorithm,
+            secret: self.reveal_secret(key.id)?,
+        })
+    }
+
+    async fn update(&self, id: AppId, edit: impl Fn(App) -> App) -> Result<App, KeyError> {
+        self.change(|| {
+            let old = self.app(id)?;
+            let new = edit(old.clone());
+            let change = (new != old).then(|| Change::UpdateApp(new.clone()));
+            Ok((change, new))
+        })
+        .await
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Result<Revocation, KeyError> {
+        let mut known = self.known.lock().await;
+        // The app may have been made by another process a moment ago; the store knows.
+        let revision = match self.stores.revocations.add(&revocation).await {
+            Err(StoreError::NotFound { .. }) => {
+                return Err(KeyError::AppUnknown {
+                    name: revocation.app.to_string(),
+                });
+            }
+            result => result?,
+        };
+        self.take_in(
+            &mut known,
+            Changes {
+                revision,
+                master_key: None,
+                apps: Vec::new(),
+                keys: Vec::new(),
+                revocations: vec![revocation.clone()],
+            },
+        );
+        Ok(revocation)
+    }
+
+    /// Decides a change and writes it; decides again if the database has moved on. `None` is a
+    /// change that is none.
+    async fn change<T>(
+        &self,
+        decide: impl Fn() -> Result<(Option<Change>, T), KeyError>,
+    ) -> Result<T, KeyError> {
+        let mut known = self.known.lock().await;
+        for _ in 0..ATTEMPTS {
+            match decide() {
+                Ok((Some(change), outcome)) => match change.write(&self.stores, *known).await {
+                    Ok(revision) => {
+                        self.take_in(&mut known, change.changes(revision));
+                        return Ok(outcome);
+                    }
+                    Err(StoreError::Stale { .. }) => self.catch_up(&mut known).await?,
+                    Err(error) => return Err(error.into()),
+                },
+                // Doing nothing is right only if the database still says what memory says.
+                settled => {
+                    if !self.moved_on(&mut known).await? {
+                        return settled.map(|(_, outcome)| outcome);
+                    }
+                }
+            }
+        }
+        Err(KeyError::Contended)
+    }
+
+    async fn moved_on(&self, known: &mut MutexGuard<'_, Revision>) -> Result<bool, KeyError> {
+        if self.stores.journal.revision().await? == **known {
+            return Ok(false);
+        }
+        self.catch_up(known).await?;
+        Ok(true)
+    }
+
+    /// Brings the registry up to the database.
+    async fn catch_up(&self, known: &mut Revision) -> Result<(), KeyError> {
+        let changes = self.stores.journal.since(*known).await?;
+        let in_force = changes.master_key.clone();
+        self.sealers_mut(|sealers| {
+            let resealed = |next: &&mut Arc<Sealer>| in_force.as_ref() == Some(next.fingerprint());
+            if let Some(next) = sealers.next.as_mut().filter(resealed) {
+                sealers.current = next.clone();
+                sealers.next = None;
+            }
+        });
+        let sealer = self.sealer();
+        let revision = changes.revision;
+        // Revocations count even if the seals are out of reach.
+        self.registry.apply(changes, &sealer);
+        match in_force {
+            Some(expected) if expected != *sealer.fingerprint() => Err(KeyError::WrongMasterKey {
+                found: sealer.fingerprint().clone(),
+                expected,
+            }),
+            _ => {
+                *known = revision;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes in a change of our own. If others came before it, the revision stays behind, so
+    /// that theirs are asked for.
+    fn take_in(&self, known: &mut Revision, changes: Changes) {
+        if changes.revision == known.next() {
+            *known = changes.revision;
+        }
+        self.registry.apply(changes, &self.sealer());
+    }
+
+    fn signer(&self, app: &App, now: Timestamp) -> Option<KeyRecord> {
+        self.registry
+            .key_record(app.signing_key?)
+            .filter(|key| key.may_sign(now))
+    }
+
+    fn app(&self, id: AppId) -> Result<App, KeyError> {
+        self.registry.app(id).ok_or_else(|| KeyError::AppUnknown {
+            name: id.to_string(),
+        })
+    }
+
+    fn lookup(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
+        self.registry
+            .key_record(id)
+            .ok_or(KeyError::KeyUnknown { id })
+    }
+
+    fn with_last_use(&self, key: KeyRecord) -> KeyRecord {
+        let here = self
+            .registry
+            .key_record(key.id)
+            .and_then(|known| known.last_used);
+        KeyRecord {
+            last_used: key.last_used.max(here),
+            ..key
+        }
+    }
+
+    fn sealer(&self) -> Arc<Sealer> {
+        self.sealers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .current
+            .clone()
+    }
+
+    fn sealers_mut(&self, edit: impl FnOnce(&mut Sealers)) {
+        edit(&mut self.sealers.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Change {
+    async fn write(&self, stores: &Stores, expected: Revision) -> Result<Revision, StoreError> {
+        match self {
+            Self::AddApp(app) => stores.apps.add(app, expected).await,
+            Self::UpdateApp(app) => stores.apps.update(app, expected).await,
+            Self::AddKey { key, signs, .. } => stores.keys.add(key, *signs, expected).await,
+            Self::Rotate {
+                old,
+                until,
+                new,
+                signs,
+                ..
+            } => {
+                stores
+                    .keys
+                    .rotate(old.id, *until, new, *signs, expected)
+                    .await
+            }
+            Self::Revoke { key, at } => {
+                stores
+                    .keys
+                    .set_state(key.id, KeyState::Revoked { at: *at }, expected)
+                    .await
+            }
+        }
+    }
+
+    /// The rows that it wrote, as they are now.
+    fn changes(self, revision: Revision) -> Changes {
+        let signed_by = |app: App, key: &KeyRecord, signs: bool| {
+            signs.then(|| App {
+                signing_key: Some(key.id),
+                ..app
+            })
+        };
+        let (apps, keys) = match self {
+            Self::AddApp(app) | Self::UpdateApp(app) => (vec![app], Vec::new()),
+            Self::AddKey { key, app, signs } => {
+                (signed_by(app, &key, signs).into_iter().collect(), vec![key])
+            }
+            Self::Rotate {
+                old,
+                until,
+                new,
+                app,
+                signs,
+            } => {
+                let old = KeyRecord {
+                    state: KeyState::Retiring { until },
+                    ..old
+                };
+                (
+                    signed_by(app, &new, signs).into_iter().collect(),
+                    vec![new, old],
+                )
+            }
+            Self::Revoke { key, at } => (
+                Vec::new(),
+                vec![KeyRecord {
+                    state: KeyState::Revoked { at },
+                    ..key
+                }],
+            ),
+        };
+        Changes {
+            revision,
+            master_key: None,
+            apps,
+            keys,
+            revocations: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for KeyService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyService({:?})", self.registry)
+    }
+}
+
+fn require_secret(key: &KeyRecord) -> Result<(), KeyError> {
+    match key.material {
+        KeyMaterial::Hmac(_) => Ok(()),
+        _ => Err(KeyError::NoSecret {
+            id: key.id,
+            kind: key.material.kind(),
+        }),
+    }
+}
+
+fn require_active(key: &KeyRecord, now: Timestamp) -> Result<(), KeyError> {
+    let found = match key.state {
+        KeyState::Revoked { .. } => "revoked",
+        KeyState::Retiring { .. } => "retiring",
+        KeyState::Active if key.end().is_some_and(|end| end <= now) => "expired",
+        KeyState::Active => return Ok(()),
+    };
+    Err(KeyError::NotActive { id: key.id, found })
+}
+
+const DEFAULT_OVERLAP: Duration = Duration::from_hours(24);
+const MAX_OVERLAP: Duration = Duration::from_hours(365 * 24);
+const ATTEMPTS: usize = 16;
+const PAGE: u32 = 500;

@@ -1,0 +1,270 @@
+//! What the key service asks of a database: one trait per aggregate.
+//!
+//! Two promises hold for every method of every trait here:
+//!
+//! * *Durable:* when a method that writes returns `Ok`, what it wrote survives a power cut.
+//! * *Atomic:* it wrote all that it says, or nothing. After [`StoreError::Unavailable`] it may
+//!   have done either; [`Journal::since`] tells.
+//!
+//! **Revisions.** The database counts changes of apps, keys, revocations and seals. A write that
+//! follows from what is in memory names the revision that it was decided on and is refused with
+//! [`StoreError::Stale`] if there was another change since, in this process or any other. So two
+//! writers never build on the same state, and a reader catches up by asking what came after.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hexline_model::{AppId, KeyId, Timestamp};
+
+use super::app::{App, AppName};
+use super::key::{KeyRecord, KeyState};
+use super::revocation::{Revocation, SweepHorizon, TargetKind};
+use super::seal::{Fingerprint, SealError, Sealed};
+
+/// How many changes a database has seen. 0 is an empty one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Revision(i64);
+
+/// Why a store did not do as it was asked. Its text may reach a log, never a caller.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database can't be reached, is busy for too long, or went away; worth another try.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// Something with this name or id exists.
+    #[error("there is such a {what} already")]
+    Conflict {
+        /// What clashed: `app` or `key`.
+        what: &'static str,
+    },
+    /// The row that was to be changed does not exist.
+    #[error("there is no such {what}")]
+    NotFound {
+        /// What is missing: `app` or `key`.
+        what: &'static str,
+    },
+    /// Decided on an older revision than the database has.
+    #[error("the database has changed since revision {}", expected.0)]
+    Stale {
+        /// The revision that was named.
+        expected: Revision,
+    },
+    /// A row holds what no release wrote.
+    #[error("column {column} of the database holds no {wanted}")]
+    Corrupt {
+        /// `table.column`.
+        column: &'static str,
+        /// What should stand there.
+        wanted: &'static str,
+    },
+    /// A secret does not open.
+    #[error("the secret of key {key} can't be re-sealed")]
+    Seal {
+        /// Whose secret.
+        key: KeyId,
+        /// Why.
+        source: SealError,
+    },
+    /// The database is sealed under another master key than the one named.
+    #[error("the database is sealed under master key {found}, expected {expected}")]
+    MasterKey {
+        /// The fingerprint in the database.
+        found: Fingerprint,
+        /// The fingerprint that was named.
+        expected: Fingerprint,
+    },
+    /// A defect of this program or its database.
+    #[error("the database refused a statement")]
+    Other(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Everything that came after a revision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    /// The state of the database that this is a consistent view of.
+    pub revision: Revision,
+    /// The master key in force; `None` in a database that has never sealed anything.
+    pub master_key: Option<Fingerprint>,
+    /// Apps that were added or changed.
+    pub apps: Vec<App>,
+    /// Keys that were added or changed, last use apart.
+    pub keys: Vec<KeyRecord>,
+    /// Revocations that were added or made stricter. Sweeping leaves no trace here.
+    pub revocations: Vec<Revocation>,
+}
+
+/// Where a page of revocations ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationCursor {
+    /// The kind of the last one.
+    pub kind: TargetKind,
+    /// The subject of the last one.
+    pub subject: String,
+}
+
+/// Every store that the key service needs; usually one database behind all of them.
+#[derive(Clone)]
+pub struct Stores {
+    /// Apps.
+    pub apps: Arc<dyn AppStore>,
+    /// Keys.
+    pub keys: Arc<dyn KeyStore>,
+    /// Revocations.
+    pub revocations: Arc<dyn RevocationStore>,
+    /// Seals.
+    pub seals: Arc<dyn SealStore>,
+    /// What changed since.
+    pub journal: Arc<dyn Journal>,
+}
+
+/// Apps.
+#[async_trait]
+pub trait AppStore: Send + Sync {
+    /// The app with this id.
+    async fn lookup(&self, id: AppId) -> Result<Option<App>, StoreError>;
+
+    /// The app with this name.
+    async fn find_by_name(&self, name: &AppName) -> Result<Option<App>, StoreError>;
+
+    /// Up to `limit` apps whose name comes after `after`, in order of their names' bytes.
+    async fn list(&self, after: Option<&AppName>, limit: u32) -> Result<Vec<App>, StoreError>;
+
+    /// Adds an app. Conflicts if its id or name exists.
+    async fn add(&self, app: &App, expected: Revision) -> Result<Revision, StoreError>;
+
+    /// Replaces `disabled`, `settings` and `signing_key` of an app; the rest never changes.
+    async fn update(&self, app: &App, expected: Revision) -> Result<Revision, StoreError>;
+}
+
+/// Keys.
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    /// The key with this id, of whichever app.
+    async fn lookup(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// Up to `limit` keys of an app that come after `after`, oldest first, by id within one
+    /// millisecond.
+    async fn list(
+        &self,
+        app: AppId,
+        after: Option<(Timestamp, KeyId)>,
+        limit: u32,
+    ) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// Adds a key and, if it `signs`, makes it its app's signing key in the same transaction.
+    /// Conflicts if its id exists in any app. `NotFound` if its app does not exist.
+    async fn add(
+        &self,
+        key: &KeyRecord,
+        signs: bool,
+        expected: Revision,
+    ) -> Result<Revision, StoreError>;
+
+    /// Adds `new` and lets `old` retire at `until`, and, if it `signs`, makes `new` its app's
+    /// signing key, all in one transaction.
+    async fn rotate(
+        &self,
+        old: KeyId,
+        until: Timestamp,
+        new: &KeyRecord,
+        signs: bool,
+        expected: Revision,
+    ) -> Result<Revision, StoreError>;
+
+    /// Changes the state of a key.
+    async fn set_state(
+        &self,
+        id: KeyId,
+        state: KeyState,
+        expected: Revision,
+    ) -> Result<Revision, StoreError>;
+
+    /// Notes when keys were last used, in one transaction. Keeps the latest time; unknown keys
+    /// are skipped. No change in the sense of [`Journal`].
+    async fn touch(&self, used: &[(KeyId, Timestamp)]) -> Result<(), StoreError>;
+}
+
+/// Revocations.
+#[async_trait]
+pub trait RevocationStore: Send + Sync {
+    /// Up to `limit` revocations of an app after the cursor, ordered by kind, then subject.
+    async fn list(
+        &self,
+        app: AppId,
+        after: Option<&RevocationCursor>,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError>;
+
+    /// Adds a revocation, or makes the one of the same target stricter: the later `at` stays,
+    /// and the later `expires` (unknown counts as latest). Needs no revision, for it takes
+    /// nothing back.
+    async fn add(&self, revocation: &Revocation) -> Result<Revision, StoreError>;
+
+    /// Removes the revocations of an app that are behind the horizon; how many there were.
+    /// No change in the sense of [`Journal`].
+    async fn sweep(&self, app: AppId, horizon: SweepHorizon) -> Result<u64, StoreError>;
+}
+
+/// Re-seals one secret: the key's app, its id, the seal that stands. May be called many times.
+pub type Reseal<'a> =
+    &'a (dyn Fn(AppId, KeyId, &Sealed) -> Result<Sealed, SealError> + Send + Sync);
+
+/// Seals and the master key that they are under.
+#[async_trait]
+pub trait SealStore: Send + Sync {
+    /// The master key in force; `None` if none was ever claimed.
+    async fn master_key(&self) -> Result<Option<Fingerprint>, StoreError>;
+
+    /// Puts a database under this master key unless it is under one. Answers which is in force.
+    /// Of two that claim at once, both learn of the same.
+    async fn claim(&self, fingerprint: &Fingerprint) -> Result<Fingerprint, StoreError>;
+
+    /// Re-seals every secret and the master key's fingerprint in one transaction, in which no
+    /// key can be added. If one secret can't be re-sealed, nothing changes. How many there were.
+    async fn reseal(
+        &self,
+        from: &Fingerprint,
+        to: &Fingerprint,
+        reseal: Reseal<'_>,
+    ) -> Result<u64, StoreError>;
+}
+
+/// What changed since.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// The current revision; reads one row.
+    async fn revision(&self) -> Result<Revision, StoreError>;
+
+    /// What came after `revision`, as one consistent view; everything after revision 0. Apps by
+    /// name, keys and revocations in no order.
+    async fn since(&self, revision: Revision) -> Result<Changes, StoreError>;
+}
+
+impl Revision {
+    /// A revision as it was stored.
+    pub fn from_stored(count: i64) -> Self {
+        Self(count)
+    }
+
+    /// The count.
+    pub fn count(self) -> i64 {
+        self.0
+    }
+
+    /// The revision that the next change makes.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl From<&Revocation> for RevocationCursor {
+    fn from(last: &Revocation) -> Self {
+        Self {
+            kind: last.target.kind(),
+            subject: last.target.subject(),
+        }
+    }
+}
