@@ -1,1 +1,30 @@
-//! placeholder
+//! SQLite and PostgreSQL behind the store traits of the services.
+//!
+//! One [`Database`] serves both: one SQL text per query over sqlx's `Any` pools, two folders of
+//! migrations (docs/adr/0002-sql-once.md says why). The traits and their promises stand in the
+//! services; here is only how they are kept.
+//!
+//! Invariants:
+//! * What a write acknowledged is on disk: `synchronous = full` on SQLite, the server's
+//!   `synchronous_commit` on PostgreSQL.
+//! * Every change of apps, keys, revocations and seals counts up `meta.revision` in its own
+//!   transaction, before anything else in it. That row is the lock that puts changes in order.
+//! * SQLite has one writer connection; readers can't write (`query_only`).
+//! * A migration that has shipped never changes; sqlx compares its checksum.
+//!
+//! To remember something new: the trait and its promise in the service, both migrations, a file
+//! here named after the aggregate, a case in the shared suite (`tests/`), which runs on both.
+
+mod apps;
+mod database;
+mod error;
+mod journal;
+mod keys;
+mod migrations;
+mod revocations;
+mod row;
+mod seals;
+mod sqlite;
+
+pub use database::{Backend, Database, DatabaseConfig, Health};
+pub use error::DatabaseError;

@@ -1,0 +1,110 @@
+use async_trait::async_trait;
+use hexline_model::{AppId, KeyId};
+use hexline_services::keys::{App, AppName, AppSettings, AppStore, Revision, StoreError};
+use sqlx::any::AnyRow;
+
+use crate::database::Database;
+use crate::error::sort;
+use crate::row::Columns as _;
+
+#[async_trait]
+impl AppStore for Database {
+    async fn lookup(&self, id: AppId) -> Result<Option<App>, StoreError> {
+        let row = sqlx::query(LOOKUP)
+            .bind(id.to_string())
+            .fetch_optional(self.reader())
+            .await
+            .map_err(|e| sort(e, "app"))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn find_by_name(&self, name: &AppName) -> Result<Option<App>, StoreError> {
+        let row = sqlx::query(FIND_BY_NAME)
+            .bind(name.as_str())
+            .fetch_optional(self.reader())
+            .await
+            .map_err(|e| sort(e, "app"))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn list(&self, after: Option<&AppName>, limit: u32) -> Result<Vec<App>, StoreError> {
+        let rows = sqlx::query(LIST)
+            .bind(after.map_or("", AppName::as_str))
+            .bind(i64::from(limit))
+            .fetch_all(self.reader())
+            .await
+            .map_err(|e| sort(e, "app"))?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn add(&self, app: &App, expected: Revision) -> Result<Revision, StoreError> {
+        let (mut tx, revision) = self.change(expected).await?;
+        sqlx::query(ADD)
+            .bind(app.id.to_string())
+            .bind(app.name.as_str())
+            .bind(app.created.as_millis())
+            .bind(app.disabled.map(|t| t.as_millis()))
+            .bind(settings(app)?)
+            .bind(app.signing_key.map(|k| k.to_string()))
+            .bind(revision.count())
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| sort(e, "app"))?;
+        tx.commit().await.map_err(|e| sort(e, "app"))?;
+        Ok(revision)
+    }
+
+    async fn update(&self, app: &App, expected: Revision) -> Result<Revision, StoreError> {
+        let (mut tx, revision) = self.change(expected).await?;
+        let done = sqlx::query(UPDATE)
+            .bind(app.id.to_string())
+            .bind(app.disabled.map(|t| t.as_millis()))
+            .bind(settings(app)?)
+            .bind(app.signing_key.map(|k| k.to_string()))
+            .bind(revision.count())
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| sort(e, "app"))?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::NotFound { what: "app" });
+        }
+        tx.commit().await.map_err(|e| sort(e, "app"))?;
+        Ok(revision)
+    }
+}
+
+pub(crate) fn read(row: &AnyRow) -> Result<App, StoreError> {
+    Ok(App {
+        id: row.parsed("apps.id", "app id", |t| AppId::parse(t).ok())?,
+        name: row.parsed("apps.name", "app name", |t| AppName::parse(t).ok())?,
+        created: row.time("apps.created_ms")?,
+        disabled: row.time_if_any("apps.disabled_ms")?,
+        settings: row.parsed("apps.settings", "app settings", |t| {
+            serde_json::from_str::<AppSettings>(t).ok()
+        })?,
+        signing_key: row.parsed_if_any("apps.signing_key", "key id", |t| KeyId::parse(t).ok())?,
+    })
+}
+
+fn settings(app: &App) -> Result<String, StoreError> {
+    serde_json::to_string(&app.settings).map_err(|e| StoreError::Other(Box::new(e)))
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "select id, name, created_ms, disabled_ms, settings, signing_key from apps ",
+            $rest
+        )
+    };
+}
+
+const LOOKUP: &str = select!("where id = $1");
+const FIND_BY_NAME: &str = select!("where name = $1");
+const LIST: &str = select!("where name > $1 order by name limit $2");
+pub(crate) const SINCE: &str = select!("where revision > $1 order by name");
+const ADD: &str = "insert into apps \
+     (id, name, created_ms, disabled_ms, settings, signing_key, revision) \
+     values ($1, $2, $3, $4, $5, $6, $7)";
+const UPDATE: &str = "update apps \
+     set disabled_ms = $2, settings = $3, signing_key = $4, revision = $5 where id = $1";

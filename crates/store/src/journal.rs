@@ -1,0 +1,96 @@
+use async_trait::async_trait;
+use hexline_services::keys::{Changes, Fingerprint, Journal, Revision, StoreError};
+use sqlx::{Any, Transaction};
+
+use crate::database::Database;
+use crate::error::sort;
+use crate::row::Columns as _;
+use crate::{apps, keys, revocations};
+
+#[async_trait]
+impl Journal for Database {
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        let row = sqlx::query(REVISION)
+            .fetch_one(self.reader())
+            .await
+            .map_err(|e| sort(e, "meta"))?;
+        row.column("meta.revision").map(Revision::from_stored)
+    }
+
+    async fn since(&self, revision: Revision) -> Result<Changes, StoreError> {
+        let mut tx = self.snapshot().await?;
+        let meta = sqlx::query(META)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(|e| sort(e, "meta"))?;
+        let master_key: Option<String> = meta.column("meta.master_key")?;
+        let apps = sqlx::query(apps::SINCE)
+            .bind(revision.count())
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(|e| sort(e, "app"))?;
+        let keys = sqlx::query(keys::SINCE)
+            .bind(revision.count())
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(|e| sort(e, "key"))?;
+        let revocations = sqlx::query(revocations::SINCE)
+            .bind(revision.count())
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(|e| sort(e, "revocation"))?;
+        tx.commit().await.map_err(|e| sort(e, "meta"))?;
+        Ok(Changes {
+            revision: meta.column("meta.revision").map(Revision::from_stored)?,
+            master_key: master_key.map(Fingerprint::from_stored),
+            apps: apps.iter().map(apps::read).collect::<Result<_, _>>()?,
+            keys: keys.iter().map(keys::read).collect::<Result<_, _>>()?,
+            revocations: revocations
+                .iter()
+                .map(revocations::read)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Database {
+    /// Starts a change that was decided on `expected`: whoever starts another one waits until
+    /// this one ends.
+    pub(crate) async fn change(
+        &self,
+        expected: Revision,
+    ) -> Result<(Transaction<'static, Any>, Revision), StoreError> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query(COUNT_IF)
+            .bind(expected.count())
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| sort(e, "meta"))?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Stale { expected });
+        }
+        Ok((tx, expected.next()))
+    }
+
+    /// Starts a change that is right whatever came before it.
+    pub(crate) async fn change_any(
+        &self,
+    ) -> Result<(Transaction<'static, Any>, Revision), StoreError> {
+        let mut tx = self.write().await?;
+        sqlx::query(COUNT)
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| sort(e, "meta"))?;
+        let row = sqlx::query(REVISION)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(|e| sort(e, "meta"))?;
+        let revision = row.column("meta.revision").map(Revision::from_stored)?;
+        Ok((tx, revision))
+    }
+}
+
+const REVISION: &str = "select revision from meta where id = 1";
+const META: &str = "select revision, master_key from meta where id = 1";
+const COUNT: &str = "update meta set revision = revision + 1 where id = 1";
+const COUNT_IF: &str = "update meta set revision = revision + 1 where id = 1 and revision = $1";

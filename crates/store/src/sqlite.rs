@@ -1,0 +1,167 @@
+//! What SQLite wants beyond SQL: a file with the right mode, pragmas, a backup.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hexline_model::Timestamp;
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, ConnectOptions as _, Row as _};
+
+use crate::error::DatabaseError;
+
+/// Makes the file and its directory if they are missing, readable by their owner alone. SQLite
+/// gives the mode of the file to its `-wal` and `-shm`.
+pub(crate) fn make_file(path: &Path) -> Result<(), DatabaseError> {
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        make_dir(dir).map_err(|source| failed("create", dir, source))?;
+    }
+    match private(OpenOptions::new().write(true).create_new(true)).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(failed("create", path, source)),
+    }
+}
+
+/// How to connect to the file, which has to exist.
+pub(crate) fn options(path: &Path) -> Result<AnyConnectOptions, DatabaseError> {
+    let not_utf8 = || DatabaseError::Path {
+        path: path.to_owned(),
+    };
+    let absolute = std::path::absolute(path).map_err(|source| failed("find", path, source))?;
+    let text = absolute.to_str().ok_or_else(not_utf8)?;
+    let url = format!("sqlite://{}?mode=rw", percent_encoded(text));
+    let options: AnyConnectOptions = url.parse().map_err(|_| not_utf8())?;
+    Ok(options.disable_statement_logging())
+}
+
+/// Sets up a new connection.
+pub(crate) async fn prepare(
+    connection: &mut AnyConnection,
+    pragmas: &'static str,
+) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(pragmas).execute(connection).await.map(|_| ())
+}
+
+/// Whether write-ahead logging took hold.
+pub(crate) async fn check_journal(connection: &mut AnyConnection) -> Result<(), DatabaseError> {
+    let found: String = sqlx::query("pragma journal_mode")
+        .fetch_one(connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(DatabaseError::Connect)?;
+    if found == "wal" {
+        Ok(())
+    } else {
+        Err(DatabaseError::JournalMode { found })
+    }
+}
+
+/// Copies the database to `backups/` beside it. When it returns, the copy is whole, on disk, and
+/// readable by its owner alone.
+pub(crate) async fn back_up(
+    connection: &mut AnyConnection,
+    database: &Path,
+    schema: i64,
+    now: Timestamp,
+) -> Result<(), DatabaseError> {
+    let dir = database.with_file_name("backups");
+    make_dir(&dir).map_err(|source| failed("create", &dir, source))?;
+    let path = backup_path(&dir, schema, now);
+    // Two starts within a millisecond, or a clock that was set back: never touch a backup.
+    let file = private(OpenOptions::new().write(true).create_new(true))
+        .open(&path)
+        .map_err(|source| failed("create", &path, source))?;
+    let text = path
+        .to_str()
+        .ok_or_else(|| DatabaseError::Path { path: path.clone() })?;
+    // `vacuum into` takes an empty file as its target and keeps its mode.
+    let copied = sqlx::query("vacuum into $1")
+        .bind(text)
+        .execute(connection)
+        .await;
+    if let Err(source) = copied {
+        drop(file);
+        // Half a backup is worse than none; if it can't be removed, the error still says where.
+        let _ = fs::remove_file(&path);
+        return Err(DatabaseError::Backup { path, source });
+    }
+    file.sync_all()
+        .map_err(|source| failed("write", &path, source))?;
+    File::open(&dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|source| failed("write", &dir, source))?;
+    tracing::info!(backup.path = %path.display(), schema.version = schema, "database backed up");
+    Ok(())
+}
+
+/// `schema-0001-20261124T064800.000Z.db`.
+fn backup_path(dir: &Path, schema: i64, now: Timestamp) -> PathBuf {
+    let time: String = now
+        .to_string()
+        .chars()
+        .filter(|c| !matches!(c, '-' | ':'))
+        .collect();
+    dir.join(format!("schema-{schema:04}-{time}.db"))
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+fn private(options: &mut OpenOptions) -> &OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+fn failed(doing: &'static str, path: &Path, source: io::Error) -> DatabaseError {
+    DatabaseError::File {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Everything but the plainest characters, so that no path reads as a part of the URL.
+fn percent_encoded(path: &str) -> String {
+    path.bytes()
+        .fold(String::with_capacity(path.len()), |mut out, byte| {
+            if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+                out.push(char::from(byte));
+            } else {
+                write!(out, "%{byte:02X}").expect("a string can always grow");
+            }
+            out
+        })
+}
+
+// Order matters: the timeout first, for changing the journal mode may have to wait.
+pub(crate) const WRITER: &str = "pragma busy_timeout = 5000; pragma journal_mode = wal; \
+     pragma synchronous = full; pragma foreign_keys = on; pragma trusted_schema = off";
+pub(crate) const READER: &str = "pragma busy_timeout = 5000; pragma synchronous = full; \
+     pragma foreign_keys = on; pragma trusted_schema = off; pragma query_only = on";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_path_makes_a_url() {
+        assert_eq!(
+            percent_encoded("/a b/c?d#e%f/é.db"),
+            "/a%20b/c%3Fd%23e%25f/%C3%A9.db"
+        );
+    }
+
+    #[test]
+    fn a_backup_is_named_after_schema_and_time() {
+        let path = backup_path(Path::new("b"), 1, Timestamp::from_millis(1_490_479_599_000));
+        assert_eq!(path, Path::new("b/schema-0001-20170325T220639.000Z.db"));
+    }
+}
