@@ -1,0 +1,42 @@
+use hexline_model::{AddressError, ChannelError};
+use hexline_protocol::ErrorCode;
+use hexline_token::Rejection;
+
+/// Why a signal call is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignalError {
+    /// `to` is no address.
+    #[error("to {0}; expected identity, identity/device or identity/device/route")]
+    Destination(#[from] AddressError),
+    /// `id` is no channel name.
+    #[error("id {0}; expected a channel name")]
+    Channel(#[from] ChannelError),
+    /// The token or its key does not allow it.
+    #[error(transparent)]
+    Grant(#[from] Rejection),
+    /// The channel belongs to a conversation or session that the caller is no member of.
+    #[error("the channel is for members, and the caller is none")]
+    NotMember,
+    /// The name is kept for the server.
+    #[error("channel names that start with '_' are reserved")]
+    Reserved,
+    /// The connection is in too many channels.
+    #[error("the connection has joined {limit} channels, which is the limit")]
+    TooManyChannels {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl SignalError {
+    /// The code to answer with.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Destination(_) | Self::Channel(_) => ErrorCode::InvalidParams,
+            Self::Grant(_) => ErrorCode::GrantMissing,
+            Self::NotMember | Self::Reserved => ErrorCode::Forbidden,
+            Self::TooManyChannels { .. } => ErrorCode::TooLarge,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+use bytes::Bytes;
+use hexline_bus::Announcer;
+use hexline_model::{Address, ChannelName};
+use hexline_protocol::signal;
+
+/// Says on the wire what the bus has to say: who came and who went.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Announcements;
+
+impl Announcer for Announcements {
+    fn joined(&self, channel: &ChannelName, from: &Address) -> Bytes {
+        signal::joined(channel, from)
+    }
+
+    fn join_back(&self, channel: &ChannelName, from: &Address) -> Bytes {
+        signal::join_back(channel, from)
+    }
+
+    fn left(&self, channel: &ChannelName, from: &Address) -> Bytes {
+        signal::left(channel, from)
+    }
+}

@@ -1,0 +1,23 @@
+//! Signalling: direct messages, channels and presence between live connections.
+//!
+//! Methods: `signal.send`, `signal.join`, `signal.leave`, `signal.publish`. Events: `signal.join`,
+//! `signal.join_back`, `signal.leave`, told by the bus. `docs/protocol.md` has the wire shapes.
+//!
+//! Invariants: nothing is stored; a message reaches connections of the caller's app only; `from`
+//! is the caller's own address; the caller's connection hears nothing of its own; whoever may
+//! join an open channel may also publish to it without joining, unless `publish` is limited.
+//! Conversation and session channels are for members, as the services that own them tell.
+//!
+//! To add a method: its parameters in `protocol::signal`, a variant of `Call`, a fn in `rpc.rs`,
+//! the rule in `service.rs`, a behaviour test.
+
+mod error;
+mod event;
+pub mod rpc;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use error::SignalError;
+pub use event::Announcements;
+pub use service::SignalService;

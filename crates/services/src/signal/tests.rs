@@ -1,0 +1,202 @@
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use hexline_bus::{Bus, Link, LocalBus, Receiver};
+use hexline_model::{Address, AppId, ChannelName, Destination, Route, SeededEntropy, Subject};
+use hexline_protocol::ErrorCode;
+use hexline_token::{Grants, Permissions};
+
+use super::{Announcements, SignalError, SignalService};
+use crate::Caller;
+
+struct Ear {
+    address: Address,
+    heard: Mutex<Vec<Bytes>>,
+}
+
+impl Receiver for Ear {
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn deliver(&self, message: &Bytes) -> bool {
+        self.heard
+            .lock()
+            .expect("no test thread panics here")
+            .push(message.clone());
+        true
+    }
+}
+
+struct End {
+    caller: Caller,
+    link: Box<dyn Link>,
+}
+
+fn bus() -> LocalBus {
+    LocalBus::new(Arc::new(Announcements))
+}
+
+fn end(bus: &LocalBus, subject: &str, grants: &str, ceiling: Option<&str>) -> End {
+    let parse = |text| Grants::parse(text).expect("well-formed grants");
+    let entropy = SeededEntropy::new(subject.len() as u64);
+    let app = AppId::generate(&SeededEntropy::new(1));
+    let subject = Subject::parse(subject).expect("well formed");
+    let address = Address::new(&subject, Route::generate(&entropy));
+    let ear = Arc::new(Ear {
+        address: address.clone(),
+        heard: Mutex::default(),
+    });
+    let permissions = Permissions::new(parse(grants), ceiling.map(|c| Arc::new(parse(c))));
+    End {
+        caller: Caller {
+            app,
+            address,
+            permissions,
+        },
+        link: bus.attach(app, ear),
+    }
+}
+
+impl End {
+    fn join(&mut self, service: &SignalService, name: &str) -> Result<(), SignalError> {
+        let channel = ChannelName::parse(name).expect("a name");
+        service.join(&self.caller, self.link.as_mut(), &channel, false)
+    }
+
+    fn publish(&mut self, service: &SignalService, name: &str) -> Result<usize, SignalError> {
+        let channel = ChannelName::parse(name).expect("a name");
+        service.publish(&self.caller, self.link.as_mut(), &channel, || {
+            Bytes::from_static(b"m")
+        })
+    }
+
+    fn send(&mut self, service: &SignalService, to: &str) -> Result<usize, SignalError> {
+        let to = Destination::parse(to).expect("an address");
+        service.send(&self.caller, self.link.as_mut(), &to, || {
+            Bytes::from_static(b"m")
+        })
+    }
+
+    fn send_in(
+        &mut self,
+        service: &SignalService,
+        name: &str,
+        to: &str,
+    ) -> Result<usize, SignalError> {
+        let channel = ChannelName::parse(name).expect("a name");
+        let to = Destination::parse(to).expect("an address");
+        let message = || Bytes::from_static(b"m");
+        service.send_in(&self.caller, self.link.as_mut(), &channel, &to, message)
+    }
+}
+
+fn code<T>(result: Result<T, SignalError>) -> Option<ErrorCode> {
+    result.err().map(|error| error.code())
+}
+
+#[test]
+fn without_the_signal_grant_nothing_of_signal_works() {
+    let (bus, service) = (bus(), SignalService::new(8));
+    let mut chat = end(&bus, "a/d", r#"{"chat":true}"#, None);
+    let missing = Some(ErrorCode::GrantMissing);
+    assert_eq!(code(chat.send(&service, "b")), missing);
+    assert_eq!(code(chat.join(&service, "room")), missing);
+    assert_eq!(code(chat.publish(&service, "room")), missing);
+    assert_eq!(code(chat.send_in(&service, "room", "b")), missing);
+}
+
+#[test]
+fn channel_patterns_bound_what_is_joined_and_published_to() {
+    let (bus, service) = (bus(), SignalService::new(8));
+    let mut news = end(&bus, "a/d", r#"{"signal":{"channels":["news.*"]}}"#, None);
+    assert_eq!(code(news.join(&service, "news.sport")), None);
+    assert_eq!(
+        code(news.join(&service, "gossip")),
+        Some(ErrorCode::GrantMissing)
+    );
+    assert_eq!(
+        code(news.publish(&service, "gossip")),
+        Some(ErrorCode::GrantMissing)
+    );
+    assert_eq!(code(news.send(&service, "anybody")), None);
+}
+
+#[test]
+fn a_mute_token_may_listen_and_write_to_people_but_not_to_channels() {
+    let (bus, service) = (bus(), SignalService::new(8));
+    let mut mute = end(&bus, "a/d", r#"{"signal":{"publish":false}}"#, None);
+    assert_eq!(code(mute.join(&service, "room")), None);
+    assert_eq!(
+        code(mute.publish(&service, "room")),
+        Some(ErrorCode::GrantMissing)
+    );
+    assert_eq!(
+        code(mute.send_in(&service, "room", "b")),
+        Some(ErrorCode::GrantMissing)
+    );
+    assert_eq!(code(mute.send(&service, "b")), None);
+}
+
+#[test]
+fn a_key_ceiling_cuts_what_the_token_grants() {
+    let (bus, service) = (bus(), SignalService::new(8));
+    let ceiling = Some(r#"{"signal":{"channels":["b.*"]}}"#);
+    let mut both = end(
+        &bus,
+        "a/d",
+        r#"{"signal":{"channels":["a.*","b.*"]}}"#,
+        ceiling,
+    );
+    assert_eq!(code(both.join(&service, "b.1")), None);
+    assert_eq!(
+        code(both.join(&service, "a.1")),
+        Some(ErrorCode::GrantMissing)
+    );
+}
+
+#[test]
+fn reserved_and_member_channels_are_closed() {
+    let (bus, service) = (bus(), SignalService::new(8));
+    let mut all = end(
+        &bus,
+        "a/d",
+        r#"{"signal":true,"chat":true,"video":true}"#,
+        None,
+    );
+    let session = format!("s.p{}", "0".repeat(32));
+    for name in ["_x", "_c.1", &session] {
+        assert_eq!(
+            code(all.join(&service, name)),
+            Some(ErrorCode::Forbidden),
+            "{name}"
+        );
+        assert_eq!(
+            code(all.publish(&service, name)),
+            Some(ErrorCode::Forbidden),
+            "{name}"
+        );
+        assert_eq!(
+            code(all.send_in(&service, name, "b")),
+            Some(ErrorCode::Forbidden),
+            "{name}"
+        );
+    }
+    let mut signal = end(&bus, "b/d", r#"{"signal":true}"#, None);
+    assert_eq!(
+        code(signal.join(&service, "_c.1")),
+        Some(ErrorCode::GrantMissing)
+    );
+}
+
+#[test]
+fn one_connection_joins_so_many_channels_and_no_more() {
+    let (bus, service) = (bus(), SignalService::new(2));
+    let mut one = end(&bus, "a/d", r#"{"signal":true}"#, None);
+    assert_eq!(code(one.join(&service, "1")), None);
+    assert_eq!(code(one.join(&service, "2")), None);
+    assert_eq!(code(one.join(&service, "3")), Some(ErrorCode::TooLarge));
+    assert_eq!(code(one.join(&service, "2")), None, "it is there already");
+    service.leave(one.link.as_mut(), &ChannelName::parse("1").expect("a name"));
+    assert_eq!(code(one.join(&service, "3")), None);
+}
