@@ -1,4 +1,5 @@
 use hexline_model::{AppId, KeyId};
+use hexline_protocol::ErrorCode;
 use hexline_token::{Algorithm, KeyScreenError};
 
 use super::app::{AppName, AppSettingsError};
@@ -130,11 +131,11 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// The word for it on the wire; see docs/errors.md.
-    pub fn code(&self) -> &'static str {
+    /// The code to answer with; see docs/errors.md.
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::AppUnknown { .. } | Self::KeyUnknown { .. } => "not_found",
-            Self::AppExists { .. } | Self::KeyExists { .. } | Self::NotActive { .. } => "conflict",
+            Self::AppUnknown { .. } | Self::KeyUnknown { .. } => ErrorCode::NotFound,
+            Self::AppExists { .. } | Self::KeyExists { .. } | Self::NotActive { .. } => ErrorCode::Conflict,
             Self::Settings(_)
             | Self::Screen(_)
             | Self::KeySort { .. }
@@ -142,19 +143,19 @@ impl KeyError {
             | Self::TokenId(_)
             | Self::NotRotatable { .. }
             | Self::NoSecret { .. }
-            | Self::SameMasterKey { .. } => "invalid_params",
-            Self::NoSigningKey { .. } => "no_signing_key",
-            Self::Store(StoreError::NotFound { .. }) => "not_found",
-            Self::Store(StoreError::Conflict { .. }) => "conflict",
+            | Self::SameMasterKey { .. } => ErrorCode::InvalidParams,
+            Self::NoSigningKey { .. } => ErrorCode::NoSigningKey,
+            Self::Store(StoreError::NotFound { .. }) => ErrorCode::NotFound,
+            Self::Store(StoreError::Conflict { .. }) => ErrorCode::Conflict,
             Self::WrongMasterKey { .. } | Self::Seal { .. } | Self::Contended | Self::Store(_) => {
-                "unavailable"
+                ErrorCode::Unavailable
             }
         }
     }
 
     /// Whether its text may be shown to whoever asked; otherwise it is for the log alone.
     pub fn is_for_caller(&self) -> bool {
-        self.code() != "unavailable" || matches!(self, Self::Contended)
+        self.code() != ErrorCode::Unavailable || matches!(self, Self::Contended)
     }
 
     pub(super) fn not_symmetric(algorithm: Algorithm) -> Self {

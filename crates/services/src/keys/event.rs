@@ -5,7 +5,6 @@ use hexline_model::{AppId, KeyId};
 /// Told after the store acknowledged and the registry was updated, so whoever hears it may ask
 /// [`KeyRegistry::recheck`](super::KeyRegistry::recheck) at once. In the order of the changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum KeyEvent {
     /// A key was made, rotated, revoked, or its JWKS lost a key.
     KeyChanged {
