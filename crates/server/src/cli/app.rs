@@ -1,0 +1,259 @@
+use std::time::Duration;
+
+use clap::Subcommand;
+use hexline_model::Timestamp;
+
+use super::exit::{CliError, Exit};
+use super::{Context, DataArgs, ask, office, print};
+use crate::control::{Answer, AppChanges, AppView, Command, TokenScope};
+
+/// `hexline app`
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make an app.
+    Create {
+        /// Its name: 1 to 64 of a-z, 0-9 and '-'.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List all apps.
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Show an app and its settings.
+    Show {
+        /// Name or id.
+        app: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Change an app's settings.
+    Set {
+        /// Name or id.
+        app: String,
+        #[command(flatten)]
+        settings: SettingsArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Refuse all tokens of an app and close what they opened.
+    Disable {
+        /// Name or id.
+        app: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Let a disabled app in again.
+    Enable {
+        /// Name or id.
+        app: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Revoke tokens of an app and close what they opened.
+    RevokeTokens {
+        /// Name or id.
+        app: String,
+        #[command(flatten)]
+        tokens: TokensArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = true)]
+struct SettingsArgs {
+    /// The longest life of a token, e.g. 30d.
+    #[arg(long, value_name = "SPAN", value_parser = ask::span)]
+    longest_ttl: Option<Duration>,
+    /// Whether tokens must have an `exp`.
+    #[arg(long, value_name = "BOOL")]
+    exp_required: Option<bool>,
+    /// A further base URL that tokens may name in `aud`; replaces the list, repeatable.
+    #[arg(long = "audience", value_name = "URL")]
+    audiences: Vec<String>,
+    /// Empty the list of further base URLs.
+    #[arg(long, conflicts_with = "audiences")]
+    no_audiences: bool,
+    /// An origin that browsers may come from; replaces the list, repeatable.
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+    /// Let browsers come from any origin.
+    #[arg(long, conflicts_with = "origins")]
+    any_origin: bool,
+    /// The HMAC key that signs what the server mints for the app.
+    #[arg(long, value_name = "KEY-ID")]
+    signing_key: Option<String>,
+}
+
+#[derive(clap::Args)]
+#[group(id = "which", required = true, multiple = true)]
+struct TokensArgs {
+    /// The token with this `jti`.
+    #[arg(long, conflicts_with_all = ["identity", "device", "all", "issued_before"])]
+    jti: Option<String>,
+    /// When that token expires, so that it need not be remembered longer.
+    #[arg(long, value_name = "TIME", value_parser = ask::moment, requires = "jti")]
+    until: Option<Timestamp>,
+    /// All tokens of this identity.
+    #[arg(long, conflicts_with = "all")]
+    identity: Option<String>,
+    /// Only those of this device.
+    #[arg(long, requires = "identity")]
+    device: Option<String>,
+    /// All tokens of the app.
+    #[arg(long)]
+    all: bool,
+    /// Issued at or before this time, which is now unless set: Unix seconds or e.g. -1h.
+    #[arg(long, value_name = "TIME", value_parser = ask::moment, allow_hyphen_values = true)]
+    issued_before: Option<Timestamp>,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    let make = matches!(args.action, Action::Create { .. });
+    let (command, data) = match args.action {
+        Action::Create { name, data } => (Command::AppCreate { name }, data),
+        Action::List { data } => (Command::AppList, data),
+        Action::Show { app, data } => (Command::AppShow { app }, data),
+        Action::Set {
+            app,
+            settings,
+            data,
+        } => (
+            Command::AppSet {
+                app,
+                changes: settings.changes(),
+            },
+            data,
+        ),
+        Action::Disable { app, data } => (Command::AppDisable { app }, data),
+        Action::Enable { app, data } => (Command::AppEnable { app }, data),
+        Action::RevokeTokens { app, tokens, data } => (
+            Command::TokensRevoke {
+                app,
+                tokens: tokens.scope()?,
+            },
+            data,
+        ),
+    };
+    let answer = office::carry_out(&context.records(&data)?, command, make).await?;
+    match (answer, context.json) {
+        (Answer::App(app), true) => print::json(&app)?,
+        (Answer::App(app), false) => {
+            print::text(&describe(&app))?;
+            if make {
+                eprintln!("\nNext: hexline key create --app {}", app.name);
+            }
+        }
+        (Answer::Apps(apps), true) => print::json(&apps)?,
+        (Answer::Apps(apps), false) => print::text(&list(&apps))?,
+        (Answer::Revoked(revoked), true) => print::json(&revoked)?,
+        (Answer::Revoked(revoked), false) => print::text(&format!(
+            "Revoked for app {}, as of {}.",
+            revoked.app,
+            print::when(Some(revoked.at_ms))
+        ))?,
+        (other, _) => return Err(office::unexpected(&other)),
+    }
+    Ok(Exit::Done)
+}
+
+impl SettingsArgs {
+    fn changes(self) -> AppChanges {
+        let list = |items: Vec<String>, empty: bool| (empty || !items.is_empty()).then_some(items);
+        AppChanges {
+            longest_ttl_ms: self
+                .longest_ttl
+                .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+            exp_required: self.exp_required,
+            audiences: list(self.audiences, self.no_audiences),
+            origins: list(self.origins, self.any_origin),
+            signing_key: self.signing_key,
+        }
+    }
+}
+
+impl TokensArgs {
+    fn scope(self) -> Result<TokenScope, CliError> {
+        let issued_before_ms = self.issued_before.map(Timestamp::as_millis);
+        if let Some(jti) = self.jti {
+            return Ok(TokenScope::Jti {
+                jti,
+                until_ms: self.until.map(Timestamp::as_millis),
+            });
+        }
+        if let Some(identity) = self.identity {
+            return Ok(TokenScope::Identity {
+                identity,
+                device: self.device,
+                issued_before_ms,
+            });
+        }
+        if self.all {
+            return Ok(TokenScope::All { issued_before_ms });
+        }
+        Err(CliError::usage(
+            "which tokens? Give --jti, --identity or --all",
+        ))
+    }
+}
+
+fn describe(app: &AppView) -> String {
+    let list = |items: &[String], none: &str| {
+        if items.is_empty() {
+            none.to_owned()
+        } else {
+            items.join(", ")
+        }
+    };
+    let settings = &app.settings;
+    let mut text = format!("App {}\n", app.name);
+    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<14} {value}\n"));
+    line("id", &app.id);
+    line("created", &print::when(Some(app.created_ms)));
+    if app.disabled_ms.is_some() {
+        line("disabled", &print::when(app.disabled_ms));
+    }
+    line("signing key", app.signing_key.as_deref().unwrap_or("none"));
+    line(
+        "longest ttl",
+        &format!("{} s", settings.longest_ttl.as_secs()),
+    );
+    line(
+        "exp required",
+        if settings.exp_required { "yes" } else { "no" },
+    );
+    line("audiences", &list(&settings.audiences, "the server's own"));
+    line("origins", &list(&settings.origins, "any"));
+    text
+}
+
+fn list(apps: &[AppView]) -> String {
+    if apps.is_empty() {
+        return "There is no app yet. Make one: hexline app create NAME".to_owned();
+    }
+    let mut table = print::table(&["NAME", "ID", "CREATED", "STATE"]);
+    for app in apps {
+        let state = if app.disabled_ms.is_some() {
+            "disabled"
+        } else {
+            "active"
+        };
+        table.add_row([
+            &app.name,
+            &app.id,
+            &print::when(Some(app.created_ms)),
+            state,
+        ]);
+    }
+    print::lines(&table)
+}

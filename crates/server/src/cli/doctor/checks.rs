@@ -1,0 +1,219 @@
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_store::{Database, DatabaseConfig, DatabaseError};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::{Finding, certificate};
+use crate::config::{Config, TlsConfig};
+use crate::datadir::{DataDir, MasterKeyFile};
+
+pub(super) fn configuration(config: &Config, file: &Path) -> Finding {
+    let read = if file.exists() {
+        format!("{} and the environment are well formed", file.display())
+    } else {
+        format!("no {}; the environment is well formed", file.display())
+    };
+    let open = !config.listen.ip().is_loopback();
+    match (open, &config.tls, &config.public_url) {
+        (true, None, None) => Finding::warn(
+            "configuration",
+            format!(
+                "{read}; listening on {} without TLS and without public_url",
+                config.listen
+            ),
+        )
+        .remedy("set tls.cert_file and tls.key_file, or public_url if a proxy ends TLS"),
+        _ => Finding::ok("configuration", read),
+    }
+}
+
+pub(super) fn data_directory(config: &Config) -> Finding {
+    const NAME: &str = "data directory";
+    let dir = &config.data_dir;
+    let shown = dir.display();
+    let Ok(metadata) = fs::metadata(dir) else {
+        return Finding::ok(
+            NAME,
+            format!("{shown} is not there yet; the first start makes it"),
+        );
+    };
+    if !metadata.is_dir() {
+        return Finding::fail(NAME, format!("{shown} is not a directory"))
+            .remedy("name another with --data or data_dir");
+    }
+    let mode = metadata.mode() & 0o777;
+    let draft = dir.join(format!(".doctor.{}", std::process::id()));
+    let written = fs::File::create_new(&draft).and_then(|mut file| file.write_all(b"doctor"));
+    // It may never have been made.
+    let _ = fs::remove_file(&draft);
+    match written {
+        Err(error) => Finding::fail(NAME, format!("{shown} cannot be written to: {error}")).remedy(
+            format!("run as the user that owns {shown}, or give it to this one"),
+        ),
+        Ok(()) if mode & 0o077 != 0 => Finding::warn(
+            NAME,
+            format!("{shown} has mode {mode:04o}: others can look into it"),
+        )
+        .remedy(format!("chmod 700 {shown}")),
+        Ok(()) => Finding::ok(NAME, format!("{shown}, mode {mode:04o}, writable")),
+    }
+}
+
+pub(super) fn master_key(config: &Config) -> Finding {
+    const NAME: &str = "master key";
+    let file = MasterKeyFile::at(&config.master_key_path());
+    let shown = file.path().display();
+    match file.read() {
+        Ok(Some(key)) => Finding::ok(NAME, format!("{shown}, fingerprint {}", key.fingerprint())),
+        Ok(None) if config.uses_postgres() || config.sqlite_path().exists() => {
+            Finding::warn(NAME, format!("{shown} is not there"))
+                .remedy("put it back, or name its place with HEXLINE_MASTER_KEY_FILE")
+        }
+        Ok(None) => Finding::ok(
+            NAME,
+            format!("{shown} is not there yet; the first start makes it"),
+        ),
+        Err(error) => Finding::fail(NAME, error.to_string()),
+    }
+}
+
+/// Opens the database as a start would, under the lock; beside a running server it only looks.
+pub(super) async fn database(config: &Config, served: bool) -> Finding {
+    const NAME: &str = "database";
+    let place = if config.uses_postgres() {
+        "PostgreSQL".to_owned()
+    } else {
+        config.sqlite_path().display().to_string()
+    };
+    if served {
+        return Finding::ok(NAME, format!("{place}, open in the running server"));
+    }
+    if !config.uses_postgres() && !config.sqlite_path().exists() {
+        return Finding::ok(
+            NAME,
+            format!("{place} is not there yet; the first start makes it"),
+        );
+    }
+    let lock = match DataDir::existing(&config.data_dir).and_then(|dir| dir.lock()) {
+        Ok(lock) => Some(lock),
+        Err(_) if config.uses_postgres() => None,
+        Err(error) => return Finding::fail(NAME, error.to_string()),
+    };
+    let finding = match examine(config).await {
+        Ok(found) => Finding::ok(NAME, format!("{place}, {found}")),
+        Err(error @ DatabaseError::SchemaTooNew { .. }) => Finding::fail(NAME, error.to_string())
+            .remedy("run the release that wrote it, or a later one"),
+        Err(error) => Finding::fail(NAME, error.to_string())
+            .remedy("see docs/operating.md, Backup, for how to put a backup in its place"),
+    };
+    drop(lock);
+    finding
+}
+
+async fn examine(config: &Config) -> Result<String, DatabaseError> {
+    let place = DatabaseConfig::parse(config.database.as_deref(), &config.data_dir)?;
+    let database = Database::open(&place, Arc::new(SystemClock::new())).await?;
+    database.probe().await?;
+    let health = database.health().await?;
+    database.close().await;
+    Ok(format!(
+        "version {}, schema {}",
+        health.version, health.schema
+    ))
+}
+
+pub(super) fn clock(config: &Config) -> Finding {
+    const NAME: &str = "clock";
+    const REMEDY: &str =
+        "set the clock, best by NTP: tokens are checked against it, with 10 s leeway";
+    let now = SystemClock::new().now();
+    if now < RELEASED {
+        return Finding::fail(NAME, format!("it says {now}, which has passed")).remedy(REMEDY);
+    }
+    let newest = [config.sqlite_path(), config.data_dir.join("hexline.lock")]
+        .iter()
+        .filter_map(|path| fs::metadata(path).ok())
+        .map(|metadata| Timestamp::from_secs(metadata.mtime()))
+        .max();
+    match newest {
+        Some(written) if written > now.plus(Duration::from_secs(10)) => Finding::warn(
+            NAME,
+            format!("it says {now}, and the data was written at {written}"),
+        )
+        .remedy(REMEDY),
+        _ => Finding::ok(NAME, now.to_string()),
+    }
+}
+
+pub(super) fn open_files(config: &Config) -> Finding {
+    const NAME: &str = "open files";
+    let Ok((_, hard)) = rlimit::Resource::NOFILE.get() else {
+        return Finding::warn(NAME, "the limit cannot be read");
+    };
+    let wanted = config.limits.connections as u64;
+    if hard < wanted {
+        Finding::warn(
+            NAME,
+            format!("the limit is {hard}, less than limits.connections, which is {wanted}"),
+        )
+        .remedy("raise it (ulimit -Hn, LimitNOFILE= in systemd) or lower limits.connections")
+    } else {
+        Finding::ok(NAME, format!("the limit is {hard}"))
+    }
+}
+
+pub(super) fn tls(config: &Config) -> Option<Finding> {
+    const NAME: &str = "TLS";
+    let files = config.tls.as_ref()?;
+    Some(match pair(files) {
+        Err(problem) => Finding::fail(NAME, problem)
+            .remedy("tls.cert_file: PEM, leaf first; tls.key_file: its private key, PEM"),
+        Ok(None) => Finding::warn(NAME, "the pair matches; its end cannot be read"),
+        Ok(Some(end)) => {
+            let left = end.since(SystemClock::new().now());
+            let days = left.as_secs() / 86_400;
+            if left.is_zero() {
+                Finding::fail(NAME, format!("the certificate ended at {end}")).remedy("renew it")
+            } else if days < 14 {
+                Finding::warn(
+                    NAME,
+                    format!("the certificate ends in {days} days, at {end}"),
+                )
+                .remedy("renew it")
+            } else {
+                Finding::ok(
+                    NAME,
+                    format!("the pair matches; it ends in {days} days, at {end}"),
+                )
+            }
+        }
+    })
+}
+
+fn pair(files: &TlsConfig) -> Result<Option<Timestamp>, String> {
+    let shown = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let chain = CertificateDer::pem_file_iter(&files.cert_file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| shown(&files.cert_file, &e))?;
+    let leaf = chain
+        .first()
+        .ok_or_else(|| shown(&files.cert_file, &"it holds no certificate"))?;
+    let end = certificate::not_after(leaf);
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key_file).map_err(|e| shown(&files.key_file, &e))?;
+    rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|e| format!("the certificate and the key do not go together: {e}"))?;
+    Ok(end)
+}
+
+/// No clock that is right says less.
+const RELEASED: Timestamp = Timestamp::from_secs(1_735_689_600);

@@ -1,0 +1,130 @@
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::config::ConfigError;
+use crate::control::{Failure, FailureKind};
+use crate::datadir::{DataDirError, MasterKeyError};
+
+/// How a command ends. The numbers are documented in docs/operating.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It did what was asked.
+    Done = 0,
+    /// It failed for a reason that has no number of its own.
+    Failed = 1,
+    /// The command line or the configuration is wrong.
+    Usage = 2,
+    /// A token was refused, or a check of `doctor` failed.
+    Refused = 3,
+    /// There is no such app or key.
+    NotFound = 4,
+    /// It exists already, or its state does not allow it.
+    Conflict = 5,
+    /// The server, the data directory or the database cannot be reached.
+    Unavailable = 6,
+}
+
+/// Why a command failed, for the one who typed it.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+}
+
+/// What `--json` prints to stderr.
+#[derive(Serialize)]
+struct Shown<'a> {
+    code: &'static str,
+    message: &'a str,
+}
+
+impl CliError {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// Tells it on stderr and gives the exit code.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        if json {
+            let shown = Shown {
+                code: self.exit.word(),
+                message: &self.message,
+            };
+            eprintln!(
+                "{}",
+                serde_json::to_string(&shown).expect("two texts are JSON")
+            );
+        } else {
+            let paint = super::paint::Paint::stderr();
+            eprintln!("{} {}", paint.bad("error:"), self.message);
+        }
+        self.exit.into()
+    }
+}
+
+impl Exit {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Done => "ok",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Refused => "refused",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<DataDirError> for CliError {
+    fn from(error: DataDirError) -> Self {
+        let exit = match error {
+            DataDirError::Missing { .. } => Exit::NotFound,
+            _ => Exit::Unavailable,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<MasterKeyError> for CliError {
+    fn from(error: MasterKeyError) -> Self {
+        Self::new(Exit::Unavailable, error.to_string())
+    }
+}
+
+impl From<Failure> for CliError {
+    fn from(failure: Failure) -> Self {
+        let exit = match failure.kind {
+            FailureKind::Invalid => Exit::Usage,
+            FailureKind::NotFound => Exit::NotFound,
+            FailureKind::Conflict => Exit::Conflict,
+            FailureKind::Unavailable => Exit::Unavailable,
+            FailureKind::Internal => Exit::Failed,
+        };
+        Self::new(exit, failure.message)
+    }
+}

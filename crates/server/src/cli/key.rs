@@ -1,0 +1,338 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use hexline_model::Timestamp;
+use hexline_token::Algorithm;
+use serde_json::Value;
+
+use super::exit::{CliError, Exit};
+use super::paint::Paint;
+use super::{Context, DataArgs, ask, office, print};
+use crate::control::{Answer, Command, ImportedKey, KeyOptions, KeyView, NewKeyView};
+
+/// `hexline key`
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make an HMAC key; prints its id and its secret, once.
+    Create {
+        #[command(flatten)]
+        options: OptionArgs,
+        /// HS256, HS384 or HS512.
+        #[arg(long, default_value = "HS256")]
+        alg: Algorithm,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List the keys of an app, or all.
+    List {
+        /// Name or id.
+        #[arg(long)]
+        app: Option<String>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Show a key, without its secret.
+    Show {
+        /// The key id.
+        key: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Make a new key in the place of an old one, which verifies for a while longer.
+    Rotate {
+        /// The key id.
+        key: String,
+        /// How long the old one still verifies.
+        #[arg(long, value_name = "SPAN", value_parser = ask::span, default_value = "24h")]
+        overlap: Duration,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Refuse all tokens of a key from now on and close what they opened.
+    Revoke {
+        /// The key id.
+        key: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Register a key that was made elsewhere: a public key, a JWKS, or an HMAC secret.
+    Import {
+        #[command(flatten)]
+        options: OptionArgs,
+        #[command(flatten)]
+        source: SourceArgs,
+        /// The algorithm, where the key leaves a choice: RS256 or PS256; HS256, HS384 or HS512.
+        #[arg(long)]
+        alg: Option<Algorithm>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+#[derive(clap::Args)]
+struct OptionArgs {
+    /// Name or id; may be left out if there is only one app.
+    #[arg(long)]
+    app: Option<String>,
+    /// A word for people.
+    #[arg(long, default_value = "")]
+    label: String,
+    /// When the key stops verifying: Unix seconds or e.g. +90d.
+    #[arg(long, value_name = "TIME", value_parser = ask::moment)]
+    expires: Option<Timestamp>,
+    /// What its tokens may be granted at most, e.g. '{"signal":true}'.
+    #[arg(long, value_name = "JSON", value_parser = ask::value)]
+    ceiling: Option<Value>,
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct SourceArgs {
+    /// A public key, PEM or JWK.
+    #[arg(long, value_name = "FILE")]
+    public: Option<PathBuf>,
+    /// A JWKS document.
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+    /// Where a JWKS document is fetched, https.
+    #[arg(long, value_name = "URL")]
+    jwks_url: Option<String>,
+    /// An HMAC secret of this key id; the secret comes from --secret-file.
+    #[arg(long, value_name = "KEY-ID", requires = "secret_file")]
+    hmac: Option<String>,
+    #[command(flatten)]
+    secret: SecretArgs,
+}
+
+#[derive(clap::Args)]
+#[group(multiple = true)]
+struct SecretArgs {
+    /// A file whose first line is the secret of --hmac; '-' is stdin.
+    #[arg(long, value_name = "FILE", requires = "hmac")]
+    secret_file: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    let (command, data) = match args.action {
+        Action::Create { options, alg, data } => {
+            let (app, options) = options.split();
+            (
+                Command::KeyCreate {
+                    app,
+                    options,
+                    algorithm: Some(alg),
+                },
+                data,
+            )
+        }
+        Action::List { app, data } => (Command::KeyList { app }, data),
+        Action::Show { key, data } => (Command::KeyShow { key }, data),
+        Action::Rotate { key, overlap, data } => {
+            let overlap_ms = u64::try_from(overlap.as_millis()).unwrap_or(u64::MAX);
+            (
+                Command::KeyRotate {
+                    key,
+                    overlap_ms: Some(overlap_ms),
+                },
+                data,
+            )
+        }
+        Action::Revoke { key, data } => (Command::KeyRevoke { key }, data),
+        Action::Import {
+            options,
+            source,
+            alg,
+            data,
+        } => {
+            let (app, options) = options.split();
+            let material = source.material(alg)?;
+            (
+                Command::KeyImport {
+                    app,
+                    options,
+                    material,
+                },
+                data,
+            )
+        }
+    };
+    let answer = office::carry_out(&context.records(&data)?, command, false).await?;
+    match (answer, context.json) {
+        (Answer::NewKey(new), true) => print::json(&New::of(&new))?,
+        (Answer::NewKey(new), false) => announce(&new)?,
+        (Answer::Key(key), true) => print::json(&key)?,
+        (Answer::Key(key), false) => print::text(&describe(&key))?,
+        (Answer::Keys(keys), true) => print::json(&keys)?,
+        (Answer::Keys(keys), false) => print::text(&list(&keys))?,
+        (other, _) => return Err(office::unexpected(&other)),
+    }
+    Ok(Exit::Done)
+}
+
+/// What `--json` prints for a new key: the two names that everything else goes by come first.
+#[derive(serde::Serialize)]
+struct New<'a> {
+    key_id: &'a str,
+    key_secret: &'a str,
+    app: &'a str,
+    key: &'a KeyView,
+    replaces: &'a Option<KeyView>,
+}
+
+impl<'a> New<'a> {
+    fn of(new: &'a NewKeyView) -> Self {
+        Self {
+            key_id: &new.key.id,
+            key_secret: &new.secret,
+            app: &new.key.app,
+            key: &new.key,
+            replaces: &new.replaces,
+        }
+    }
+}
+
+impl OptionArgs {
+    fn split(self) -> (Option<String>, KeyOptions) {
+        let options = KeyOptions {
+            label: self.label,
+            expires_ms: self.expires.map(Timestamp::as_millis),
+            ceiling: self.ceiling,
+        };
+        (self.app, options)
+    }
+}
+
+impl SourceArgs {
+    fn material(self, algorithm: Option<Algorithm>) -> Result<ImportedKey, CliError> {
+        let only_with = |what: &str| match algorithm {
+            Some(_) => Err(CliError::usage(format!("--alg does not go with {what}"))),
+            None => Ok(()),
+        };
+        if let Some(path) = self.public {
+            let text = ask::file(&path)?;
+            if text.trim_start().starts_with('{') {
+                only_with("a JWK, whose own `alg` counts")?;
+                return Ok(ImportedKey::Jwk(text));
+            }
+            return Ok(ImportedKey::Pem {
+                pem: text,
+                algorithm,
+            });
+        }
+        if let Some(path) = self.jwks {
+            only_with("a JWKS, whose keys have their own")?;
+            return Ok(ImportedKey::Jwks(ask::file(&path)?));
+        }
+        if let Some(url) = self.jwks_url {
+            only_with("a JWKS, whose keys have their own")?;
+            return Ok(ImportedKey::JwksUrl(url));
+        }
+        match (self.hmac, self.secret.secret_file) {
+            (Some(id), Some(path)) => Ok(ImportedKey::Hmac {
+                id,
+                secret: ask::secret(&path)?,
+                algorithm,
+            }),
+            _ => Err(CliError::usage(
+                "what to import? Give --public, --jwks, --jwks-url or --hmac",
+            )),
+        }
+    }
+}
+
+fn announce(new: &NewKeyView) -> Result<(), CliError> {
+    let paint = Paint::stdout();
+    let key = &new.key;
+    let mut text = format!(
+        "Key id:     {}\nKey secret: {}\n",
+        paint.strong(&key.id),
+        paint.strong(&new.secret)
+    );
+    text.push_str(&format!(
+        "App:        {} ({})\n",
+        key.app,
+        key.algorithm.as_deref().unwrap_or("-")
+    ));
+    if let Some(old) = &new.replaces {
+        text.push_str(&format!(
+            "Replaces:   {}, which verifies until {}\n",
+            old.id,
+            print::when(old.until_ms)
+        ));
+    }
+    print::text(&text)?;
+    eprintln!(
+        "\nThe secret is shown this once. Where your app's server makes tokens:\n  \
+         export HEXLINE_KEY_ID=… HEXLINE_KEY_SECRET=…\n  \
+         hexline token create --identity alice --device web1 --grant signal"
+    );
+    Ok(())
+}
+
+fn describe(key: &KeyView) -> String {
+    let mut text = format!("Key {}\n", key.id);
+    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {value}\n"));
+    line("app", &key.app);
+    line(
+        "label",
+        if key.label.is_empty() {
+            "-"
+        } else {
+            &key.label
+        },
+    );
+    line("kind", &key.kind);
+    line(
+        "algorithm",
+        key.algorithm.as_deref().unwrap_or("as each JWK says"),
+    );
+    line("state", &key.state);
+    if key.until_ms.is_some() {
+        line("until", &print::when(key.until_ms));
+    }
+    if key.revoked_ms.is_some() {
+        line("revoked", &print::when(key.revoked_ms));
+    }
+    line("created", &print::when(Some(key.created_ms)));
+    line("last used", &print::when(key.last_used_ms));
+    line(
+        "signs",
+        if key.signs {
+            "what the server mints"
+        } else {
+            "no"
+        },
+    );
+    let ceiling = key
+        .ceiling
+        .as_ref()
+        .map_or_else(|| "none".to_owned(), Value::to_string);
+    line("ceiling", &ceiling);
+    text
+}
+
+fn list(keys: &[KeyView]) -> String {
+    if keys.is_empty() {
+        return "There is no key yet. Make one: hexline key create".to_owned();
+    }
+    let mut table = print::table(&["ID", "APP", "KIND", "ALG", "STATE", "UNTIL", "LABEL"]);
+    for key in keys {
+        table.add_row([
+            &key.id,
+            &key.app,
+            &key.kind,
+            key.algorithm.as_deref().unwrap_or("-"),
+            &key.state,
+            &print::when(key.until_ms),
+            &key.label,
+        ]);
+    }
+    print::lines(&table)
+}

@@ -1,0 +1,36 @@
+use clap::Subcommand;
+
+use super::exit::{CliError, Exit};
+use super::{Context, DataArgs, office, print};
+use crate::control::{Answer, Command};
+
+/// `hexline master-key`
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make a new master key and seal every secret with it, in one transaction.
+    Rotate {
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    let Action::Rotate { data } = args.action;
+    let config = context.records(&data)?;
+    match office::carry_out(&config, Command::MasterKeyRotate, false).await? {
+        Answer::MasterKeyRotated(rotated) if context.json => print::json(&rotated)?,
+        Answer::MasterKeyRotated(rotated) => print::text(&format!(
+            "Rotated: {} secrets are sealed with the new master key in {}.\n\
+             Backups made before need the old one.",
+            rotated.secrets, rotated.file
+        ))?,
+        other => return Err(office::unexpected(&other)),
+    }
+    Ok(Exit::Done)
+}

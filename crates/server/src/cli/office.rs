@@ -1,0 +1,85 @@
+//! Where commands on apps and keys are carried out: by the running server, or here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hexline_model::SystemEntropy;
+
+use super::exit::{CliError, Exit};
+use crate::config::Config;
+use crate::control::{self, Answer, CallError, Command, Desk};
+use crate::datadir::{DataDir, DataDirError, DataLock};
+use crate::records::{self, OpenError, Records};
+
+/// Carries out a command: asks the server that runs on the data directory, or, if none does,
+/// opens the records under the directory's lock.
+///
+/// `make` allows to make a data directory that is not there yet.
+pub(crate) async fn carry_out(
+    config: &Config,
+    command: Command,
+    make: bool,
+) -> Result<Answer, CliError> {
+    let dir = if make {
+        DataDir::create(&config.data_dir)?
+    } else {
+        DataDir::existing(&config.data_dir)?
+    };
+    // A server that is just starting holds the lock and does not answer yet; another command
+    // holds it for a moment.
+    let mut busy = None;
+    for _ in 0..PATIENCE {
+        match control::call(&config.control_path(), &command).await {
+            Ok(outcome) => return Ok(outcome?),
+            Err(CallError::NoServer) => {}
+            Err(error) => return Err(CliError::new(Exit::Unavailable, error.to_string())),
+        }
+        match dir.lock_within(LOCK_WITHIN).await {
+            Ok(lock) => return here(config, command, lock).await,
+            Err(error @ DataDirError::InUse { .. }) => busy = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(busy
+        .expect("the loop ends early unless the directory is in use")
+        .into())
+}
+
+/// An answer that belongs to another command.
+pub(crate) fn unexpected(answer: &Answer) -> CliError {
+    CliError::failed(format!(
+        "the server answered something else than was asked: {answer:?}"
+    ))
+}
+
+async fn here(config: &Config, command: Command, lock: DataLock) -> Result<Answer, CliError> {
+    let records = records::open(config, config.listen.port(), Arc::new(SystemEntropy)).await?;
+    let Records {
+        database,
+        keys,
+        master_key,
+    } = records;
+    let desk = Desk::new(keys, master_key, Arc::new(SystemEntropy));
+    let outcome = desk.execute(command).await;
+    database.close().await;
+    drop(lock);
+    Ok(outcome?)
+}
+
+impl From<OpenError> for CliError {
+    fn from(error: OpenError) -> Self {
+        let mut message = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = error.source();
+        }
+        Self::new(Exit::Unavailable, message)
+    }
+}
+
+const PATIENCE: u32 = 10;
+const LOCK_WITHIN: Duration = Duration::from_millis(500);

@@ -1,0 +1,51 @@
+use std::io::Write;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use hexline_model::Timestamp;
+use serde::Serialize;
+
+use super::exit::CliError;
+
+/// Writes to stdout and makes sure that it left.
+pub(crate) fn text(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    let newline = if text.ends_with('\n') { "" } else { "\n" };
+    match write!(out, "{text}{newline}").and_then(|()| out.flush()) {
+        // Whoever closed the pipe has read enough.
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::failed(format!("cannot write to stdout: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes one JSON value on one line.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
+    text(&serde_json::to_string(value).expect("what we print is JSON"))
+}
+
+/// A table without lines.
+pub(crate) fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(head.iter().copied());
+    table
+}
+
+/// The table as text, without the space at the ends of lines.
+pub(crate) fn lines(table: &Table) -> String {
+    table
+        .lines()
+        .map(|line| format!("{}\n", line.trim_start_matches(' ').trim_end()))
+        .collect()
+}
+
+/// A moment for people; `-` if there is none.
+pub(crate) fn when(ms: Option<i64>) -> String {
+    ms.map_or_else(
+        || "-".to_owned(),
+        |ms| Timestamp::from_millis(ms).to_string(),
+    )
+}

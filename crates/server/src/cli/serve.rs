@@ -1,0 +1,219 @@
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::exit::{CliError, Exit};
+use super::paint::Paint;
+use super::{Context, DataArgs, print};
+use crate::config::{Config, Layer, LogConfig, LogFormat};
+use crate::{Running, Server};
+
+/// `hexline serve`
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// For development: a demo app with a key, POST /token, open metrics. Loopback only.
+    #[arg(long)]
+    dev: bool,
+    /// Let --dev listen on an address that is not loopback.
+    #[arg(long)]
+    allow_public_dev: bool,
+    /// The address to listen on, 127.0.0.1:8000 unless set; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// The URL under which clients find the server.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    #[command(flatten)]
+    data: DataArgs,
+    /// A postgres:// URL instead of SQLite. Holds a password: better in HEXLINE_DATABASE.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// Where the master key is, if not in the data directory.
+    #[arg(long, value_name = "FILE")]
+    master_key_file: Option<PathBuf>,
+    /// The certificate chain for TLS, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key for TLS, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// error, warn, info, debug, trace, or a filter.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// text or json.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
+    let config = context.load(args.layer())?;
+    start_log(&config.log)?;
+    // Registered before the server listens, so that a signal is never the default's.
+    let mut stops = Stops::new()?;
+    let mut running = tokio::select! {
+        started = Server::start(config.clone()) => {
+            started.map_err(|error| CliError::new(Exit::Unavailable, format!("{error:#}")))?
+        }
+        () = stops.next() => return Ok(Exit::Done),
+    };
+    announce(&running, &config, context.json)?;
+    tokio::select! {
+        error = running.failed() => return Err(CliError::failed(format!("{error:#}"))),
+        () = stops.next() => {}
+    }
+    tokio::select! {
+        () = running.shutdown() => Ok(Exit::Done),
+        () = stops.next() => {
+            tracing::warn!("told to stop twice; connections are cut off");
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+/// The one line that `--json` prints once the server answers. What does not exist yet is null.
+#[derive(Serialize)]
+struct Ready<'a> {
+    ready: bool,
+    url: &'a str,
+    app: Option<&'a str>,
+    key_id: Option<String>,
+    key_secret: Option<&'a str>,
+    console_setup_url: Option<&'a str>,
+    demo_url: Option<&'a str>,
+}
+
+struct Stops {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Args {
+    fn layer(self) -> Layer {
+        let on = |flag: bool| flag.then(|| "true".to_owned());
+        let path = |path: Option<PathBuf>| path.map(|path| path.to_string_lossy().into_owned());
+        self.data
+            .layer()
+            .flag("--dev", "dev", on(self.dev))
+            .flag(
+                "--allow-public-dev",
+                "allow_public_dev",
+                on(self.allow_public_dev),
+            )
+            .flag("--listen", "listen", self.listen)
+            .flag("--public-url", "public_url", self.public_url)
+            .flag("--database", "database", self.database)
+            .flag(
+                "--master-key-file",
+                "master_key_file",
+                path(self.master_key_file),
+            )
+            .flag("--tls-cert", "tls.cert_file", path(self.tls_cert))
+            .flag("--tls-key", "tls.key_file", path(self.tls_key))
+            .flag("--log-level", "log.level", self.log_level)
+            .flag("--log-format", "log.format", self.log_format)
+    }
+}
+
+impl Stops {
+    fn new() -> Result<Self, CliError> {
+        let listen = |kind| {
+            signal(kind).map_err(|e| CliError::failed(format!("cannot listen to signals: {e}")))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn start_log(log: &LogConfig) -> Result<(), CliError> {
+    let filter = EnvFilter::try_new(&log.level).map_err(|e| {
+        CliError::usage(format!(
+            "log.level is {:?}, expected a level or filter: {e}",
+            log.level
+        ))
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(Paint::stderr().is_on());
+    let started = match log.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|e| CliError::failed(format!("cannot log: {e}")))
+}
+
+fn announce(running: &Running, config: &Config, json: bool) -> Result<(), CliError> {
+    let dev = running.dev();
+    if json {
+        return print::json(&Ready {
+            ready: true,
+            url: running.url(),
+            app: dev.map(|dev| dev.app.as_str()),
+            key_id: dev.map(|dev| dev.key_id.to_string()),
+            key_secret: dev.map(|dev| dev.key_secret.expose().as_str()),
+            console_setup_url: None,
+            demo_url: None,
+        });
+    }
+    let paint = Paint::stdout();
+    let url = running.url();
+    let local = running.local_addr();
+    let mut text = format!("Hexline answers at {} ({local})\n", paint.strong(url));
+    if let Some(dev) = dev {
+        text.push_str(&developing(
+            url,
+            &dev.app,
+            &dev.key_id.to_string(),
+            dev.key_secret.expose(),
+        ));
+    } else if running.keys().list_apps().is_empty() {
+        let data = config.data_dir.display();
+        text.push_str(&format!(
+            "\nThere is no app yet. In another terminal:\n  \
+             hexline app create my-app --data {data}\n  \
+             hexline key create --app my-app --data {data}\n"
+        ));
+    }
+    print::text(&text)
+}
+
+fn developing(url: &str, app: &str, id: &str, secret: &str) -> String {
+    let paint = Paint::stdout();
+    let api = if url == DEFAULT_API {
+        String::new()
+    } else {
+        format!(" --api {url}")
+    };
+    let token = |identity: &str| {
+        format!(
+            "\"$(hexline token create{api} --identity {identity} --device web1 --grant signal)\""
+        )
+    };
+    let (bob, alice) = (token("bob1"), token("alice1"));
+    format!(
+        "\n  App         {app}\n  Key id      {}\n  Key secret  {}\n\n\
+         A token for anyone who asks, in dev mode only:\n  \
+         curl -X POST {url}/token -d 'identity=bob1' -d 'device=web1'\n\n\
+         What to do next, in another terminal:\n  \
+         export HEXLINE_KEY_ID={id} HEXLINE_KEY_SECRET={secret}\n  \
+         hexline listen --token {bob}\n\n\
+         And in a third, with the same export:\n  \
+         hexline send --token {alice} --to bob1 '{{\"text\":\"hello\"}}'\n",
+        paint.strong(id),
+        paint.strong(secret),
+    )
+}
+
+/// Where tokens point unless told otherwise.
+const DEFAULT_API: &str = "http://localhost:8000";

@@ -1,0 +1,230 @@
+use hexline_token::Algorithm;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::view::Answer;
+
+/// What an administrator asks for: of a running server by its control socket, or of the data
+/// directory when no server runs.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Who is there.
+    Status,
+    /// Makes an app.
+    AppCreate {
+        /// Its name, unique.
+        name: String,
+    },
+    /// All apps.
+    AppList,
+    /// One app.
+    AppShow {
+        /// Name or id.
+        app: String,
+    },
+    /// Changes an app's settings.
+    AppSet {
+        /// Name or id.
+        app: String,
+        /// What to change.
+        changes: AppChanges,
+    },
+    /// Refuses all tokens of an app and closes what they opened.
+    AppDisable {
+        /// Name or id.
+        app: String,
+    },
+    /// Takes back `AppDisable`.
+    AppEnable {
+        /// Name or id.
+        app: String,
+    },
+    /// Revokes tokens of an app.
+    TokensRevoke {
+        /// Name or id.
+        app: String,
+        /// Which.
+        tokens: TokenScope,
+    },
+    /// Makes an HMAC key.
+    KeyCreate {
+        /// Name or id; unset, the only app.
+        app: Option<String>,
+        /// What it is, besides its kind.
+        options: KeyOptions,
+        /// HS256 if unset.
+        algorithm: Option<Algorithm>,
+    },
+    /// The keys of an app, or all.
+    KeyList {
+        /// Name or id.
+        app: Option<String>,
+    },
+    /// One key, without its secret.
+    KeyShow {
+        /// The key id.
+        key: String,
+    },
+    /// Makes a new key in the place of an old one, which verifies for a while longer.
+    KeyRotate {
+        /// The key id.
+        key: String,
+        /// For how long.
+        overlap_ms: Option<u64>,
+    },
+    /// Refuses all tokens of a key from now on and closes what they opened.
+    KeyRevoke {
+        /// The key id.
+        key: String,
+    },
+    /// Registers a key that was made elsewhere.
+    KeyImport {
+        /// Name or id; unset, the only app.
+        app: Option<String>,
+        /// What it is, besides its kind.
+        options: KeyOptions,
+        /// The key.
+        material: ImportedKey,
+    },
+    /// Makes a new master key and seals every secret with it.
+    MasterKeyRotate,
+    /// Runs every check on a token.
+    TokenExplain {
+        /// The token.
+        token: String,
+        /// `client` or `platform`; unset, what the audience says.
+        access: Option<String>,
+        /// A grant that the token should give.
+        grant: Option<String>,
+        /// At what time; unset, now.
+        at_ms: Option<i64>,
+    },
+}
+
+/// What `app set` changes; absent means unchanged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AppChanges {
+    /// The longest `exp` − `iat`.
+    pub longest_ttl_ms: Option<u64>,
+    /// Whether tokens must have `exp`.
+    pub exp_required: Option<bool>,
+    /// Further audience bases; replaces the list.
+    pub audiences: Option<Vec<String>>,
+    /// Origins that a browser may come from; replaces the list, empty means any.
+    pub origins: Option<Vec<String>>,
+    /// The key that signs what the server mints.
+    pub signing_key: Option<String>,
+}
+
+/// Which tokens to revoke.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TokenScope {
+    /// The one with this `jti`.
+    Jti {
+        /// The `jti`.
+        jti: String,
+        /// When it expires at the latest; unset, the app's longest ttl from now.
+        until_ms: Option<i64>,
+    },
+    /// All of an identity, or of one of its devices.
+    Identity {
+        /// The identity.
+        identity: String,
+        /// One device only.
+        device: Option<String>,
+        /// Issued at or before; unset, now.
+        issued_before_ms: Option<i64>,
+    },
+    /// All of the app.
+    All {
+        /// Issued at or before; unset, now.
+        issued_before_ms: Option<i64>,
+    },
+}
+
+/// What every kind of key may have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyOptions {
+    /// A word for people.
+    pub label: String,
+    /// When it stops verifying.
+    pub expires_ms: Option<i64>,
+    /// What its tokens may be granted at most.
+    pub ceiling: Option<Value>,
+}
+
+/// A key that was made elsewhere.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ImportedKey {
+    /// An HMAC secret with the id that tokens name.
+    Hmac {
+        /// The key id.
+        id: String,
+        /// The secret's text.
+        secret: String,
+        /// HS256 if unset.
+        algorithm: Option<Algorithm>,
+    },
+    /// A public key in PEM (SPKI).
+    Pem {
+        /// The text.
+        pem: String,
+        /// Needed where the kind of key does not decide it (RSA).
+        algorithm: Option<Algorithm>,
+    },
+    /// A public key as a JWK.
+    Jwk(String),
+    /// A JWKS document.
+    Jwks(String),
+    /// Where a JWKS document is fetched.
+    JwksUrl(String),
+}
+
+/// What came of a command.
+pub type Outcome = Result<Answer, Failure>;
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct Failure {
+    /// The kind; decides the exit code.
+    pub kind: FailureKind,
+    /// For people: what was found, what was expected, what to do.
+    pub message: String,
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// An argument is wrong.
+    Invalid,
+    /// No such app or key.
+    NotFound,
+    /// It is there already, or its state does not allow it.
+    Conflict,
+    /// Neither a server nor the data directory could be reached.
+    Unavailable,
+    /// Anything else.
+    Internal,
+}
+
+impl Failure {
+    /// A failure of a kind.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// An argument is wrong.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(FailureKind::Invalid, message)
+    }
+}

@@ -1,0 +1,345 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use hexline_model::{
+    Clock, Device, Entropy, Identity, KeyId, Secret, Subject, SystemClock, Timestamp,
+};
+use hexline_protocol::ErrorCode;
+use hexline_services::keys::{
+    App, AppName, CreatedKey, Fingerprint, KeyError, KeyRecord, KeyService, MasterKey, NewKey,
+    Scope,
+};
+use hexline_token::{Access, Grants, Service, explain};
+
+use super::command::{
+    AppChanges, Command, Failure, FailureKind, ImportedKey, KeyOptions, Outcome, TokenScope,
+};
+use super::view::{Answer, AppView, KeyView, NewKeyView, RevokedView, RotatedView, StatusView};
+use crate::datadir::{MasterKeyError, MasterKeyFile};
+
+/// Where commands are carried out, in the server and without one.
+pub struct Desk {
+    keys: Arc<KeyService>,
+    master_key: MasterKeyFile,
+    entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Desk {
+    /// A desk over these keys; `master_key` is the file that they are sealed with.
+    pub fn new(
+        keys: Arc<KeyService>,
+        master_key: MasterKeyFile,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            keys,
+            master_key,
+            entropy,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// Carries out a command. What the answer tells is on disk.
+    pub async fn execute(&self, command: Command) -> Outcome {
+        match command {
+            Command::Status => Ok(Answer::Status(StatusView {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                apps: self.keys.list_apps().len(),
+            })),
+            Command::AppCreate { name } => {
+                let name = AppName::parse(&name)
+                    .map_err(|e| Failure::invalid(format!("{e}, found {name:?}")))?;
+                Ok(app_view(
+                    self.keys.create_app(name, Default::default()).await?,
+                ))
+            }
+            Command::AppList => Ok(Answer::Apps(
+                self.keys
+                    .list_apps()
+                    .into_iter()
+                    .map(AppView::from)
+                    .collect(),
+            )),
+            Command::AppShow { app } => Ok(app_view(self.keys.find_app(&app)?)),
+            Command::AppSet { app, changes } => self.set_app(&app, changes).await,
+            Command::AppDisable { app } => Ok(app_view(
+                self.keys.disable_app(self.keys.find_app(&app)?.id).await?,
+            )),
+            Command::AppEnable { app } => Ok(app_view(
+                self.keys.enable_app(self.keys.find_app(&app)?.id).await?,
+            )),
+            Command::TokensRevoke { app, tokens } => self.revoke_tokens(&app, tokens).await,
+            Command::KeyCreate {
+                app,
+                options,
+                algorithm,
+            } => {
+                let order = NewKey::generate(algorithm.unwrap_or_default());
+                self.add_key(app.as_deref(), order, options).await
+            }
+            Command::KeyList { app } => self.list_keys(app.as_deref()).await,
+            Command::KeyShow { key } => Ok(Answer::Key(
+                self.view(&self.keys.lookup_key(key_id(&key)?).await?),
+            )),
+            Command::KeyRotate { key, overlap_ms } => {
+                let old = key_id(&key)?;
+                let created = self
+                    .keys
+                    .rotate_key(old, overlap_ms.map(Duration::from_millis))
+                    .await?;
+                let replaces = self.keys.lookup_key(old).await?;
+                Ok(self.created(created, Some(&replaces)))
+            }
+            Command::KeyRevoke { key } => Ok(Answer::Key(
+                self.view(&self.keys.revoke_key(key_id(&key)?).await?),
+            )),
+            Command::KeyImport {
+                app,
+                options,
+                material,
+            } => {
+                self.add_key(app.as_deref(), order(material)?, options)
+                    .await
+            }
+            Command::MasterKeyRotate => self.rotate_master_key().await,
+            Command::TokenExplain {
+                token,
+                access,
+                grant,
+                at_ms,
+            } => self.explain(&token, access.as_deref(), grant.as_deref(), at_ms),
+        }
+    }
+
+    async fn set_app(&self, app: &str, changes: AppChanges) -> Outcome {
+        let mut app = self.keys.find_app(app)?;
+        let signing_key = changes.signing_key.as_deref().map(key_id).transpose()?;
+        if let Some(id) = signing_key
+            && self.keys.lookup_key(id).await?.app != app.id
+        {
+            return Err(Failure::invalid(format!("key {id} belongs to another app")));
+        }
+        let mut settings = app.settings.clone();
+        if let Some(ms) = changes.longest_ttl_ms {
+            settings.longest_ttl = Duration::from_millis(ms);
+        }
+        settings.exp_required = changes.exp_required.unwrap_or(settings.exp_required);
+        settings.audiences = changes.audiences.unwrap_or(settings.audiences);
+        settings.origins = changes.origins.unwrap_or(settings.origins);
+        if settings != app.settings {
+            app = self.keys.update_app(app.id, settings).await?;
+        }
+        if let Some(id) = signing_key {
+            app = self.keys.set_signing_key(id).await?;
+        }
+        Ok(app_view(app))
+    }
+
+    async fn revoke_tokens(&self, app: &str, tokens: TokenScope) -> Outcome {
+        let app = self.keys.find_app(app)?;
+        let moment = |ms: Option<i64>| ms.map_or_else(|| self.clock.now(), Timestamp::from_millis);
+        let revocation = match tokens {
+            TokenScope::Jti { jti, until_ms } => {
+                let expires = until_ms.map(Timestamp::from_millis);
+                self.keys.revoke_token(app.id, &jti, expires).await?
+            }
+            TokenScope::Identity {
+                identity,
+                device,
+                issued_before_ms,
+            } => {
+                let scope = scope(&identity, device.as_deref())?;
+                self.keys
+                    .revoke_issued_before(app.id, scope, moment(issued_before_ms))
+                    .await?
+            }
+            TokenScope::All { issued_before_ms } => {
+                let at = moment(issued_before_ms);
+                self.keys
+                    .revoke_issued_before(app.id, Scope::App, at)
+                    .await?
+            }
+        };
+        let view = RevokedView {
+            app: app.name.to_string(),
+            at_ms: revocation.at.as_millis(),
+        };
+        Ok(Answer::Revoked(view))
+    }
+
+    async fn add_key(&self, app: Option<&str>, order: NewKey, options: KeyOptions) -> Outcome {
+        let app = self.app_or_only(app)?;
+        let mut order = order.label(options.label);
+        if let Some(ms) = options.expires_ms {
+            order = order.expires(Timestamp::from_millis(ms));
+        }
+        if let Some(ceiling) = options.ceiling {
+            let ceiling = Grants::parse(&ceiling.to_string())
+                .map_err(|e| Failure::invalid(format!("the ceiling: {e}")))?;
+            order = order.ceiling(ceiling);
+        }
+        let created = self.keys.create_key(app.id, order).await?;
+        Ok(self.created(created, None))
+    }
+
+    async fn list_keys(&self, app: Option<&str>) -> Outcome {
+        let apps = match app {
+            Some(app) => vec![self.keys.find_app(app)?],
+            None => self.keys.list_apps(),
+        };
+        let mut keys = Vec::new();
+        for app in apps {
+            keys.extend(
+                self.keys
+                    .list_keys(app.id)
+                    .await?
+                    .iter()
+                    .map(|key| self.view(key)),
+            );
+        }
+        Ok(Answer::Keys(keys))
+    }
+
+    // The next key is on disk before the database is sealed with it; see `MasterKeyFile`.
+    async fn rotate_master_key(&self) -> Outcome {
+        self.keys.refresh().await?;
+        let in_force = Fingerprint::from_stored(self.keys.master_key_fingerprint());
+        self.master_key.settle(Some(&in_force), &*self.entropy)?;
+        let next = MasterKey::generate(&*self.entropy);
+        self.master_key.begin_rotation(&next)?;
+        let secrets = self.keys.rotate_master_key(&next).await?;
+        self.master_key.finish_rotation()?;
+        let file = self.master_key.path().display().to_string();
+        Ok(Answer::MasterKeyRotated(RotatedView { file, secrets }))
+    }
+
+    fn explain(
+        &self,
+        token: &str,
+        access: Option<&str>,
+        grant: Option<&str>,
+        at_ms: Option<i64>,
+    ) -> Outcome {
+        let access = access.map(|text| {
+            Access::parse(text)
+                .ok_or_else(|| Failure::invalid("access is neither client nor platform"))
+        });
+        let grant = grant.map(|text| {
+            Service::parse(text).ok_or_else(|| Failure::invalid("the grant is not known"))
+        });
+        let now = at_ms.map_or_else(|| self.clock.now(), Timestamp::from_millis);
+        let registry = &**self.keys.registry();
+        let explanation = explain(
+            token,
+            access.transpose()?,
+            registry,
+            grant.transpose()?,
+            now,
+        );
+        let value = serde_json::to_value(&explanation).expect("an explanation is JSON");
+        Ok(Answer::Explanation(value))
+    }
+
+    fn app_or_only(&self, app: Option<&str>) -> Result<App, Failure> {
+        if let Some(app) = app {
+            return Ok(self.keys.find_app(app)?);
+        }
+        let mut apps = self.keys.list_apps();
+        match (apps.pop(), apps.len()) {
+            (Some(only), 0) => Ok(only),
+            (None, _) => Err(Failure::new(
+                FailureKind::NotFound,
+                "there is no app yet; make one: hexline app create NAME",
+            )),
+            (Some(_), others) => Err(Failure::invalid(format!(
+                "there are {} apps, expected the name of one: --app NAME",
+                others + 1
+            ))),
+        }
+    }
+
+    fn created(&self, created: CreatedKey, replaces: Option<&KeyRecord>) -> Answer {
+        let key = self.view(&created.record);
+        match created.secret {
+            // Whoever imports a secret has it already.
+            Some(secret) => Answer::NewKey(NewKeyView {
+                key,
+                secret: secret.expose().clone(),
+                replaces: replaces.map(|old| self.view(old)),
+            }),
+            None => Answer::Key(key),
+        }
+    }
+
+    fn view(&self, key: &KeyRecord) -> KeyView {
+        let app = self.keys.registry().app(key.app);
+        let name = app
+            .as_ref()
+            .map_or_else(|| key.app.to_string(), |app| app.name.to_string());
+        let signs = app.is_some_and(|app| app.signing_key == Some(key.id));
+        KeyView::new(key, name, signs, self.clock.now())
+    }
+}
+
+fn order(material: ImportedKey) -> Result<NewKey, Failure> {
+    Ok(match material {
+        ImportedKey::Hmac {
+            id,
+            secret,
+            algorithm,
+        } => NewKey::hmac(
+            key_id(&id)?,
+            algorithm.unwrap_or_default(),
+            Secret::new(secret),
+        ),
+        ImportedKey::Pem { pem, algorithm } => NewKey::public_pem(pem, algorithm),
+        ImportedKey::Jwk(jwk) => NewKey::public_jwk(jwk),
+        ImportedKey::Jwks(document) => NewKey::jwks(document),
+        ImportedKey::JwksUrl(url) => NewKey::jwks_url(url),
+    })
+}
+
+fn scope(identity: &str, device: Option<&str>) -> Result<Scope, Failure> {
+    let identity =
+        Identity::parse(identity).map_err(|e| Failure::invalid(format!("the identity {e}")))?;
+    let Some(device) = device else {
+        return Ok(Scope::Identity(identity));
+    };
+    let device = Device::parse(device).map_err(|e| Failure::invalid(format!("the device {e}")))?;
+    Ok(Scope::Device(Subject { identity, device }))
+}
+
+fn key_id(text: &str) -> Result<KeyId, Failure> {
+    KeyId::parse(text).map_err(|e| Failure::invalid(format!("the key id {text:?} {e}")))
+}
+
+fn app_view(app: App) -> Answer {
+    Answer::App(app.into())
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        let kind = match error.code() {
+            ErrorCode::NotFound => FailureKind::NotFound,
+            ErrorCode::Conflict | ErrorCode::NoSigningKey => FailureKind::Conflict,
+            ErrorCode::InvalidParams => FailureKind::Invalid,
+            _ => FailureKind::Unavailable,
+        };
+        // An administrator may see the cause as well.
+        let mut message = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            message = format!("{message}: {error}");
+            cause = error.source();
+        }
+        Self::new(kind, message)
+    }
+}
+
+impl From<MasterKeyError> for Failure {
+    fn from(error: MasterKeyError) -> Self {
+        Self::new(FailureKind::Unavailable, error.to_string())
+    }
+}

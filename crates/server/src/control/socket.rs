@@ -1,0 +1,192 @@
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::command::{Command, Failure, Outcome};
+use super::desk::Desk;
+
+/// A control socket that is served; gone when this is dropped.
+#[derive(Debug)]
+pub struct ControlSocket {
+    path: PathBuf,
+    accepting: JoinHandle<()>,
+}
+
+/// Why a running server could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// Nobody listens: no server runs on this data directory.
+    #[error("no server runs on this data directory")]
+    NoServer,
+    /// Somebody listens and cannot be asked.
+    #[error("the server's control socket {} cannot be used: {source}", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The answer is not one that this version understands.
+    #[error("the server's answer is not understood; does it run the same version?")]
+    Answer,
+}
+
+/// Serves a control socket at `path`, in the place of one that a dead server left.
+///
+/// The caller holds the lock of the data directory, so nobody else serves there.
+pub fn serve(path: &Path, desk: Arc<Desk>) -> io::Result<ControlSocket> {
+    // Bound under another name first, so that the socket is there only once its mode is right.
+    let draft = path.with_extension("new");
+    for stale in [path, &draft] {
+        match fs::remove_file(stale) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    let listener = at_short_path(&draft, |draft| UnixListener::bind(draft))?;
+    fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
+    let owner = fs::metadata(&draft)?.uid();
+    fs::rename(&draft, path)?;
+    let accepting = tokio::spawn(accept(listener, owner, desk));
+    Ok(ControlSocket {
+        path: path.to_owned(),
+        accepting,
+    })
+}
+
+/// Asks the server that listens at `path`.
+pub async fn call(path: &Path, command: &Command) -> Result<Outcome, CallError> {
+    let io = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => CallError::NoServer,
+        _ => CallError::Io {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    let stream =
+        at_short_path(path, |path| std::os::unix::net::UnixStream::connect(path)).map_err(io)?;
+    stream.set_nonblocking(true).map_err(io)?;
+    let stream = UnixStream::from_std(stream).map_err(io)?;
+    let answer = timeout(ANSWER_WITHIN, exchange(stream, command)).await;
+    let answer = answer
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        .map_err(io)?;
+    serde_json::from_slice(&answer).map_err(|_| CallError::Answer)
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        // If it stays, the next start replaces it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+async fn exchange(mut stream: UnixStream, command: &Command) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(command)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
+    let mut reader = BufReader::new(stream);
+    read_line(&mut reader, MAX_ANSWER)
+        .await?
+        .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+async fn accept(listener: UnixListener, owner: u32, desk: Arc<Desk>) {
+    let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let seat = Arc::clone(&seats)
+            .acquire_owned()
+            .await
+            .expect("never closed");
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "control socket cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        match stream.peer_cred() {
+            Ok(peer) if peer.uid() == owner || peer.uid() == 0 => {}
+            _ => {
+                tracing::warn!("control socket refused a peer of another user");
+                continue;
+            }
+        }
+        let desk = Arc::clone(&desk);
+        tokio::spawn(async move {
+            let _seat = seat;
+            if let Err(error) = converse(stream, &desk).await {
+                tracing::debug!(%error, "control connection ended early");
+            }
+        });
+    }
+}
+
+async fn converse(stream: UnixStream, desk: &Desk) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut reader = BufReader::new(read);
+    loop {
+        let line = match timeout(REQUEST_WITHIN, read_line(&mut reader, MAX_REQUEST)).await {
+            Ok(Ok(Some(line))) => line,
+            Ok(Ok(None)) | Err(_) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+        };
+        let outcome = match serde_json::from_slice::<Command>(&line) {
+            Ok(command) => desk.execute(command).await,
+            Err(error) => Err(Failure::invalid(format!(
+                "the request is no command: {error}"
+            ))),
+        };
+        let mut answer = serde_json::to_vec(&outcome)?;
+        answer.push(b'\n');
+        timeout(REQUEST_WITHIN, write.write_all(&answer)).await??;
+    }
+}
+
+// `None` at the end of the stream; an error for a line that is too long or has no end.
+async fn read_line<R: AsyncRead + Unpin>(
+    reader: &mut BufReader<R>,
+    limit: u64,
+) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    reader.take(limit + 1).read_until(b'\n', &mut line).await?;
+    match line.pop() {
+        None => Ok(None),
+        Some(b'\n') => Ok(Some(line)),
+        Some(_) if line.len() as u64 >= limit => Err(io::ErrorKind::FileTooLarge.into()),
+        Some(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+// A socket's path may have little more than 100 bytes; a longer one is reached through the
+// descriptor of its directory.
+fn at_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return act(path);
+    };
+    if path.as_os_str().len() < 100 {
+        return act(path);
+    }
+    let dir = File::open(parent)?;
+    act(&PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name))
+}
+
+const MAX_REQUEST: u64 = 256 << 10;
+const MAX_ANSWER: u64 = 64 << 20;
+const MAX_CONNECTIONS: usize = 16;
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

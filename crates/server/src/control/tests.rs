@@ -1,0 +1,323 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use hexline_model::SystemEntropy;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+
+use super::{
+    Answer, AppChanges, CallError, Command, ControlSocket, Desk, FailureKind, ImportedKey,
+    KeyOptions, NewKeyView, TokenScope, call, serve,
+};
+use crate::config::Config;
+use crate::records::{self, Records};
+
+struct House {
+    dir: tempfile::TempDir,
+    desk: Arc<Desk>,
+}
+
+impl House {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let desk = desk_of(dir.path()).await;
+        Self { dir, desk }
+    }
+
+    async fn ask(&self, command: Command) -> Answer {
+        self.desk.execute(command).await.expect("carried out")
+    }
+
+    async fn refused(&self, command: Command) -> FailureKind {
+        self.desk.execute(command).await.expect_err("refused").kind
+    }
+
+    async fn key(&self) -> NewKeyView {
+        let command = Command::KeyCreate {
+            app: Some("demo".to_owned()),
+            options: KeyOptions::default(),
+            algorithm: None,
+        };
+        match self.ask(command).await {
+            Answer::NewKey(key) => key,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn serve(&self, name: &str) -> (std::path::PathBuf, ControlSocket) {
+        let path = self.dir.path().join(name);
+        let socket = serve(&path, Arc::clone(&self.desk)).expect("bound");
+        (path, socket)
+    }
+}
+
+async fn desk_of(dir: &Path) -> Arc<Desk> {
+    let config = Config {
+        data_dir: dir.to_owned(),
+        ..Config::defaults()
+    };
+    let Records {
+        keys, master_key, ..
+    } = records::open(&config, 8000, Arc::new(SystemEntropy))
+        .await
+        .expect("opened");
+    Arc::new(Desk::new(keys, master_key, Arc::new(SystemEntropy)))
+}
+
+fn create_app(name: &str) -> Command {
+    Command::AppCreate {
+        name: name.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn the_socket_answers_each_line_with_a_line() {
+    let house = House::new().await;
+    let (path, socket) = house.serve("control.sock");
+    let app = call(&path, &create_app("demo"))
+        .await
+        .expect("answered")
+        .expect("made");
+    assert!(matches!(app, Answer::App(app) if app.name == "demo"));
+    let twice = call(&path, &create_app("demo"))
+        .await
+        .expect("answered")
+        .expect_err("there");
+    assert_eq!(twice.kind, FailureKind::Conflict);
+    drop(socket);
+    assert!(matches!(
+        call(&path, &Command::Status).await,
+        Err(CallError::NoServer)
+    ));
+}
+
+#[tokio::test]
+async fn the_socket_is_for_its_owner_and_replaces_a_dead_one() {
+    use std::os::unix::fs::PermissionsExt;
+    let house = House::new().await;
+    std::os::unix::net::UnixListener::bind(house.dir.path().join("control.sock")).expect("bound");
+    let (path, _socket) = house.serve("control.sock");
+    let mode = path.metadata().expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    assert!(call(&path, &Command::Status).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_path_longer_than_a_socket_address_works_too() {
+    let house = House::new().await;
+    let deep = house.dir.path().join("d".repeat(120));
+    std::fs::create_dir(&deep).expect("made");
+    let path = deep.join("control.sock");
+    let _socket = serve(&path, Arc::clone(&house.desk)).expect("bound");
+    assert!(call(&path, &Command::Status).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_command_is_answered_and_one_without_end_closes() {
+    let house = House::new().await;
+    let (path, _socket) = house.serve("control.sock");
+    let mut stream = BufReader::new(UnixStream::connect(&path).await.expect("connected"));
+    stream
+        .write_all(b"{\"command\":\"dance\"}\n")
+        .await
+        .expect("written");
+    let mut line = String::new();
+    stream.read_line(&mut line).await.expect("answered");
+    assert!(
+        line.contains("\"Err\"") && line.contains("invalid"),
+        "{line}"
+    );
+    let long = vec![b'x'; 300 << 10];
+    // The server may hang up before all of it was written.
+    let _ = stream.write_all(&long).await;
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn keys_are_made_shown_rotated_and_revoked() {
+    let house = House::new().await;
+    assert_eq!(
+        house
+            .refused(Command::KeyCreate {
+                app: None,
+                options: KeyOptions::default(),
+                algorithm: None
+            })
+            .await,
+        FailureKind::NotFound
+    );
+    house.ask(create_app("demo")).await;
+    let first = house.key().await;
+    assert!(!format!("{first:?}").contains(&first.secret));
+    let rotate = Command::KeyRotate {
+        key: first.key.id.clone(),
+        overlap_ms: Some(1000),
+    };
+    let Answer::NewKey(second) = house.ask(rotate).await else {
+        panic!("a new key")
+    };
+    assert_eq!(second.replaces.expect("the old one").state, "retiring");
+    assert!(second.key.signs);
+    let revoke = Command::KeyRevoke {
+        key: second.key.id.clone(),
+    };
+    let Answer::Key(revoked) = house.ask(revoke).await else {
+        panic!("a key")
+    };
+    assert_eq!(revoked.state, "revoked");
+    let Answer::Keys(keys) = house.ask(Command::KeyList { app: None }).await else {
+        panic!("keys")
+    };
+    assert_eq!(keys.len(), 2);
+    let rotate = Command::KeyRotate {
+        key: second.key.id,
+        overlap_ms: None,
+    };
+    assert_eq!(house.refused(rotate).await, FailureKind::Conflict);
+    let show = Command::KeyShow {
+        key: "f".repeat(32),
+    };
+    assert_eq!(house.refused(show).await, FailureKind::NotFound);
+    assert_eq!(
+        house
+            .refused(Command::KeyShow {
+                key: "x".to_owned()
+            })
+            .await,
+        FailureKind::Invalid
+    );
+}
+
+#[tokio::test]
+async fn an_apps_settings_change_one_by_one() {
+    let house = House::new().await;
+    house.ask(create_app("demo")).await;
+    let set = |changes| Command::AppSet {
+        app: "demo".to_owned(),
+        changes,
+    };
+    let changes = AppChanges {
+        longest_ttl_ms: Some(60_000),
+        origins: Some(vec!["https://a.example".to_owned()]),
+        ..AppChanges::default()
+    };
+    house.ask(set(changes)).await;
+    let changes = AppChanges {
+        exp_required: Some(false),
+        ..AppChanges::default()
+    };
+    let Answer::App(app) = house.ask(set(changes)).await else {
+        panic!("an app")
+    };
+    assert_eq!(app.settings.longest_ttl.as_secs(), 60);
+    assert_eq!(app.settings.origins, ["https://a.example"]);
+    assert!(!app.settings.exp_required);
+    let changes = AppChanges {
+        longest_ttl_ms: Some(0),
+        ..AppChanges::default()
+    };
+    assert_eq!(house.refused(set(changes)).await, FailureKind::Invalid);
+}
+
+#[tokio::test]
+async fn explaining_names_the_check_that_a_revocation_fails() {
+    let house = House::new().await;
+    house.ask(create_app("demo")).await;
+    let key = house.key().await;
+    let token = hexline_token::TokenBuilder::create()
+        .key(&key.key.id, &key.secret)
+        .identity("alice")
+        .device("web1")
+        .build()
+        .expect("built");
+    let explain = || Command::TokenExplain {
+        token: token.clone(),
+        access: None,
+        grant: None,
+        at_ms: None,
+    };
+    let failing = async || match house.ask(explain()).await {
+        Answer::Explanation(value) => value["checks"]
+            .as_array()
+            .expect("checks")
+            .iter()
+            .find(|check| check["outcome"] == "fail")
+            .map(|check| check["reason"].as_str().unwrap_or_default().to_owned()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failing().await, None);
+    let tokens = TokenScope::Identity {
+        identity: "alice".to_owned(),
+        device: None,
+        issued_before_ms: None,
+    };
+    house
+        .ask(Command::TokensRevoke {
+            app: "demo".to_owned(),
+            tokens,
+        })
+        .await;
+    assert_eq!(failing().await.as_deref(), Some("token_revoked"));
+    house
+        .ask(Command::KeyRevoke {
+            key: key.key.id.clone(),
+        })
+        .await;
+    assert_eq!(failing().await.as_deref(), Some("key_revoked"));
+}
+
+#[tokio::test]
+async fn an_imported_secret_is_not_shown_again() {
+    let house = House::new().await;
+    house.ask(create_app("demo")).await;
+    let id = "b234fdb83571400f9b62e204d735126e";
+    let import = |secret: &str| Command::KeyImport {
+        app: None,
+        options: KeyOptions::default(),
+        material: ImportedKey::Hmac {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+            algorithm: None,
+        },
+    };
+    assert_eq!(
+        house.refused(import("too short")).await,
+        FailureKind::Invalid
+    );
+    let answer = house
+        .ask(import("zW3tYm0dGm1jJm0yL0sQ0mOqVf6Wb3mB5kQm4rJx2nE"))
+        .await;
+    assert!(
+        matches!(answer, Answer::Key(key) if key.id == id),
+        "no secret comes back"
+    );
+}
+
+#[tokio::test]
+async fn the_master_key_is_rotated_under_a_running_server() {
+    let house = House::new().await;
+    house.ask(create_app("demo")).await;
+    house.key().await;
+    let path = house.dir.path().join("master.key");
+    let before = std::fs::read(&path).expect("there");
+    // What an interrupted rotation left is no obstacle.
+    let next = house.dir.path().join("master.key.next");
+    std::fs::copy(&path, &next).expect("copied");
+    for _ in 0..2 {
+        let Answer::MasterKeyRotated(rotated) = house.ask(Command::MasterKeyRotate).await else {
+            panic!("rotated")
+        };
+        assert_eq!(rotated.secrets, 1);
+    }
+    assert_ne!(std::fs::read(&path).expect("there"), before);
+    assert!(!next.exists());
+    house.key().await;
+    let restarted = desk_of(house.dir.path()).await;
+    let answer = restarted
+        .execute(Command::KeyList { app: None })
+        .await
+        .expect("listed");
+    assert!(matches!(answer, Answer::Keys(keys) if keys.len() == 2));
+}

@@ -1,0 +1,165 @@
+use std::fmt;
+
+use hexline_model::Timestamp;
+use hexline_services::keys::{App, AppSettings, KeyRecord, KeyState};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// An answer, by its kind.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Who is there.
+    Status(StatusView),
+    /// One app.
+    App(AppView),
+    /// Several apps.
+    Apps(Vec<AppView>),
+    /// One key.
+    Key(KeyView),
+    /// Several keys.
+    Keys(Vec<KeyView>),
+    /// A key that was just made, with its secret: shown now and never again.
+    NewKey(NewKeyView),
+    /// Tokens were revoked.
+    Revoked(RevokedView),
+    /// The master key was rotated.
+    MasterKeyRotated(RotatedView),
+    /// The checks of a token.
+    Explanation(Value),
+}
+
+/// Who answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// How many apps there are.
+    pub apps: usize,
+}
+
+/// An app as administrators see it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AppView {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created_ms: i64,
+    /// When it was disabled.
+    pub disabled_ms: Option<i64>,
+    /// The key that signs what the server mints.
+    pub signing_key: Option<String>,
+    /// Its settings.
+    pub settings: AppSettings,
+}
+
+/// A key as administrators see it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeyView {
+    /// Its id; the token's `iss`.
+    pub id: String,
+    /// The app's name.
+    pub app: String,
+    /// A word for people.
+    pub label: String,
+    /// `hmac`, `public_pem`, `public_jwk`, `jwks` or `jwks_url`.
+    pub kind: String,
+    /// The one algorithm; unset where each JWK has its own.
+    pub algorithm: Option<String>,
+    /// `active`, `retiring`, `revoked` or `expired`.
+    pub state: String,
+    /// Until when it verifies, if that is limited.
+    pub until_ms: Option<i64>,
+    /// When it was revoked.
+    pub revoked_ms: Option<i64>,
+    /// When it was made.
+    pub created_ms: i64,
+    /// When a token of it last passed.
+    pub last_used_ms: Option<i64>,
+    /// What its tokens may be granted at most.
+    pub ceiling: Option<Value>,
+    /// Whether the app signs with it what the server mints.
+    pub signs: bool,
+}
+
+/// A key that was just made.
+#[derive(Serialize, Deserialize)]
+pub struct NewKeyView {
+    /// The key.
+    pub key: KeyView,
+    /// Its secret.
+    pub secret: String,
+    /// The key that it replaces.
+    pub replaces: Option<KeyView>,
+}
+
+/// What was revoked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RevokedView {
+    /// The app's name.
+    pub app: String,
+    /// Tokens issued at or before this are refused, or until when a `jti` is remembered.
+    pub at_ms: i64,
+}
+
+/// What a rotation did.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RotatedView {
+    /// Where the new key is.
+    pub file: String,
+    /// How many secrets were sealed again.
+    pub secrets: u64,
+}
+
+impl KeyView {
+    pub(super) fn new(key: &KeyRecord, app: String, signs: bool, now: Timestamp) -> Self {
+        let (state, revoked) = match key.state {
+            KeyState::Revoked { at } => ("revoked", Some(at)),
+            _ if key.end().is_some_and(|end| end <= now) => ("expired", None),
+            KeyState::Retiring { .. } => ("retiring", None),
+            KeyState::Active => ("active", None),
+        };
+        let ceiling = key.ceiling.as_ref().map(serde_json::to_value);
+        Self {
+            id: key.id.to_string(),
+            app,
+            label: key.label.clone(),
+            kind: key.material.kind().to_owned(),
+            algorithm: key.algorithm.map(|algorithm| algorithm.to_string()),
+            state: state.to_owned(),
+            until_ms: key.end().map(Timestamp::as_millis),
+            revoked_ms: revoked.map(Timestamp::as_millis),
+            created_ms: key.created.as_millis(),
+            last_used_ms: key.last_used.map(Timestamp::as_millis),
+            ceiling: ceiling.transpose().expect("grants are JSON"),
+            signs,
+        }
+    }
+}
+
+impl From<App> for AppView {
+    fn from(app: App) -> Self {
+        Self {
+            id: app.id.to_string(),
+            name: app.name.to_string(),
+            created_ms: app.created.as_millis(),
+            disabled_ms: app.disabled.map(Timestamp::as_millis),
+            signing_key: app.signing_key.map(|id| id.to_string()),
+            settings: app.settings,
+        }
+    }
+}
+
+// A secret does not print.
+impl fmt::Debug for NewKeyView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewKeyView")
+            .field("key", &self.key)
+            .field("replaces", &self.replaces)
+            .finish_non_exhaustive()
+    }
+}
