@@ -1,2 +1,31 @@
-//! placeholder
+//! The Hexline server: the doors, and what stands between them and the services.
+//!
+//! `server.rs` starts and stops a server and wires its parts into `app.rs`. `http/` has the
+//! routes, `gateway/` the WebSocket, `auth.rs` the tokens at both doors. `adapters/` reach out,
+//! `probe.rs` and `telemetry.rs` tell how it is. `config/` is what it is told, `datadir.rs` and
+//! `records.rs` where it keeps things, `control/` how administrators reach it, `cli/` the command
+//! line.
+//!
+//! Invariants: no rule about apps, keys or channels stands here (they are in the services); no
+//! global state, so that several servers run in one process; what comes from outside is parsed at
+//! the door into types that cannot be wrong, under a limit.
+//!
+//! To add a route: `http/mod.rs`. To add a method: `gateway/mod.rs`. To add an option:
+//! `config/mod.rs`. To add a command: `cli/mod.rs`.
+
+mod adapters;
+mod app;
+mod auth;
+pub mod cli;
 pub mod config;
+pub mod control;
+pub mod datadir;
+mod gateway;
+mod http;
+mod probe;
+pub mod records;
+mod server;
+mod telemetry;
+
+pub use app::DEMO_APP;
+pub use server::{DevApp, Running, Server};

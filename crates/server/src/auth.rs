@@ -1,0 +1,228 @@
+//! From a request to who makes it: which token was handed over, whether it is good, and whence it
+//! came.
+//!
+//! A verified token costs no database look-up and no lock that a writer holds for long. A failed
+//! one is counted against the network address; above the limit failing tokens get
+//! `rate_limited` instead of their reason, and good ones still enter.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use hexline_model::Clock;
+use hexline_protocol::ErrorCode;
+use hexline_services::keys::{KeyHandle, KeyRegistry};
+use hexline_token::{Access, Reason, Verified, verify};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use ipnet::IpNet;
+
+use crate::adapters::jwks::JwksFetcher;
+use crate::http::error::Refusal;
+use crate::telemetry::Metrics;
+
+/// Verifies tokens at the door.
+pub(crate) struct Doorkeeper {
+    registry: Arc<KeyRegistry>,
+    jwks: JwksFetcher,
+    failures: DefaultKeyedRateLimiter<IpAddr>,
+    /// Loopback is not throttled: a developer's mistakes come from there.
+    spare_loopback: bool,
+    trusted_proxies: Vec<IpNet>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+/// The network address that a request counts for: of IPv6, the /64 block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer(IpAddr);
+
+impl Doorkeeper {
+    pub(crate) fn new(
+        registry: Arc<KeyRegistry>,
+        jwks: JwksFetcher,
+        failures_per_minute: u32,
+        spare_loopback: bool,
+        trusted_proxies: Vec<IpNet>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let per_minute = NonZeroU32::new(failures_per_minute).unwrap_or(NonZeroU32::MIN);
+        let failures = RateLimiter::keyed(Quota::per_minute(per_minute));
+        Self { registry, jwks, failures, spare_loopback, trusted_proxies, clock, metrics }
+    }
+
+    /// Verifies a token; a failure is counted against the peer.
+    pub(crate) async fn verify(
+        &self,
+        token: &str,
+        access: Access,
+        peer: Peer,
+    ) -> Result<Verified<KeyHandle>, Refusal> {
+        let mut outcome = verify(token, access, self.registry.as_ref(), self.clock.now());
+        if let Err(rejection) = &outcome
+            && rejection.reason == Reason::KeyUnknown
+            && self.jwks.fetch_for(token, &self.registry).await
+        {
+            outcome = verify(token, access, self.registry.as_ref(), self.clock.now());
+        }
+        match outcome {
+            Ok(verified) => {
+                verified.entry.touch(self.clock.now());
+                Ok(verified)
+            }
+            Err(rejection) => Err(self.failed(Refusal::from(&rejection), peer)),
+        }
+    }
+
+    /// Counts a failure to hand over a good token; the refusal may become `rate_limited`.
+    pub(crate) fn failed(&self, refusal: Refusal, peer: Peer) -> Refusal {
+        let spared = self.spare_loopback && peer.0.is_loopback();
+        let refusal = if spared || self.failures.check_key(&peer.0).is_ok() {
+            refusal
+        } else {
+            Refusal::new(ErrorCode::RateLimited, "too many failed tokens from this address")
+                .retry_after(6)
+        };
+        self.metrics.rejected(refusal.code);
+        refusal
+    }
+
+    /// Whence a request came: the last address in `X-Forwarded-For` that no trusted proxy vouches
+    /// for as one of its own, if a trusted proxy sent it.
+    pub(crate) fn peer(&self, socket: SocketAddr, headers: &HeaderMap) -> Peer {
+        let trusted = |ip: IpAddr| self.trusted_proxies.iter().any(|net| net.contains(&ip));
+        let mut ip = canonical(socket.ip());
+        if trusted(ip) {
+            let hops = headers.get_all("x-forwarded-for").iter().rev();
+            let hops = hops.filter_map(|value| value.to_str().ok());
+            for hop in hops.flat_map(|value| value.rsplit(',')) {
+                let Ok(hop) = hop.trim().parse::<IpAddr>() else { break };
+                ip = canonical(hop);
+                if !trusted(ip) {
+                    break;
+                }
+            }
+        }
+        Peer(block(ip))
+    }
+
+    /// Fetches key sets that have grown old.
+    pub(crate) async fn refresh_key_sets(&self) {
+        self.jwks.refresh(&self.registry).await;
+    }
+
+    /// Forgets addresses that have not failed for a while.
+    pub(crate) fn forget_old_failures(&self) {
+        self.failures.retain_recent();
+        self.failures.shrink_to_fit();
+    }
+}
+
+impl Peer {
+    pub(crate) fn ip(self) -> IpAddr {
+        self.0
+    }
+}
+
+/// The one token of a request: `?jwt=`, `Authorization: Bearer`, or the sub-protocol `bearer.…`.
+pub(crate) fn token_of(query: Option<&str>, headers: &HeaderMap) -> Result<String, Refusal> {
+    let mut tokens: Vec<String> = Vec::new();
+    if let Some(query) = query {
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        tokens.extend(pairs.filter(|(name, _)| name == "jwt").map(|(_, value)| value.into_owned()));
+    }
+    for value in headers.get_all(AUTHORIZATION) {
+        let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
+        match bearer {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                tokens.push(token.trim().to_owned());
+            }
+            _ => {
+                let message = "the Authorization header is not of the form: Bearer TOKEN";
+                return Err(Refusal::new(ErrorCode::TokenMalformed, message));
+            }
+        }
+    }
+    let protocols = offered_protocols(headers);
+    tokens.extend(protocols.filter_map(|p| p.strip_prefix("bearer.")).map(str::to_owned));
+    let mut tokens = tokens.into_iter();
+    let Some(token) = tokens.next().filter(|token| !token.is_empty()) else {
+        let message = "no token; expected one in ?jwt=, Authorization: Bearer or a bearer. sub-protocol";
+        return Err(Refusal::new(ErrorCode::TokenMalformed, message));
+    };
+    if tokens.any(|other| other != token) {
+        let message = "two different tokens; expected one";
+        return Err(Refusal::new(ErrorCode::TokenMalformed, message));
+    }
+    Ok(token)
+}
+
+/// The WebSocket sub-protocols that a client offers.
+pub(crate) fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim)
+}
+
+/// An IPv4 address that came as IPv6 is one all the same.
+fn canonical(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+fn block(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) if v6.is_loopback() => ip,
+        IpAddr::V6(v6) => {
+            let network = u128::from(v6) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().expect("a header value"));
+        }
+        headers
+    }
+
+    fn token(query: Option<&str>, pairs: &[(&'static str, &str)]) -> Result<String, String> {
+        token_of(query, &headers(pairs)).map_err(|refusal| refusal.code.text().to_owned())
+    }
+
+    #[test]
+    fn a_token_may_be_handed_over_in_three_ways() {
+        let ok = Ok("a.b.c".to_owned());
+        assert_eq!(token(Some("jwt=a.b.c"), &[]), ok);
+        assert_eq!(token(Some("x=1&jwt=a%2Eb.c"), &[]), ok);
+        assert_eq!(token(None, &[("authorization", "Bearer a.b.c")]), ok);
+        assert_eq!(token(None, &[("authorization", "bearer  a.b.c")]), ok);
+        assert_eq!(token(None, &[("sec-websocket-protocol", "hexline.v1, bearer.a.b.c")]), ok);
+    }
+
+    #[test]
+    fn none_two_or_a_broken_one_is_malformed() {
+        let malformed = Err("token_malformed".to_owned());
+        assert_eq!(token(None, &[]), malformed);
+        assert_eq!(token(Some("jwt="), &[]), malformed);
+        assert_eq!(token(Some("jwt=a&jwt=b"), &[]), malformed);
+        assert_eq!(token(Some("jwt=a"), &[("authorization", "Bearer b")]), malformed);
+        assert_eq!(token(Some("jwt=a"), &[("authorization", "Basic b")]), malformed);
+        assert_eq!(token(Some("jwt=a"), &[("authorization", "Bearer a")]), Ok("a".to_owned()));
+    }
+
+    #[test]
+    fn an_ipv6_address_counts_by_its_block() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert_eq!(block(ip("2001:db8::1:2:3:4")), ip("2001:db8::"));
+        assert_eq!(block(ip("192.0.2.1")), ip("192.0.2.1"));
+        assert_eq!(canonical(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
+    }
+}

@@ -1,0 +1,47 @@
+use hexline_bus::Link;
+use hexline_protocol::{Call, CallError, ErrorCode, RawCall};
+use hexline_services::Caller;
+use hexline_services::signal::{self, SignalError, SignalService};
+
+/// The services that calls go to.
+pub(crate) struct Services {
+    pub(crate) signal: SignalService,
+}
+
+/// Why a call failed: what the caller is told.
+#[derive(Debug)]
+pub(crate) struct CallFailure {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: String,
+}
+
+/// Reads a call and takes it to its service. The result is JSON and never `null`.
+pub(crate) fn dispatch(
+    services: &Services,
+    caller: &Caller,
+    link: &mut dyn Link,
+    raw: &RawCall<'_>,
+    note: impl FnOnce(&'static str),
+) -> Result<String, CallFailure> {
+    let call = Call::parse(raw)?;
+    note(call.method());
+    let result = match &call {
+        Call::SignalSend(p) => signal::rpc::send(&services.signal, caller, link, p)?,
+        Call::SignalJoin(p) => signal::rpc::join(&services.signal, caller, link, p)?,
+        Call::SignalLeave(p) => signal::rpc::leave(&services.signal, link, p)?,
+        Call::SignalPublish(p) => signal::rpc::publish(&services.signal, caller, link, p)?,
+    };
+    Ok(result)
+}
+
+impl From<CallError> for CallFailure {
+    fn from(error: CallError) -> Self {
+        Self { code: error.code(), message: error.to_string() }
+    }
+}
+
+impl From<SignalError> for CallFailure {
+    fn from(error: SignalError) -> Self {
+        Self { code: error.code(), message: error.to_string() }
+    }
+}

@@ -1,0 +1,23 @@
+//! The WebSocket door: from an upgrade request to a connection that calls and is called.
+//!
+//! `upgrade.rs` lets a request in: token, origin, limits. `socket.rs` does the reading, writing
+//! and waiting for one connection and knows no rules. `session.rs` is the rules of one connection
+//! as a state machine without I/O: what arrives goes in, what to do comes out. `dispatch.rs` takes
+//! each call to its service. `hub.rs` knows every connection, admits and closes them. `outbox.rs`
+//! is what waits to be written to one connection. `echo.rs` is a session that says everything
+//! back.
+//!
+//! Invariants: one task per connection; nobody but that task writes to the socket; whoever has
+//! something to say queues it and goes on; no lock is held across a write; a connection that
+//! can't keep up is closed, and only that one.
+//!
+//! To add a method: a variant of `protocol::Call`, a line in `dispatch.rs`.
+
+pub(crate) mod dispatch;
+pub(crate) mod echo;
+pub(crate) mod hub;
+mod outbox;
+mod rate;
+pub(crate) mod session;
+mod socket;
+pub(crate) mod upgrade;

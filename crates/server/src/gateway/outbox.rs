@@ -1,0 +1,300 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use hexline_protocol::CloseCode;
+use prometheus_client::metrics::gauge::Gauge;
+
+/// What waits to be written to one connection, bounded in bytes.
+///
+/// Whoever has something to say pushes; the connection's own task takes. A push that would go
+/// over the bound closes the connection as too slow, drops what waited, and harms nobody else.
+/// Messages taken stay counted until [`Outbox::written`].
+pub(crate) struct Outbox {
+    state: Mutex<State>,
+    limit: usize,
+    /// Bytes waiting in all outboxes together.
+    total: Arc<Gauge>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Outgoing>,
+    /// Bytes in the queue and in the hands of the socket.
+    bytes: usize,
+    closing: Option<CloseCode>,
+    /// What waits is not to be written first.
+    closing_now: bool,
+    closing_taken: bool,
+    nudged: bool,
+    waiting: Option<(Waker, WaitsFor)>,
+}
+
+/// A message to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outgoing {
+    /// UTF-8, by construction.
+    Text(Bytes),
+    /// Anything.
+    Binary(Bytes),
+}
+
+/// What the socket's task sleeps for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WaitsFor {
+    Anything,
+    /// It can't write: new messages are no news.
+    Close,
+}
+
+/// What the socket has to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Take {
+    /// Write the messages that were taken; so many bytes are to be reported as written.
+    Messages(usize),
+    /// Nothing is left to write: close.
+    Close(CloseCode),
+    /// Something about the connection has changed: look at its deadlines again.
+    Nudge,
+}
+
+impl Outbox {
+    pub(crate) fn new(limit: usize, total: Arc<Gauge>) -> Self {
+        Self { state: Mutex::default(), limit, total }
+    }
+
+    /// Queues a message; `false` if the connection is closing, or closes because of it.
+    pub(crate) fn push(&self, message: Outgoing) -> bool {
+        let mut state = self.lock();
+        if state.closing.is_some() {
+            return false;
+        }
+        let cost = message.cost();
+        if state.bytes + cost > self.limit {
+            self.close_now(state, CloseCode::TooSlow);
+            return false;
+        }
+        state.bytes += cost;
+        state.queue.push_back(message);
+        self.add(cost);
+        wake(state, WaitsFor::Anything);
+        true
+    }
+
+    /// Makes the connection's task look at its deadlines.
+    pub(crate) fn nudge(&self) {
+        let mut state = self.lock();
+        state.nudged = true;
+        wake(state, WaitsFor::Anything);
+    }
+
+    /// Closes after what waits has been written. The first reason to close stays.
+    pub(crate) fn close_after_queue(&self, code: CloseCode) {
+        let mut state = self.lock();
+        if state.closing.is_none() {
+            state.closing = Some(code);
+            wake(state, WaitsFor::Anything);
+        }
+    }
+
+    /// Closes at once: what waits is dropped.
+    pub(crate) fn close(&self, code: CloseCode) {
+        let state = self.lock();
+        if !state.closing_now {
+            self.close_now(state, code);
+        }
+    }
+
+    /// Moves messages of about `budget` bytes, one at least, into `batch`.
+    pub(crate) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        budget: usize,
+        batch: &mut VecDeque<Outgoing>,
+    ) -> Poll<Take> {
+        let mut state = self.lock();
+        let mut taken = 0;
+        while taken < budget
+            && let Some(message) = state.queue.pop_front()
+        {
+            taken += message.cost();
+            batch.push_back(message);
+        }
+        if taken > 0 {
+            if state.queue.is_empty() && state.queue.capacity() > KEPT_CAPACITY {
+                state.queue = VecDeque::new();
+            }
+            return Poll::Ready(Take::Messages(taken));
+        }
+        if let Some(code) = state.closing
+            && !state.closing_taken
+        {
+            state.closing_taken = true;
+            return Poll::Ready(Take::Close(code));
+        }
+        if std::mem::take(&mut state.nudged) {
+            return Poll::Ready(Take::Nudge);
+        }
+        state.waiting = Some((cx.waker().clone(), WaitsFor::Anything));
+        Poll::Pending
+    }
+
+    /// While nothing can be written: whether to close at once all the same.
+    pub(crate) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<CloseCode> {
+        let mut state = self.lock();
+        if state.closing_now
+            && let Some(code) = state.closing
+            && !state.closing_taken
+        {
+            state.closing_taken = true;
+            return Poll::Ready(code);
+        }
+        state.waiting = Some((cx.waker().clone(), WaitsFor::Close));
+        Poll::Pending
+    }
+
+    /// The bytes of [`Take::Messages`] have left.
+    pub(crate) fn written(&self, bytes: usize) {
+        let mut state = self.lock();
+        let bytes = bytes.min(state.bytes);
+        state.bytes -= bytes;
+        self.subtract(bytes);
+    }
+
+    fn close_now(&self, mut state: MutexGuard<'_, State>, code: CloseCode) {
+        let waiting: usize = state.queue.iter().map(Outgoing::cost).sum();
+        state.queue = VecDeque::new();
+        state.bytes -= waiting;
+        self.subtract(waiting);
+        state.closing = Some(code);
+        state.closing_now = true;
+        wake(state, WaitsFor::Close);
+    }
+
+    fn add(&self, bytes: usize) {
+        self.total.inc_by(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    fn subtract(&self, bytes: usize) {
+        self.total.dec_by(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let left = self.lock().bytes;
+        self.subtract(left);
+    }
+}
+
+impl Outgoing {
+    /// A message's bytes and what it takes to keep it: many small ones cost memory as well.
+    fn cost(&self) -> usize {
+        let (Self::Text(bytes) | Self::Binary(bytes)) = self;
+        bytes.len() + OVERHEAD
+    }
+}
+
+/// The task is woken outside the lock, and only if this is what it waits for.
+fn wake(mut state: MutexGuard<'_, State>, news: WaitsFor) {
+    let waiting = state.waiting.take_if(|(_, waits_for)| {
+        *waits_for == WaitsFor::Anything || news == WaitsFor::Close
+    });
+    drop(state);
+    if let Some((waker, _)) = waiting {
+        waker.wake();
+    }
+}
+
+const OVERHEAD: usize = 48;
+
+/// A queue that once was long gives its memory back.
+const KEPT_CAPACITY: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox(limit: usize) -> Outbox {
+        Outbox::new(limit, Arc::default())
+    }
+
+    fn text(text: &'static str) -> Outgoing {
+        Outgoing::Text(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn take(outbox: &Outbox, budget: usize) -> (Poll<Take>, VecDeque<Outgoing>) {
+        let mut batch = VecDeque::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        (outbox.poll_take(&mut cx, budget, &mut batch), batch)
+    }
+
+    #[test]
+    fn messages_leave_in_order_and_within_the_budget() {
+        let outbox = outbox(1000);
+        for message in ["a", "b", "c"] {
+            assert!(outbox.push(text(message)));
+        }
+        assert_eq!(take(&outbox, 50).1, [text("a"), text("b")]);
+        assert_eq!(take(&outbox, 50).1, [text("c")]);
+        assert_eq!(take(&outbox, 50).0, Poll::Pending);
+    }
+
+    #[test]
+    fn what_is_being_written_still_counts() {
+        let outbox = outbox(200);
+        let message = Outgoing::Binary(Bytes::from(vec![b'x'; 100]));
+        assert!(outbox.push(message.clone()));
+        let (Poll::Ready(Take::Messages(bytes)), _) = take(&outbox, 1) else { panic!("a message") };
+        assert_eq!(outbox.total.get(), 148);
+        outbox.written(bytes);
+        assert!(outbox.push(message.clone()));
+        assert_eq!(outbox.total.get(), 148);
+        assert!(!outbox.push(message), "over the bound");
+        assert_eq!(outbox.total.get(), 0, "what waited was dropped");
+        assert_eq!(take(&outbox, 1).0, Poll::Ready(Take::Close(CloseCode::TooSlow)));
+        assert!(!outbox.push(text("")));
+    }
+
+    #[test]
+    fn a_drain_writes_the_queue_first_and_a_revocation_does_not() {
+        let drained = outbox(1000);
+        drained.push(text("a"));
+        drained.close_after_queue(CloseCode::GoingAway);
+        assert!(matches!(take(&drained, 1).0, Poll::Ready(Take::Messages(_))));
+        assert_eq!(take(&drained, 1).0, Poll::Ready(Take::Close(CloseCode::GoingAway)));
+        assert_eq!(take(&drained, 1).0, Poll::Pending, "told once");
+
+        let revoked = outbox(1000);
+        revoked.push(text("a"));
+        revoked.close_after_queue(CloseCode::GoingAway);
+        revoked.close(CloseCode::Revoked);
+        assert_eq!(take(&revoked, 1).0, Poll::Ready(Take::Close(CloseCode::Revoked)));
+    }
+
+    #[test]
+    fn a_blocked_writer_hears_of_a_close_but_not_of_messages() {
+        struct Flag(std::sync::atomic::AtomicBool);
+        impl std::task::Wake for Flag {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let flag = Arc::new(Flag(false.into()));
+        let waker = Waker::from(Arc::clone(&flag));
+        let mut cx = Context::from_waker(&waker);
+        let outbox = outbox(1000);
+        assert_eq!(outbox.poll_close(&mut cx), Poll::Pending);
+        outbox.push(text("a"));
+        outbox.nudge();
+        assert!(!flag.0.load(std::sync::atomic::Ordering::SeqCst));
+        outbox.close(CloseCode::Revoked);
+        assert!(flag.0.load(std::sync::atomic::Ordering::SeqCst));
+        assert_eq!(outbox.poll_close(&mut cx), Poll::Ready(CloseCode::Revoked));
+    }
+}

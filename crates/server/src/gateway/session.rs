@@ -1,0 +1,224 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hexline_bus::Link;
+use hexline_model::{Clock, Moment, Timestamp};
+use hexline_protocol::{CloseCode, ErrorCode, Incoming, Item, PONG, RawCall};
+use hexline_services::Caller;
+
+use super::dispatch::{Services, dispatch};
+use super::hub::Place;
+use super::outbox::{Outbox, Outgoing};
+use super::rate::{CallRate, Verdict};
+use crate::config::Limits;
+use crate::telemetry::Metrics;
+
+/// What the socket drives: one connection's behaviour, without I/O.
+///
+/// Whatever it has to say goes into its outbox; whatever the socket needs to know is asked for.
+pub(crate) trait Conversation: Send {
+    /// What is to be written, and whether to close.
+    fn outbox(&self) -> &Outbox;
+
+    /// A text message arrived.
+    fn handle_text(&mut self, now: Now, text: &str);
+
+    /// A binary message arrived.
+    fn handle_binary(&mut self, now: Now, bytes: Bytes);
+
+    /// A ping or pong arrived.
+    fn handle_control(&mut self, now: Now);
+
+    /// A moment that [`Conversation::poll_timeout`] named has come; `true` asks for a ping.
+    fn handle_timeout(&mut self, now: Now) -> bool;
+
+    /// When to call [`Conversation::handle_timeout`] next.
+    fn poll_timeout(&self, now: Now) -> Moment;
+
+    /// Until when nothing is to be read, if so.
+    fn paused_until(&self) -> Option<Moment>;
+}
+
+/// One look at both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) wall: Timestamp,
+    pub(crate) moment: Moment,
+}
+
+/// A client's connection to the gateway.
+pub(crate) struct Session {
+    // Dropped in this order: first out of the channels, then out of the hub.
+    link: Box<dyn Link>,
+    place: Place,
+    caller: Caller,
+    context: Arc<SessionContext>,
+    rate: CallRate,
+    paused_until: Option<Moment>,
+    heard: Moment,
+    pinged: bool,
+}
+
+/// What all sessions of a server have in common.
+pub(crate) struct SessionContext {
+    pub(crate) services: Services,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Now {
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        Self { wall: clock.now(), moment: clock.moment() }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(
+        place: Place,
+        caller: Caller,
+        link: Box<dyn Link>,
+        context: Arc<SessionContext>,
+        now: Now,
+    ) -> Self {
+        let limits = &context.limits;
+        let rate = CallRate::new(
+            now.moment,
+            limits.calls_per_second,
+            limits.call_burst,
+            limits.rate_patience,
+        );
+        let heard = now.moment;
+        Self { link, place, caller, context, rate, paused_until: None, heard, pinged: false }
+    }
+
+    fn say(&self, message: Bytes) {
+        // Refused only by an outbox that closes the connection anyway.
+        let _ = self.outbox().push(Outgoing::Text(message));
+    }
+
+    fn heard(&mut self, now: Now, calls: usize) {
+        self.heard = now.moment;
+        self.pinged = false;
+        self.paused_until = match self.rate.spend(calls, now.moment) {
+            Verdict::Read => None,
+            Verdict::Wait(until) => Some(until),
+            Verdict::Exhausted => {
+                self.outbox().close_after_queue(CloseCode::RateLimited);
+                None
+            }
+        };
+    }
+
+    /// The response to one object of a frame, if it gets one.
+    fn answer(&mut self, item: &Item<'_>) -> Option<Bytes> {
+        match item {
+            Item::Response => None,
+            Item::Invalid(id, why) => {
+                self.context.metrics.rejected(ErrorCode::InvalidRequest);
+                Some(hexline_protocol::error(*id, ErrorCode::InvalidRequest, why, &[]))
+            }
+            Item::Call(call) => self.call(call),
+        }
+    }
+
+    fn call(&mut self, call: &RawCall<'_>) -> Option<Bytes> {
+        let Self { link, caller, context, .. } = self;
+        let note = |method| context.metrics.called(method);
+        match (dispatch(&context.services, caller, link.as_mut(), call, note), call.id) {
+            (Ok(result), Some(id)) => Some(hexline_protocol::result(id, &result)),
+            (Ok(_), None) => None,
+            (Err(failure), id) => {
+                context.metrics.rejected(failure.code);
+                match id {
+                    Some(id) => {
+                        Some(hexline_protocol::error(Some(id), failure.code, &failure.message, &[]))
+                    }
+                    None => {
+                        tracing::debug!(
+                            route = %caller.address.route(),
+                            reason = failure.code.text(),
+                            "notification refused"
+                        );
+                        None
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Conversation for Session {
+    fn outbox(&self) -> &Outbox {
+        &self.place.connection.outbox
+    }
+
+    fn handle_text(&mut self, now: Now, text: &str) {
+        let mut calls = 1;
+        match hexline_protocol::parse(text, self.context.limits.json_depth) {
+            Incoming::Ping => self.say(Bytes::from_static(PONG.as_bytes())),
+            Incoming::Single(item) => {
+                if let Some(response) = self.answer(&item) {
+                    self.say(response);
+                }
+            }
+            Incoming::Batch(items) => {
+                calls = items.len();
+                let responses: Vec<Bytes> =
+                    items.iter().filter_map(|item| self.answer(item)).collect();
+                if let Some(response) = hexline_protocol::batch(&responses) {
+                    self.say(response);
+                }
+            }
+            Incoming::Unreadable(code, why) => {
+                self.context.metrics.rejected(code);
+                self.say(hexline_protocol::error(None, code, why, &[]));
+            }
+        }
+        self.heard(now, calls);
+    }
+
+    fn handle_binary(&mut self, _now: Now, _bytes: Bytes) {
+        self.outbox().close_after_queue(CloseCode::Unsupported);
+    }
+
+    fn handle_control(&mut self, now: Now) {
+        self.heard(now, 1);
+    }
+
+    fn handle_timeout(&mut self, now: Now) -> bool {
+        if self.paused_until.is_some_and(|until| until <= now.moment) {
+            self.paused_until = None;
+        }
+        if self.place.connection.until().is_some_and(|until| until <= now.wall) {
+            self.outbox().close_after_queue(CloseCode::TokenExpired);
+            return false;
+        }
+        let limits = &self.context.limits;
+        let silence = now.moment.since(self.heard);
+        // While it is not read, its silence is ours.
+        if silence >= limits.idle_close && self.paused_until.is_none() {
+            self.outbox().close_after_queue(CloseCode::Idle);
+            return false;
+        }
+        let ping = silence >= limits.ping_after && !self.pinged;
+        self.pinged |= ping;
+        ping
+    }
+
+    fn poll_timeout(&self, now: Now) -> Moment {
+        let limits = &self.context.limits;
+        let silence = if self.pinged { limits.idle_close } else { limits.ping_after };
+        let mut next = self.heard.plus(silence);
+        if let Some(until) = self.place.connection.until() {
+            // The calendar may be set: look again at the latest when the silence is due.
+            let left = until.since(now.wall).max(Duration::from_millis(1));
+            next = next.min(now.moment.plus(left));
+        }
+        self.paused_until.map_or(next, |until| next.min(until))
+    }
+
+    fn paused_until(&self) -> Option<Moment> {
+        self.paused_until
+    }
+}

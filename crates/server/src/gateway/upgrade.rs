@@ -1,0 +1,203 @@
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, State};
+use axum::response::{IntoResponse, Response};
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::header::{
+    CONNECTION, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use hexline_model::{Address, Route};
+use hexline_protocol::ErrorCode;
+use hexline_services::Caller;
+use hexline_services::keys::{KeyHandle, Standing};
+use hexline_token::{Access, KeyEntry as _, Permissions, Verified};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+
+use super::echo::Echo;
+use super::session::{Conversation, Now, Session};
+use super::socket::{self, SocketOptions};
+use crate::app::App;
+use crate::auth::{offered_protocols, token_of};
+use crate::http::error::Refusal;
+
+/// `GET …/pubsub`: lets a client in, or says why not.
+///
+/// By the time that the client reads `101`, it has its place and can be reached.
+pub(crate) async fn pubsub(
+    State(app): State<Arc<App>>,
+    ConnectInfo(socket): ConnectInfo<SocketAddr>,
+    mut request: axum::extract::Request,
+) -> Response {
+    match open(&app, socket, &mut request).await {
+        Ok((handshake, session)) => {
+            start(&app, handshake, session, app.config.limits.frame_bytes)
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// `GET /dev/echo`: the gateway's socket code with nothing behind it.
+pub(crate) async fn echo(
+    State(app): State<Arc<App>>,
+    mut request: axum::extract::Request,
+) -> Response {
+    let handshake = match Handshake::read(&mut request) {
+        Ok(handshake) => handshake,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let session = Echo::new(&app.metrics, Now::of(app.clock.as_ref()));
+    start(&app, handshake, session, Echo::MAX_MESSAGE)
+}
+
+async fn open(
+    app: &App,
+    socket: SocketAddr,
+    request: &mut axum::extract::Request,
+) -> Result<(Handshake, Session), Refusal> {
+    let peer = app.door.peer(socket, request.headers());
+    let token = token_of(request.uri().query(), request.headers())
+        .map_err(|refusal| app.door.failed(refusal, peer))?;
+    let verified = app.door.verify(&token, Access::Client, peer).await?;
+    let refuse = |refusal: Refusal| {
+        app.metrics.rejected(refusal.code);
+        refusal
+    };
+    check_origin(app, &verified, request.headers()).map_err(refuse)?;
+    let handshake = Handshake::read(request).map_err(refuse)?;
+    let standing = Standing::of(&verified);
+    let Verified { entry, claims } = verified;
+    let subject = claims.subject().expect("a verified client token has a subject");
+    let permissions = Permissions::new(claims.grants().clone(), entry.ceiling().cloned());
+    permissions.opens_socket().map_err(|rejection| refuse(Refusal::from(&rejection)))?;
+    let address = Address::new(subject, Route::generate(app.entropy.as_ref()));
+    let place = app
+        .hub
+        .admit(address.clone(), standing, peer.ip())
+        .map_err(|full| refuse(Refusal::new(full.code(), full.to_string()).retry_after(1)))?;
+    let link = app.bus.attach(entry.app(), Arc::clone(&place.connection) as _);
+    let caller = Caller { app: entry.app(), address, permissions };
+    let now = Now::of(app.clock.as_ref());
+    Ok((handshake, Session::new(place, caller, link, Arc::clone(&app.sessions), now)))
+}
+
+fn check_origin(
+    app: &App,
+    verified: &Verified<KeyHandle>,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let registry = app.keys.registry();
+    if origin.to_str().is_ok_and(|o| registry.allows_origin(verified.entry.app(), o)) {
+        return Ok(());
+    }
+    let message = "the page's origin is not among those that the app allows";
+    Err(Refusal::new(ErrorCode::OriginRefused, message))
+}
+
+fn start(
+    app: &Arc<App>,
+    handshake: Handshake,
+    conversation: impl Conversation + 'static,
+    max_message: usize,
+) -> Response {
+    let response = handshake.response();
+    let options = SocketOptions {
+        max_message,
+        write_stall: app.config.limits.write_stall,
+        clock: Arc::clone(&app.clock),
+        metrics: Arc::clone(&app.metrics),
+    };
+    app.metrics.opened.inc();
+    app.tasks.spawn(async move {
+        let upgraded = tokio::time::timeout(UPGRADE_PATIENCE, handshake.on_upgrade).await;
+        if let Ok(Ok(upgraded)) = upgraded {
+            socket::run(TokioIo::new(upgraded), conversation, &options).await;
+        }
+    });
+    response
+}
+
+/// What RFC 6455 §4.2.1 wants of a client's opening handshake.
+struct Handshake {
+    on_upgrade: OnUpgrade,
+    accept: HeaderValue,
+    protocol: Option<HeaderValue>,
+}
+
+impl Handshake {
+    fn read(request: &mut axum::extract::Request) -> Result<Self, Refusal> {
+        let headers = request.headers();
+        let has = |name: &HeaderName, token: &str| {
+            let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+            let mut tokens = values.flat_map(|value| value.split(','));
+            tokens.any(|found| found.trim().eq_ignore_ascii_case(token))
+        };
+        if request.method() != Method::GET
+            || !has(&CONNECTION, "upgrade")
+            || !has(&UPGRADE, "websocket")
+        {
+            let message = "this is a WebSocket; expected GET with Upgrade: websocket";
+            return Err(Refusal::new(ErrorCode::InvalidRequest, message)
+                .with_status(StatusCode::UPGRADE_REQUIRED));
+        }
+        let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| {
+            BASE64_STANDARD.decode(key.as_bytes()).is_ok_and(|nonce| nonce.len() == 16)
+        });
+        let (true, Some(key)) = (has(&SEC_WEBSOCKET_VERSION, "13"), key) else {
+            let message = "expected Sec-WebSocket-Version: 13 and a Sec-WebSocket-Key of 16 bytes";
+            return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+        };
+        let accept = accept(key.as_bytes());
+        // A token handed over as a sub-protocol is never said back.
+        let protocol = offered_protocols(headers)
+            .any(|protocol| protocol == PROTOCOL)
+            .then(|| HeaderValue::from_static(PROTOCOL));
+        let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+            let message = "this connection cannot become a WebSocket";
+            return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+        };
+        Ok(Self { on_upgrade, accept, protocol })
+    }
+
+    fn response(&self) -> Response {
+        let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept.clone());
+        if let Some(protocol) = &self.protocol {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol.clone());
+        }
+        response
+    }
+}
+
+/// RFC 6455 §4.2.2: proves that the handshake was read.
+fn accept(key: &[u8]) -> HeaderValue {
+    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    context.update(key);
+    context.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    HeaderValue::from_str(&BASE64_STANDARD.encode(context.finish()))
+        .expect("base64 is a header value")
+}
+
+/// The sub-protocol that new clients offer.
+const PROTOCOL: &str = "hexline.v1";
+
+const UPGRADE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_accept_header_is_that_of_the_rfc() {
+        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

@@ -1,0 +1,39 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{ConnectInfo, RawQuery, State};
+use http::HeaderMap;
+use hexline_token::{Access, KeyEntry as _, Verified};
+use serde_json::{Value, json};
+
+use super::error::Refusal;
+use crate::app::App;
+use crate::auth::token_of;
+
+/// `GET /client/v1/me`: the token as the server understands it. Times are in milliseconds.
+pub(crate) async fn me(
+    State(app): State<Arc<App>>,
+    ConnectInfo(socket): ConnectInfo<SocketAddr>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    let peer = app.door.peer(socket, &headers);
+    let token =
+        token_of(query.as_deref(), &headers).map_err(|refusal| app.door.failed(refusal, peer))?;
+    let Verified { entry, claims } = app.door.verify(&token, Access::Client, peer).await?;
+    let subject = claims.subject().expect("a verified client token has a subject");
+    Ok(Json(json!({
+        "app": entry.app(),
+        "key": entry.id(),
+        "address": subject.to_string(),
+        "identity": subject.identity.as_str(),
+        "device": subject.device.as_str(),
+        "grants": claims.grants(),
+        "ceiling": entry.ceiling().map(std::sync::Arc::as_ref),
+        "issued": claims.issued().as_millis(),
+        "expires": claims.expires().map(|t| t.as_millis()),
+        "jti": claims.token_id(),
+        "profile": claims.profile(),
+    })))
+}

@@ -1,0 +1,114 @@
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use hexline_model::{Device, Identity};
+use serde::Deserialize;
+
+use super::error::Refusal;
+use crate::app::App;
+
+/// `POST /token`: a token for whoever asks. For demos; its errors are a line of plain text, as
+/// the original's were.
+pub(crate) async fn demo_token(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let wanted = match Wanted::read(&headers, &body) {
+        Ok(wanted) => wanted,
+        Err(message) => return (StatusCode::BAD_REQUEST, message).into_response(),
+    };
+    match app.demo_token(&wanted.identity, &wanted.device) {
+        // A token needs no escaping.
+        Ok(token) => {
+            let json = HeaderValue::from_static("application/json");
+            ([(CONTENT_TYPE, json)], format!(r#"{{"token":"{token}"}}"#)).into_response()
+        }
+        Err(error) => {
+            let message = if error.is_for_caller() {
+                error.to_string()
+            } else {
+                tracing::error!(%error, "no demo token");
+                "the server cannot make tokens at the moment".to_owned()
+            };
+            Refusal::new(error.code(), message).into_response()
+        }
+    }
+}
+
+/// Whom the token is for.
+struct Wanted {
+    identity: Identity,
+    device: Device,
+}
+
+#[derive(Default, Deserialize)]
+struct Body {
+    identity: Option<String>,
+    device: Option<String>,
+}
+
+impl Wanted {
+    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, String> {
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_json = content_type.is_some_and(|value| {
+            value.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json")
+        });
+        let body = if is_json {
+            serde_json::from_slice(body)
+                .map_err(|_| "the body is not a JSON object with identity and device".to_owned())?
+        } else {
+            let mut form = Body::default();
+            for (name, value) in form_urlencoded::parse(body) {
+                match name.as_ref() {
+                    "identity" => form.identity = Some(value.into_owned()),
+                    "device" => form.device = Some(value.into_owned()),
+                    _ => {}
+                }
+            }
+            form
+        };
+        let identity = body.identity.ok_or("identity is missing")?;
+        let device = body.device.ok_or("device is missing")?;
+        Ok(Self {
+            identity: Identity::parse(&identity).map_err(|error| format!("identity {error}"))?,
+            device: Device::parse(&device).map_err(|error| format!("device {error}"))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(content_type: Option<&str>, body: &str) -> Result<String, String> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = content_type {
+            headers.insert(CONTENT_TYPE, value.parse().expect("a header value"));
+        }
+        Wanted::read(&headers, body.as_bytes()).map(|w| format!("{}/{}", w.identity, w.device))
+    }
+
+    #[test]
+    fn a_form_and_a_json_object_say_the_same() {
+        let form = Some("application/x-www-form-urlencoded");
+        let ok = Ok("bob 1/web1".to_owned());
+        assert_eq!(read(form, "identity=bob+1&device=web1&more=1"), ok);
+        assert_eq!(read(None, "identity=bob%201&device=web1"), ok);
+        let json = r#"{"identity":"bob 1","device":"web1","more":1}"#;
+        assert_eq!(read(Some("application/json; charset=utf-8"), json), ok);
+    }
+
+    #[test]
+    fn what_is_missing_or_malformed_is_named() {
+        let json = Some("application/json");
+        assert_eq!(read(None, "device=web1"), Err("identity is missing".to_owned()));
+        assert_eq!(read(json, r#"{"identity":"b"}"#), Err("device is missing".to_owned()));
+        assert_eq!(read(None, "identity=a/b&device=c"), Err("identity contains '/'".to_owned()));
+        assert!(read(json, "identity=b&device=c").is_err());
+    }
+}

@@ -1,0 +1,343 @@
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use hexline_bus::{Bus, LocalBus};
+use hexline_model::{Clock, Entropy, KeyId, Secret, SystemClock, SystemEntropy};
+use hexline_services::keys::{AppName, AppSettings, KeyService, NewKey};
+use hexline_services::signal::{Announcements, SignalService};
+use hexline_token::Algorithm;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::adapters::{jwks::JwksFetcher, tls};
+use crate::app::{App, DEMO_APP};
+use crate::auth::Doorkeeper;
+use crate::config::{Config, TlsConfig};
+use crate::control::{self, ControlSocket, Desk};
+use crate::datadir::{DataDir, DataLock};
+use crate::gateway::dispatch::Services;
+use crate::gateway::hub::Hub;
+use crate::gateway::session::SessionContext;
+use crate::http::router;
+use crate::probe::Probe;
+use crate::records;
+use crate::telemetry::Metrics;
+
+/// A Hexline server. Several may run in one process, each with its own data directory.
+#[derive(Debug)]
+pub struct Server;
+
+/// A server that listens.
+pub struct Running {
+    app: Arc<App>,
+    local_addr: SocketAddr,
+    dev: Option<DevApp>,
+    handle: Handle<SocketAddr>,
+    serving: JoinHandle<std::io::Result<()>>,
+    upkeep: CancellationToken,
+    upkeep_tasks: TaskTracker,
+    control: ControlSocket,
+    _lock: DataLock,
+}
+
+/// What `--dev` made, or found from an earlier start.
+#[derive(Debug, Clone)]
+pub struct DevApp {
+    /// The app's name.
+    pub app: String,
+    /// Its key.
+    pub key_id: KeyId,
+    /// The key's secret.
+    pub key_secret: Secret<String>,
+}
+
+impl Server {
+    /// Opens the data directory, listens, and serves until [`Running::shutdown`].
+    pub async fn start(config: Config) -> anyhow::Result<Running> {
+        config.check()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let lock = DataDir::create(&config.data_dir)?.lock_within(LOCK_PATIENCE).await?;
+        let tls = config.tls.as_ref().map(tls::load).transpose()?;
+        let listener = listen(config.listen, config.limits.send_buffer_bytes)
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let local_addr = listener.local_addr()?;
+        let records = records::open(&config, local_addr.port(), Arc::clone(&entropy)).await?;
+        let dev = if config.dev { Some(demo_app(&records.keys).await?) } else { None };
+
+        let metrics = Arc::new(Metrics::new());
+        let limits = Arc::new(config.limits.clone());
+        let registry = Arc::clone(records.keys.registry());
+        let hub = Hub::new(
+            Arc::clone(&limits),
+            Arc::clone(&registry),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        );
+        let door = Doorkeeper::new(
+            registry,
+            JwksFetcher::new(Arc::clone(&clock), config.dev)?,
+            limits.failed_tokens_per_minute,
+            config.dev,
+            config.trusted_proxies.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        );
+        let bus: Arc<dyn Bus> = Arc::new(LocalBus::new(Arc::new(Announcements)));
+        let app = Arc::new(App {
+            url: config.base_url(local_addr.port()),
+            keys: records.keys,
+            database: records.database,
+            bus,
+            hub,
+            door,
+            sessions: Arc::new(SessionContext {
+                services: Services { signal: SignalService::new(limits.channels_per_connection) },
+                limits,
+                metrics: Arc::clone(&metrics),
+            }),
+            probe: Probe::new(entropy.as_ref()),
+            metrics,
+            clock,
+            entropy: Arc::clone(&entropy),
+            tasks: TaskTracker::new(),
+            config,
+        });
+        let hub = Arc::clone(&app.hub);
+        app.keys.on_event(Box::new(move |event| hub.on_key_event(event)));
+
+        let desk = Desk::new(Arc::clone(&app.keys), records.master_key, entropy);
+        let control = control::serve(&app.config.control_path(), Arc::new(desk))
+            .context("cannot open the control socket")?;
+        let handle = Handle::new();
+        let serving = serve(&app, listener, tls.clone(), handle.clone())?;
+        let (upkeep, upkeep_tasks) = start_upkeep(&app, tls);
+        Ok(Running {
+            app,
+            local_addr,
+            dev,
+            handle,
+            serving,
+            upkeep,
+            upkeep_tasks,
+            control,
+            _lock: lock,
+        })
+    }
+}
+
+impl Running {
+    /// The public URL.
+    pub fn url(&self) -> &str {
+        &self.app.url
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Apps, keys and revocations.
+    pub fn keys(&self) -> &Arc<KeyService> {
+        &self.app.keys
+    }
+
+    /// With `--dev`: the demo app and its key.
+    pub fn dev(&self) -> Option<&DevApp> {
+        self.dev.as_ref()
+    }
+
+    /// Live WebSocket connections.
+    pub fn connections(&self) -> usize {
+        self.app.hub.len()
+    }
+
+    /// Returns once the server has stopped by itself, which only a fault makes it do.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match (&mut self.serving).await {
+            Ok(Ok(())) => anyhow::anyhow!("the listener ended"),
+            Ok(Err(error)) => anyhow::Error::new(error).context("the listener failed"),
+            Err(error) => anyhow::Error::new(error).context("the listener panicked"),
+        }
+    }
+
+    /// Stops: nobody new, what waits is written, every client is told to come back later. What
+    /// takes longer than the configured drain is cut off.
+    pub async fn shutdown(self) {
+        let drain = self.app.config.drain;
+        tracing::info!(connections = self.connections(), "stopping");
+        self.app.hub.drain();
+        self.handle.graceful_shutdown(Some(drain));
+        self.app.tasks.close();
+        if tokio::time::timeout(drain, self.app.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = self.connections(), "cut off");
+        }
+        let _ = tokio::time::timeout(drain, self.serving).await;
+        self.upkeep.cancel();
+        self.upkeep_tasks.close();
+        self.upkeep_tasks.wait().await;
+        drop(self.control);
+        if let Err(error) = self.app.keys.flush_last_used().await {
+            tracing::warn!(%error, "cannot note when keys were last used");
+        }
+        self.app.database.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// A listening socket whose accepted sockets inherit a small send buffer: what a slow reader
+/// leaves lying stays with us, where it is counted, and not in the kernel.
+fn listen(address: SocketAddr, send_buffer: usize) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(send_buffer)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn serve(
+    app: &Arc<App>,
+    listener: TcpListener,
+    tls: Option<RustlsConfig>,
+    handle: Handle<SocketAddr>,
+) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
+    let bases = app.config.audience_bases(listener.local_addr()?.port());
+    let service = router(app, &bases).into_make_service_with_connect_info::<SocketAddr>();
+    // HTTP/1.1 alone: it is what a WebSocket needs.
+    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_PATIENCE)
+        .max_buf_size(MAX_HEAD_BYTES);
+    Ok(if let Some(tls) = tls {
+        let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+        *server.http_builder() = http;
+        tokio::spawn(server.serve(service))
+    } else {
+        let mut server = axum_server::from_tcp(listener)?.handle(handle);
+        *server.http_builder() = http;
+        tokio::spawn(server.serve(service))
+    })
+}
+
+/// The demo app with a key whose secret is known: made on the first start, found on later ones.
+async fn demo_app(keys: &KeyService) -> anyhow::Result<DevApp> {
+    let app = match keys.find_app(DEMO_APP) {
+        Ok(app) => app,
+        Err(_) => {
+            let name = AppName::parse(DEMO_APP).expect("a valid name");
+            keys.create_app(name, AppSettings::default()).await?
+        }
+    };
+    let (key_id, key_secret) = match keys.signing_key(app.id) {
+        Ok(key) => (key.id, key.secret),
+        Err(_) => {
+            let order = NewKey::generate(Algorithm::Hs256).label("made by --dev");
+            let made = keys.create_key(app.id, order).await?;
+            (made.record.id, made.secret.context("a generated key has a secret")?)
+        }
+    };
+    Ok(DevApp { app: app.name.to_string(), key_id, key_secret })
+}
+
+/// What has to be done every now and then.
+fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken, TaskTracker) {
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let every = |period: Duration, duty: Duty| {
+        let (app, stop) = (Arc::clone(app), stop.clone());
+        tasks.spawn(async move {
+            let mut interval = tokio::time::interval(period);
+            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            interval.tick().await;
+            while stop.run_until_cancelled(interval.tick()).await.is_some() {
+                duty.perform(&app).await;
+            }
+        });
+    };
+    // Only another process can change things behind our back, and only in a shared database.
+    if app.config.uses_postgres() {
+        every(Duration::from_millis(500), Duty::CatchUp);
+    }
+    every(Duration::from_secs(30), Duty::FlushLastUsed);
+    every(Duration::from_secs(60), Duty::RefreshKeySets);
+    every(Duration::from_secs(60), Duty::ForgetFailures);
+    every(Duration::from_secs(600), Duty::SweepRevocations);
+    if let (Some(tls), Some(files)) = (tls, app.config.tls.clone()) {
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            stop.run_until_cancelled(follow_certificate(tls, files)).await;
+        });
+    }
+    (stop, tasks)
+}
+
+#[derive(Clone, Copy)]
+enum Duty {
+    CatchUp,
+    FlushLastUsed,
+    RefreshKeySets,
+    ForgetFailures,
+    SweepRevocations,
+}
+
+impl Duty {
+    async fn perform(self, app: &App) {
+        let done = match self {
+            Self::CatchUp => app.keys.refresh().await.map(|_| ()),
+            Self::FlushLastUsed => app.keys.flush_last_used().await.map(|_| ()),
+            Self::SweepRevocations => app.keys.sweep(app.clock.now()).await.map(|_| ()),
+            Self::RefreshKeySets => {
+                app.door.refresh_key_sets().await;
+                Ok(())
+            }
+            Self::ForgetFailures => {
+                app.door.forget_old_failures();
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "upkeep failed; it is tried again");
+        }
+    }
+}
+
+/// Takes up a renewed certificate without a restart.
+async fn follow_certificate(tls: RustlsConfig, files: TlsConfig) {
+    let mut known = modified(&files);
+    loop {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let found = modified(&files);
+        if found != known {
+            known = found;
+            match tls::reload(&tls, &files) {
+                Ok(()) => tracing::info!("took up the new certificate"),
+                Err(error) => tracing::error!(error = %format!("{error:#}"), "kept the old certificate"),
+            }
+        }
+    }
+}
+
+fn modified(files: &TlsConfig) -> [Option<SystemTime>; 2] {
+    [&files.cert_file, &files.key_file]
+        .map(|file| std::fs::metadata(file).and_then(|data| data.modified()).ok())
+}
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+const BACKLOG: i32 = 4096;
+
+const HEADER_PATIENCE: Duration = Duration::from_secs(15);
+
+/// A token of 8 KiB in the query, and the rest of a request's head.
+const MAX_HEAD_BYTES: usize = 32 << 10;
