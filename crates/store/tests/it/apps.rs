@@ -1,0 +1,158 @@
+use std::time::Duration;
+
+use hexline_model::{AppId, KeyId, SystemEntropy};
+use hexline_services::keys::{App, AppName, AppSettings, Revision, StoreError};
+
+use crate::rig::{NOW, Rig, app};
+
+on_both!(
+    an_app_is_found_by_id_and_name_as_it_was_added,
+    a_name_and_an_id_are_taken_once,
+    an_update_replaces_what_may_change,
+    an_app_that_is_not_there_can_not_be_updated,
+    a_change_on_an_old_revision_is_refused_and_changes_nothing,
+    apps_are_listed_by_the_bytes_of_their_names_page_by_page,
+    apps_survive_a_restart,
+);
+
+async fn an_app_is_found_by_id_and_name_as_it_was_added(rig: &mut Rig) {
+    let apps = rig.stores().apps;
+    let demo = App {
+        disabled: Some(NOW),
+        signing_key: Some(KeyId::generate(&SystemEntropy)),
+        settings: AppSettings {
+            longest_ttl: Duration::from_mins(5),
+            exp_required: false,
+            audiences: vec!["https://api.example.org/ü?".to_owned()],
+            origins: vec!["https://example.org".to_owned()],
+        },
+        ..app("demo")
+    };
+    apps.add(&demo, Revision::default()).await.expect("adds");
+    assert_eq!(
+        apps.lookup(demo.id).await.expect("reads"),
+        Some(demo.clone())
+    );
+    assert_eq!(
+        apps.find_by_name(&demo.name).await.expect("reads"),
+        Some(demo)
+    );
+    let nobody = AppName::parse("nobody").expect("a name");
+    assert_eq!(apps.find_by_name(&nobody).await.expect("reads"), None);
+    assert_eq!(
+        apps.lookup(AppId::generate(&SystemEntropy))
+            .await
+            .expect("reads"),
+        None
+    );
+}
+
+async fn a_name_and_an_id_are_taken_once(rig: &mut Rig) {
+    let (demo, revision) = rig.add_app("demo").await;
+    let apps = rig.stores().apps;
+    for twin in [
+        app("demo"),
+        App {
+            id: demo.id,
+            ..app("other")
+        },
+    ] {
+        let refused = apps.add(&twin, revision).await;
+        assert!(
+            matches!(refused, Err(StoreError::Conflict { what: "app" })),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(
+        rig.stores().journal.revision().await.expect("reads"),
+        revision
+    );
+}
+
+async fn an_update_replaces_what_may_change(rig: &mut Rig) {
+    let (demo, revision) = rig.add_app("demo").await;
+    let apps = rig.stores().apps;
+    let changed = App {
+        disabled: Some(NOW),
+        settings: AppSettings {
+            exp_required: false,
+            ..AppSettings::default()
+        },
+        signing_key: Some(KeyId::generate(&SystemEntropy)),
+        ..demo.clone()
+    };
+    let renamed = App {
+        name: AppName::parse("renamed").expect("a name"),
+        ..changed.clone()
+    };
+    assert_eq!(
+        apps.update(&renamed, revision).await.expect("updates"),
+        revision.next()
+    );
+    assert_eq!(apps.lookup(demo.id).await.expect("reads"), Some(changed));
+    assert_eq!(
+        apps.update(&demo, revision.next())
+            .await
+            .expect("updates")
+            .count(),
+        3
+    );
+    assert_eq!(apps.lookup(demo.id).await.expect("reads"), Some(demo));
+}
+
+async fn an_app_that_is_not_there_can_not_be_updated(rig: &mut Rig) {
+    let refused = rig
+        .stores()
+        .apps
+        .update(&app("demo"), Revision::default())
+        .await;
+    assert!(
+        matches!(refused, Err(StoreError::NotFound { what: "app" })),
+        "{refused:?}"
+    );
+    assert_eq!(
+        rig.stores().journal.revision().await.expect("reads"),
+        Revision::default()
+    );
+}
+
+async fn a_change_on_an_old_revision_is_refused_and_changes_nothing(rig: &mut Rig) {
+    let (demo, revision) = rig.add_app("demo").await;
+    let apps = rig.stores().apps;
+    let late = apps.add(&app("late"), Revision::default()).await;
+    assert!(matches!(late, Err(StoreError::Stale { expected }) if expected.count() == 0));
+    let changed = App {
+        disabled: Some(NOW),
+        ..demo.clone()
+    };
+    let early = apps.update(&changed, revision.next()).await;
+    assert!(matches!(early, Err(StoreError::Stale { .. })), "{early:?}");
+    assert_eq!(apps.list(None, 10).await.expect("reads"), [demo]);
+}
+
+async fn apps_are_listed_by_the_bytes_of_their_names_page_by_page(rig: &mut Rig) {
+    // Sorted as a language would, "a-b" stands after "aa" and digits elsewhere.
+    for name in ["b", "a-b", "aa", "a", "9", "ab"] {
+        rig.add_app(name).await;
+    }
+    let apps = rig.stores().apps;
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = apps.list(after.as_ref(), 2).await.expect("reads");
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        after = Some(last.name.clone());
+        seen.extend(page.into_iter().map(|app| app.name.to_string()));
+    }
+    assert_eq!(seen, ["9", "a", "a-b", "aa", "ab", "b"]);
+}
+
+async fn apps_survive_a_restart(rig: &mut Rig) {
+    let (demo, _) = rig.add_app("demo").await;
+    rig.reopen().await;
+    assert_eq!(
+        rig.stores().apps.lookup(demo.id).await.expect("reads"),
+        Some(demo)
+    );
+}

@@ -1,0 +1,251 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use hexline_model::{ManualClock, Secret};
+use hexline_services::keys::{NewKey, StoreError};
+use hexline_store::{Backend, Database, DatabaseConfig, DatabaseError};
+use hexline_token::Algorithm;
+use sqlx::{Connection as _, Executor as _, Row as _};
+
+use crate::rig::{NOW, Rig, app, raw_url};
+
+on_both!(
+    a_probe_writes_and_reads,
+    a_probe_of_a_database_that_is_gone_fails,
+    a_database_that_is_gone_is_unavailable,
+    a_row_that_no_release_wrote_is_named,
+    a_secret_stands_nowhere_in_plain_text,
+    health_names_the_backend_and_the_schema,
+);
+
+async fn a_probe_writes_and_reads(rig: &mut Rig) {
+    rig.database.probe().await.expect("works");
+    rig.advance(std::time::Duration::from_secs(1));
+    let another = rig.another().await;
+    for _ in 0..5 {
+        let (one, two) = tokio::join!(rig.database.probe(), another.probe());
+        one.expect("works");
+        two.expect("works");
+    }
+    another.close().await;
+}
+
+async fn a_probe_of_a_database_that_is_gone_fails(rig: &mut Rig) {
+    rig.database.close().await;
+    let failed = rig.database.probe().await;
+    assert!(
+        matches!(
+            failed,
+            Err(DatabaseError::Store(StoreError::Unavailable(_)))
+        ),
+        "{failed:?}"
+    );
+}
+
+async fn a_database_that_is_gone_is_unavailable(rig: &mut Rig) {
+    let stores = rig.stores();
+    rig.database.close().await;
+    let read = stores.apps.list(None, 1).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    let written = stores.apps.add(&app("demo"), Default::default()).await;
+    assert!(
+        matches!(written, Err(StoreError::Unavailable(_))),
+        "{written:?}"
+    );
+}
+
+async fn a_row_that_no_release_wrote_is_named(rig: &mut Rig) {
+    let (demo, _) = rig.add_app("demo").await;
+    for (sql, expected) in [
+        (
+            "update apps set settings = '{\"later\":1}'",
+            "apps.settings",
+        ),
+        ("update apps set name = 'Not A Slug'", "apps.name"),
+        (
+            "update apps set signing_key = 'x', name = 'demo', settings = '{}'",
+            "apps.signing_key",
+        ),
+    ] {
+        rig.execute(sql).await;
+        let read = rig.stores().apps.lookup(demo.id).await;
+        match read {
+            Err(StoreError::Corrupt { column, .. }) => {
+                assert!(column == expected || sql.contains(&column[5..]), "{column}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn a_secret_stands_nowhere_in_plain_text(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = service
+        .create_app("demo".parse().expect("a name"), Default::default())
+        .await
+        .expect("creates");
+    let mut secrets = Vec::new();
+    for _ in 0..3 {
+        let made = service
+            .create_key(app.id, NewKey::generate(Algorithm::Hs256))
+            .await
+            .expect("creates");
+        secrets.push(made.secret.expect("an HMAC key has one").expose().clone());
+    }
+    if let Some(path) = rig.sqlite_path() {
+        // Once while the log holds it, once folded into the file.
+        assert_files_hold_none(path, &secrets);
+        rig.database.close().await;
+        assert_files_hold_none(path, &secrets);
+    } else {
+        let mut connection = rig.raw().await;
+        let rows = connection
+            .fetch_all("select cast(keys as text) as text from keys")
+            .await;
+        for row in rows.expect("reads") {
+            let text: String = row.get("text");
+            assert!(secrets.iter().all(|secret| !text.contains(secret.as_str())));
+            assert!(secrets.iter().all(|s| !text.contains(&hex(s.as_bytes()))));
+        }
+        connection.close().await.expect("closes");
+    }
+}
+
+fn assert_files_hold_none(path: &Path, secrets: &[String]) {
+    let dir = path.parent().expect("has one");
+    let mut read = 0;
+    for entry in std::fs::read_dir(dir).expect("lists") {
+        let path = entry.expect("lists").path();
+        let bytes = std::fs::read(&path).expect("reads");
+        read += bytes.len();
+        for secret in secrets {
+            let there = bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
+            assert!(!there, "a secret stands in {}", path.display());
+        }
+    }
+    assert!(read > 10_000, "the files were there");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+async fn health_names_the_backend_and_the_schema(rig: &mut Rig) {
+    let health = rig.database.health().await.expect("reads");
+    assert_eq!(health.backend, rig.database.backend());
+    assert!(health.schema >= 2 && health.connections >= 1, "{health:?}");
+    let major: u32 = health
+        .version
+        .split('.')
+        .next()
+        .expect("a part")
+        .parse()
+        .expect("a number");
+    match health.backend {
+        Backend::Sqlite => assert_eq!(major, 3),
+        Backend::Postgres => assert!(major >= 14),
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_files_of_a_sqlite_database_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    crate::rig::on_sqlite(async |rig: &mut Rig| {
+        rig.add_app("demo").await;
+        let path = rig.sqlite_path().expect("is SQLite").clone();
+        let dir = path.parent().expect("has one");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(dir).expect("lists") {
+            let entry = entry.expect("lists");
+            let mode = entry.metadata().expect("reads").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
+            seen += 1;
+        }
+        assert_eq!(seen, 3, "file, log and index");
+        let mode = std::fs::metadata(dir).expect("reads").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sqlite_writes_ahead_and_syncs_every_commit() {
+    crate::rig::on_sqlite(async |rig: &mut Rig| {
+        let mut connection = rig.raw().await;
+        let row = connection
+            .fetch_one("pragma journal_mode")
+            .await
+            .expect("reads");
+        assert_eq!(row.get::<String, _>(0), "wal");
+        connection.close().await.expect("closes");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_is_a_path_in_the_data_directory_or_a_postgres_url() {
+    let dir = Path::new("data");
+    let parse = |option| DatabaseConfig::parse(option, dir);
+    assert!(matches!(
+        parse(None),
+        Ok(DatabaseConfig::Sqlite { path }) if path == dir.join("hexline.db")
+    ));
+    assert!(matches!(
+        parse(Some("postgres://h/d")),
+        Ok(DatabaseConfig::Postgres { .. })
+    ));
+    assert!(matches!(
+        parse(Some("postgresql://h/d")),
+        Ok(DatabaseConfig::Postgres { .. })
+    ));
+    for bad in ["mysql://h/d", "hexline.db", ""] {
+        assert!(
+            matches!(parse(Some(bad)), Err(DatabaseError::Url)),
+            "{bad:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_error_tells_the_password_of_a_database() {
+    let clock = Arc::new(ManualClock::new(NOW));
+    for url in [
+        "postgres://hexline:hunter2@127.0.0.1:1/hexline",
+        "postgres://hexline:hunter2@127.0.0.1:1/hexline?sslmode=hunter2",
+        "postgres://hexline:hunter2@127.0.0.1:hunter2/hexline",
+        "postgres://hexline:hunter2@[/hexline",
+        "mysql://hexline:hunter2@127.0.0.1/hexline",
+    ] {
+        let config = DatabaseConfig::Postgres {
+            url: Secret::new(url.to_owned()),
+        };
+        let error = Database::open(&config, clock.clone())
+            .await
+            .expect_err("nobody is there");
+        let mut told = format!("{error} {error:?} {config:?}");
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            told = format!("{told} {inner} {inner:?}");
+            cause = inner.source();
+        }
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("hexline.db");
+    let text = "this is no database, but it is long enough to be taken for one. ".repeat(40);
+    std::fs::write(&path, &text).expect("writes");
+    let config = DatabaseConfig::Sqlite { path: path.clone() };
+    let clock = Arc::new(ManualClock::new(NOW));
+    let error = Database::open(&config, clock)
+        .await
+        .expect_err("is no database");
+    assert!(matches!(error, DatabaseError::Connect(_)), "{error:?}");
+    assert_eq!(std::fs::read_to_string(&path).expect("reads"), text);
+    assert!(raw_url(&config).starts_with("sqlite://"));
+}

@@ -1,0 +1,223 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hexline_model::ManualClock;
+use hexline_store::{Database, DatabaseConfig, DatabaseError};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _, SqlSafeStr as _};
+
+use crate::rig::{NOW, Rig, raw_url};
+
+on_both!(
+    a_newer_schema_is_refused_and_left_alone,
+    a_migration_that_differs_is_refused,
+    opening_again_migrates_nothing,
+    starting_together_is_safe,
+);
+
+async fn a_newer_schema_is_refused_and_left_alone(rig: &mut Rig) {
+    rig.add_app("demo").await;
+    rig.execute(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+         select 9001, 'later', success, checksum, 0 from _sqlx_migrations where version = 1",
+    )
+    .await;
+    let refused = Database::open(&rig.config, rig.clock.clone())
+        .await
+        .expect_err("is newer");
+    let DatabaseError::SchemaTooNew {
+        found: 9001,
+        supported,
+    } = refused
+    else {
+        panic!("{refused:?}");
+    };
+    assert!(refused.to_string().contains("9001"), "{refused}");
+    assert!(
+        refused.to_string().contains(&supported.to_string()),
+        "{refused}"
+    );
+    // The lock was given up, and the newer release goes on.
+    rig.execute("delete from _sqlx_migrations where version = 9001")
+        .await;
+    rig.reopen().await;
+    assert_eq!(
+        rig.stores().apps.list(None, 9).await.expect("reads").len(),
+        1
+    );
+    assert_eq!(backups(rig).len(), 0);
+}
+
+async fn a_migration_that_differs_is_refused(rig: &mut Rig) {
+    let other = if rig.sqlite_path().is_some() {
+        "x'00'"
+    } else {
+        "'\\x00'"
+    };
+    rig.execute(&format!(
+        "update _sqlx_migrations set checksum = {other} where version = 2"
+    ))
+    .await;
+    let refused = Database::open(&rig.config, rig.clock.clone())
+        .await
+        .expect_err("differs");
+    assert!(
+        matches!(refused, DatabaseError::SchemaDiffers { version: 2 }),
+        "{refused:?}"
+    );
+}
+
+async fn opening_again_migrates_nothing(rig: &mut Rig) {
+    rig.add_app("demo").await;
+    for _ in 0..3 {
+        rig.reopen().await;
+    }
+    assert_eq!(
+        rig.stores().apps.list(None, 9).await.expect("reads").len(),
+        1
+    );
+    assert_eq!(backups(rig).len(), 0);
+}
+
+async fn starting_together_is_safe(rig: &mut Rig) {
+    // On SQLite a second server is kept out before it comes to this; opening the finished schema
+    // from several sides at once is what remains. On PostgreSQL the schema is made anew.
+    if rig.sqlite_path().is_none() {
+        rig.execute("drop table revocations, keys, apps, meta, probe, _sqlx_migrations")
+            .await;
+    }
+    let mut tasks = Vec::new();
+    for _ in 0..6 {
+        let (config, clock) = (rig.config.clone(), rig.clock.clone());
+        tasks.push(tokio::spawn(
+            async move { Database::open(&config, clock).await },
+        ));
+    }
+    for task in tasks {
+        let database = task.await.expect("does not panic").expect("opens");
+        database.probe().await.expect("works");
+        database.close().await;
+    }
+}
+
+fn backups(rig: &Rig) -> Vec<PathBuf> {
+    let Some(path) = rig.sqlite_path() else {
+        return Vec::new();
+    };
+    let dir = path.with_file_name("backups");
+    if !dir.exists() {
+        return Vec::new();
+    }
+    std::fs::read_dir(dir)
+        .expect("lists")
+        .map(|e| e.expect("lists").path())
+        .collect()
+}
+
+/// A database as the first migration left it, with an app in it.
+async fn database_of_schema_1() -> (tempfile::TempDir, DatabaseConfig, PathBuf) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("hexline.db");
+    let config = DatabaseConfig::Sqlite { path: path.clone() };
+    let mut connection = AnyConnection::connect(&format!("{}?mode=rwc", raw_url(&config)))
+        .await
+        .expect("connects");
+    let first = Migration::new(
+        1,
+        "0001_keys".into(),
+        MigrationType::Simple,
+        include_str!("../../migrations/sqlite/0001_keys.sql").into_sql_str(),
+        false,
+    );
+    Migrator::with_migrations(vec![first])
+        .run_direct(None, &mut connection, false)
+        .await
+        .expect("migrates");
+    connection
+        .execute(
+            "insert into apps (id, name, created_ms, settings, revision) \
+             values ('00000000000000000000000000000001', 'old', 5, '{}', 1)",
+        )
+        .await
+        .expect("inserts");
+    connection.close().await.expect("closes");
+    (dir, config, path)
+}
+
+#[tokio::test]
+async fn an_older_sqlite_database_is_backed_up_and_migrated() {
+    let (dir, config, _) = database_of_schema_1().await;
+    let database = Database::open(&config, Arc::new(ManualClock::new(NOW)))
+        .await
+        .expect("migrates");
+    let apps = database.stores().apps.list(None, 9).await.expect("reads");
+    assert_eq!(
+        apps.iter().map(|a| a.name.as_str()).collect::<Vec<_>>(),
+        ["old"]
+    );
+    database.probe().await.expect("works");
+    database.close().await;
+
+    let backup = dir
+        .path()
+        .join("backups/schema-0001-20270115T080000.000Z.db");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(&backup)
+            .expect("is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let config = DatabaseConfig::Sqlite { path: backup };
+    let mut connection = AnyConnection::connect(&raw_url(&config))
+        .await
+        .expect("connects");
+    let row = connection
+        .fetch_one("select (select max(version) from _sqlx_migrations) as v, name from apps")
+        .await
+        .expect("reads");
+    assert_eq!(
+        (row.get::<i64, _>("v"), row.get::<&str, _>("name")),
+        (1, "old")
+    );
+    connection.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn without_a_backup_nothing_is_migrated() {
+    let (dir, config, path) = database_of_schema_1().await;
+    // Where the directory should be stands a file.
+    std::fs::write(dir.path().join("backups"), "").expect("writes");
+    let clock = Arc::new(ManualClock::new(NOW));
+    let refused = Database::open(&config, clock)
+        .await
+        .expect_err("can't back up");
+    assert!(matches!(refused, DatabaseError::File { .. }), "{refused:?}");
+    let config = DatabaseConfig::Sqlite { path };
+    let mut connection = AnyConnection::connect(&raw_url(&config))
+        .await
+        .expect("connects");
+    let row = connection
+        .fetch_one("select max(version) as v from _sqlx_migrations")
+        .await
+        .expect("reads");
+    assert_eq!(row.get::<i64, _>("v"), 1);
+    connection.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn a_backup_never_replaces_another() {
+    let (dir, config, _) = database_of_schema_1().await;
+    let backup = dir
+        .path()
+        .join("backups/schema-0001-20270115T080000.000Z.db");
+    std::fs::create_dir(dir.path().join("backups")).expect("creates");
+    std::fs::write(&backup, "precious").expect("writes");
+    let clock = Arc::new(ManualClock::new(NOW));
+    Database::open(&config, clock)
+        .await
+        .expect_err("the name is taken");
+    assert_eq!(std::fs::read_to_string(&backup).expect("reads"), "precious");
+}
