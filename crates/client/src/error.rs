@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 pub enum ConnectError {
     /// The token cannot be put into a request, or does not say where to connect.
     #[error("the token cannot be used: {0}")]
-    Token(&'static str),
+    Token(String),
     /// The URL is none of a WebSocket or an API.
     #[error("the URL cannot be used: {0}")]
     Url(&'static str),

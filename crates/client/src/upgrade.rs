@@ -53,14 +53,14 @@ fn request(
 ) -> Result<Secret<String>, ConnectError> {
     let token = token.expose();
     if token.is_empty() {
-        return Err(ConnectError::Token("it is empty"));
+        return Err(ConnectError::Token("it is empty".to_owned()));
     }
     if !token
         .bytes()
         .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
     {
         return Err(ConnectError::Token(
-            "it holds a character that no token has",
+            "it holds a character that no token has".to_owned(),
         ));
     }
     // Room for all of it, so that no half of the token stays behind in memory on growing.

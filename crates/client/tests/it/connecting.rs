@@ -1,9 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hexline_client::{Auth, Client, ConnectError, ConnectOptions};
+use hexline_token::TokenBuilder;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
@@ -52,8 +51,14 @@ async fn without_a_url_the_audience_of_the_token_leads_the_way() {
         .url()
         .replace("ws://", "http://")
         .replace("/client/v1/signal/pubsub", "");
-    let claims = format!(r#"{{"aud":"{base}/client/v1","sub":"alice/web1"}}"#);
-    let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+    let token = TokenBuilder::create()
+        .key("b234fdb83571400f9b62e204d735126e", "x".repeat(43))
+        .api(base)
+        .identity("alice")
+        .device("web1")
+        .grant("signal", true)
+        .build()
+        .expect("a token");
     let (_client, _events, peer) = server.pair(ConnectOptions::new(token)).await;
     assert_eq!(peer.target, "/client/v1/signal/pubsub");
 }
