@@ -5,10 +5,12 @@
 #[non_exhaustive]
 pub enum KeyScreenError {
     /// The secret is too short to be guessed at with difficulty.
-    #[error("found an HMAC secret of {bits} bits, expected at least 256")]
+    #[error("found an HMAC secret of {bits} bits, expected at least {wanted}")]
     HmacTooShort {
         /// Bits found.
         bits: usize,
+        /// Bits that would do.
+        wanted: usize,
     },
     /// The modulus is too small, or too large to be checked for every token.
     #[error("found an RSA modulus of {bits} bits, expected 2048 to 8192")]
@@ -19,6 +21,9 @@ pub enum KeyScreenError {
     /// The modulus is even.
     #[error("found an even RSA modulus, expected an odd one")]
     RsaModulus,
+    /// A modulus that can be factored (CVE-2017-15361).
+    #[error("found an RSA modulus made by a generator that is known to be weak, expected another")]
+    RsaWeak,
     /// A public exponent that is weak or slow.
     #[error(
         "found an RSA exponent outside the accepted range, expected an odd one from 65537 to 33 bits"

@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{
 use hexline_model::Secret;
 
 use super::jwk::{self, Family, Jwk, Purpose};
-use super::verifying::{hmac_key, screen_rsa, uncompressed};
+use super::verifying::{hmac_key, jwk_hmac_key, screen_rsa, uncompressed};
 use super::{KeyScreenError, VerifyingKey, der, pem};
 use crate::Algorithm;
 
@@ -42,13 +42,7 @@ enum Material {
 impl PrivateKey {
     /// A secret. Its bytes are those of the text as shown to people, never decoded first.
     pub fn hmac(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyScreenError> {
-        let key = Arc::new(hmac_key(algorithm, secret)?);
-        let verifying = VerifyingKey::from_hmac(algorithm, Arc::clone(&key));
-        Ok(Self {
-            algorithm,
-            material: Arc::new(Material::Hmac(key)),
-            verifying,
-        })
+        Ok(Self::from_hmac(algorithm, hmac_key(algorithm, secret)?))
     }
 
     /// A new key pair (RSA: 2048 bits). Secrets are not made here: they are text that somebody
@@ -127,7 +121,10 @@ impl PrivateKey {
         let (family, algorithm) = jwk.screen(Purpose::Signing)?;
         let inconsistent = |_| KeyScreenError::Inconsistent;
         match family {
-            Family::Secret => Self::hmac(algorithm, &jwk::bytes(jwk.k.as_ref(), "k")?),
+            Family::Secret => {
+                let key = jwk_hmac_key(algorithm, &jwk::bytes(jwk.k.as_ref(), "k")?)?;
+                Ok(Self::from_hmac(algorithm, key))
+            }
             Family::P256 => {
                 let d = jwk::exactly::<32>(jwk.d.as_ref(), "d")?;
                 let x = jwk::exactly::<32>(jwk.x.as_ref(), "x")?;
@@ -176,6 +173,16 @@ impl PrivateKey {
                 });
                 Self::rsa(algorithm, key.map_err(inconsistent)?)
             }
+        }
+    }
+
+    fn from_hmac(algorithm: Algorithm, key: hmac::Key) -> Self {
+        let key = Arc::new(key);
+        let verifying = VerifyingKey::from_hmac(algorithm, Arc::clone(&key));
+        Self {
+            algorithm,
+            material: Arc::new(Material::Hmac(key)),
+            verifying,
         }
     }
 

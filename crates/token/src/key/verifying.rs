@@ -9,7 +9,7 @@ use aws_lc_rs::{constant_time, hmac};
 
 use super::der::{self, PublicInfo};
 use super::jwk::{self, Family, Jwk, Purpose};
-use super::{KeyScreenError, edwards, pem};
+use super::{KeyScreenError, edwards, pem, roca};
 use crate::{Algorithm, base64url};
 
 /// A key that checks signatures of one algorithm. Parsed and screened; cheap to clone.
@@ -102,7 +102,10 @@ impl VerifyingKey {
             return Err(KeyScreenError::PrivateMember);
         }
         match family {
-            Family::Secret => Self::hmac(algorithm, &jwk::bytes(jwk.k.as_ref(), "k")?),
+            Family::Secret => {
+                let key = jwk_hmac_key(algorithm, &jwk::bytes(jwk.k.as_ref(), "k")?)?;
+                Ok(Self::from_hmac(algorithm, Arc::new(key)))
+            }
             Family::P256 => {
                 let (x, y) = (
                     jwk::exactly::<32>(jwk.x.as_ref(), "x")?,
@@ -238,10 +241,8 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// Makes the key of an HMAC, long enough.
-///
-/// RFC 7518 §3.2 wants a secret as long as the hash; 256 bits are asked for whatever the hash is,
-/// so that one secret of 43 characters, which is what this system makes, serves all three.
+/// Makes the key of an HMAC from a secret of at least 256 bits, whatever the hash is, so that a
+/// secret of 43 characters, which is what this system makes, serves all three.
 pub(super) fn hmac_key(algorithm: Algorithm, secret: &[u8]) -> Result<hmac::Key, KeyScreenError> {
     let digest = match algorithm {
         Algorithm::Hs256 => hmac::HMAC_SHA256,
@@ -254,12 +255,28 @@ pub(super) fn hmac_key(algorithm: Algorithm, secret: &[u8]) -> Result<hmac::Key,
             });
         }
     };
-    if secret.len() < MIN_HMAC_BYTES {
+    long_enough(secret, MIN_HMAC_BYTES)?;
+    Ok(hmac::Key::new(digest, secret))
+}
+
+/// Makes the key of an HMAC from a JWK, whose secret must be as long as the hash (RFC 7518 §3.2).
+pub(super) fn jwk_hmac_key(
+    algorithm: Algorithm,
+    secret: &[u8],
+) -> Result<hmac::Key, KeyScreenError> {
+    let key = hmac_key(algorithm, secret)?;
+    long_enough(secret, key.algorithm().digest_algorithm().output_len())?;
+    Ok(key)
+}
+
+fn long_enough(secret: &[u8], wanted: usize) -> Result<(), KeyScreenError> {
+    if secret.len() < wanted {
         return Err(KeyScreenError::HmacTooShort {
             bits: secret.len() * 8,
+            wanted: wanted * 8,
         });
     }
-    Ok(hmac::Key::new(digest, secret))
+    Ok(())
 }
 
 /// Sizes and exponent; both numbers come without leading zeros.
@@ -270,6 +287,9 @@ pub(super) fn screen_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyScree
     }
     if modulus.last().is_none_or(|b| b & 1 == 0) {
         return Err(KeyScreenError::RsaModulus);
+    }
+    if roca::is_weak(modulus) {
+        return Err(KeyScreenError::RsaWeak);
     }
     let value = (exponent.len() <= 8).then(|| {
         exponent

@@ -1,0 +1,33 @@
+//! Writes `vectors/tokens.json`: `cargo run -p hexline-token --example vectors`.
+//!
+//! The same program text makes the cases in the tests, where they are compared with the file. To
+//! add a case: a line in `build.rs`, `verify.rs` or `screen.rs`; then run this. Cases are numbered
+//! in the order of the text, so add at the end of a list.
+//!
+//! ES256 and PS256 signatures differ each time they are made; the file's own are kept where what
+//! is signed has not changed, so that running this twice changes nothing.
+
+mod build;
+mod cases;
+mod check;
+mod keys;
+mod screen;
+mod verify;
+
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/tokens.json");
+    let previous = std::fs::read_to_string(&path).ok();
+    let previous = previous.and_then(|text| serde_json::from_str(&text).ok());
+    let document = cases::document(previous.as_ref());
+    let failures = check::failures(&document);
+    for failure in &failures {
+        eprintln!("{failure}");
+    }
+    if !failures.is_empty() {
+        return Err("some cases do not hold; nothing was written".into());
+    }
+    std::fs::write(&path, serde_json::to_string_pretty(&document)? + "\n")?;
+    Ok(())
+}
