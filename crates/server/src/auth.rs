@@ -50,7 +50,15 @@ impl Doorkeeper {
     ) -> Self {
         let per_minute = NonZeroU32::new(failures_per_minute).unwrap_or(NonZeroU32::MIN);
         let failures = RateLimiter::keyed(Quota::per_minute(per_minute));
-        Self { registry, jwks, failures, spare_loopback, trusted_proxies, clock, metrics }
+        Self {
+            registry,
+            jwks,
+            failures,
+            spare_loopback,
+            trusted_proxies,
+            clock,
+            metrics,
+        }
     }
 
     /// Verifies a token; a failure is counted against the peer.
@@ -82,8 +90,11 @@ impl Doorkeeper {
         let refusal = if spared || self.failures.check_key(&peer.0).is_ok() {
             refusal
         } else {
-            Refusal::new(ErrorCode::RateLimited, "too many failed tokens from this address")
-                .retry_after(6)
+            Refusal::new(
+                ErrorCode::RateLimited,
+                "too many failed tokens from this address",
+            )
+            .retry_after(6)
         };
         self.metrics.rejected(refusal.code);
         refusal
@@ -98,7 +109,9 @@ impl Doorkeeper {
             let hops = headers.get_all("x-forwarded-for").iter().rev();
             let hops = hops.filter_map(|value| value.to_str().ok());
             for hop in hops.flat_map(|value| value.rsplit(',')) {
-                let Ok(hop) = hop.trim().parse::<IpAddr>() else { break };
+                let Ok(hop) = hop.trim().parse::<IpAddr>() else {
+                    break;
+                };
                 ip = canonical(hop);
                 if !trusted(ip) {
                     break;
@@ -131,7 +144,11 @@ pub(crate) fn token_of(query: Option<&str>, headers: &HeaderMap) -> Result<Strin
     let mut tokens: Vec<String> = Vec::new();
     if let Some(query) = query {
         let pairs = form_urlencoded::parse(query.as_bytes());
-        tokens.extend(pairs.filter(|(name, _)| name == "jwt").map(|(_, value)| value.into_owned()));
+        tokens.extend(
+            pairs
+                .filter(|(name, _)| name == "jwt")
+                .map(|(_, value)| value.into_owned()),
+        );
     }
     for value in headers.get_all(AUTHORIZATION) {
         let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
@@ -146,10 +163,15 @@ pub(crate) fn token_of(query: Option<&str>, headers: &HeaderMap) -> Result<Strin
         }
     }
     let protocols = offered_protocols(headers);
-    tokens.extend(protocols.filter_map(|p| p.strip_prefix("bearer.")).map(str::to_owned));
+    tokens.extend(
+        protocols
+            .filter_map(|p| p.strip_prefix("bearer."))
+            .map(str::to_owned),
+    );
     let mut tokens = tokens.into_iter();
     let Some(token) = tokens.next().filter(|token| !token.is_empty()) else {
-        let message = "no token; expected one in ?jwt=, Authorization: Bearer or a bearer. sub-protocol";
+        let message =
+            "no token; expected one in ?jwt=, Authorization: Bearer or a bearer. sub-protocol";
         return Err(Refusal::new(ErrorCode::TokenMalformed, message));
     };
     if tokens.any(|other| other != token) {
@@ -162,7 +184,10 @@ pub(crate) fn token_of(query: Option<&str>, headers: &HeaderMap) -> Result<Strin
 /// The WebSocket sub-protocols that a client offers.
 pub(crate) fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    values.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim)
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .map(str::trim)
 }
 
 /// An IPv4 address that came as IPv6 is one all the same.
@@ -204,7 +229,13 @@ mod tests {
         assert_eq!(token(Some("x=1&jwt=a%2Eb.c"), &[]), ok);
         assert_eq!(token(None, &[("authorization", "Bearer a.b.c")]), ok);
         assert_eq!(token(None, &[("authorization", "bearer  a.b.c")]), ok);
-        assert_eq!(token(None, &[("sec-websocket-protocol", "hexline.v1, bearer.a.b.c")]), ok);
+        assert_eq!(
+            token(
+                None,
+                &[("sec-websocket-protocol", "hexline.v1, bearer.a.b.c")]
+            ),
+            ok
+        );
     }
 
     #[test]
@@ -213,9 +244,18 @@ mod tests {
         assert_eq!(token(None, &[]), malformed);
         assert_eq!(token(Some("jwt="), &[]), malformed);
         assert_eq!(token(Some("jwt=a&jwt=b"), &[]), malformed);
-        assert_eq!(token(Some("jwt=a"), &[("authorization", "Bearer b")]), malformed);
-        assert_eq!(token(Some("jwt=a"), &[("authorization", "Basic b")]), malformed);
-        assert_eq!(token(Some("jwt=a"), &[("authorization", "Bearer a")]), Ok("a".to_owned()));
+        assert_eq!(
+            token(Some("jwt=a"), &[("authorization", "Bearer b")]),
+            malformed
+        );
+        assert_eq!(
+            token(Some("jwt=a"), &[("authorization", "Basic b")]),
+            malformed
+        );
+        assert_eq!(
+            token(Some("jwt=a"), &[("authorization", "Bearer a")]),
+            Ok("a".to_owned())
+        );
     }
 
     #[test]

@@ -34,7 +34,10 @@ pub(crate) enum Part {
 
 impl Probe {
     pub(crate) fn new(entropy: &dyn Entropy) -> Self {
-        Self { app: AppId::generate(entropy), last: Mutex::default() }
+        Self {
+            app: AppId::generate(entropy),
+            last: Mutex::default(),
+        }
     }
 
     /// The last probe if it is younger than a second, else a new one; callers share it.
@@ -45,13 +48,24 @@ impl Probe {
             && now.since(*at) < FRESH
         {
             let draining = app.hub.is_draining();
-            return Readiness { draining, ..readiness.clone() };
+            return Readiness {
+                draining,
+                ..readiness.clone()
+            };
         }
         let start = tokio::time::Instant::now();
-        let (bus, store) =
-            tokio::join!(self.probe_bus(app.bus.as_ref(), app.entropy.as_ref()), probe_store(&app.database));
-        app.metrics.probe_duration.observe(start.elapsed().as_secs_f64());
-        let readiness = Readiness { bus, store, draining: app.hub.is_draining() };
+        let (bus, store) = tokio::join!(
+            self.probe_bus(app.bus.as_ref(), app.entropy.as_ref()),
+            probe_store(&app.database)
+        );
+        app.metrics
+            .probe_duration
+            .observe(start.elapsed().as_secs_f64());
+        let readiness = Readiness {
+            bus,
+            store,
+            draining: app.hub.is_draining(),
+        };
         if !readiness.is_ready() {
             tracing::warn!(bus = bus.as_str(), store = store.as_str(), "not ready");
         }
@@ -64,7 +78,10 @@ impl Probe {
         let channel = ChannelName::parse("probe").expect("well formed");
         let ear = |entropy| {
             let address = Address::new(&subject, Route::generate(entropy));
-            Arc::new(Ear { address, heard: Notify::new() })
+            Arc::new(Ear {
+                address,
+                heard: Notify::new(),
+            })
         };
         let (speaker, listener) = (ear(entropy), ear(entropy));
         let mut mouth = bus.attach(self.app, speaker);

@@ -65,13 +65,21 @@ impl Server {
         config.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let lock = DataDir::create(&config.data_dir)?.lock_within(LOCK_PATIENCE).await?;
+        let lock = DataDir::create(&config.data_dir)?
+            .lock_within(LOCK_PATIENCE)
+            .await?;
+        // A connection is an open file. What the system allows at most is not ours to exceed.
+        let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
         let listener = listen(config.listen, config.limits.send_buffer_bytes)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let local_addr = listener.local_addr()?;
         let records = records::open(&config, local_addr.port(), Arc::clone(&entropy)).await?;
-        let dev = if config.dev { Some(demo_app(&records.keys).await?) } else { None };
+        let dev = if config.dev {
+            Some(demo_app(&records.keys).await?)
+        } else {
+            None
+        };
 
         let metrics = Arc::new(Metrics::new());
         let limits = Arc::new(config.limits.clone());
@@ -100,7 +108,9 @@ impl Server {
             hub,
             door,
             sessions: Arc::new(SessionContext {
-                services: Services { signal: SignalService::new(limits.channels_per_connection) },
+                services: Services {
+                    signal: SignalService::new(limits.channels_per_connection),
+                },
                 limits,
                 metrics: Arc::clone(&metrics),
             }),
@@ -112,7 +122,8 @@ impl Server {
             config,
         });
         let hub = Arc::clone(&app.hub);
-        app.keys.on_event(Box::new(move |event| hub.on_key_event(event)));
+        app.keys
+            .on_event(Box::new(move |event| hub.on_key_event(event)));
 
         let desk = Desk::new(Arc::clone(&app.keys), records.master_key, entropy);
         let control = control::serve(&app.config.control_path(), Arc::new(desk))
@@ -120,6 +131,13 @@ impl Server {
         let handle = Handle::new();
         let serving = serve(&app, listener, tls.clone(), handle.clone())?;
         let (upkeep, upkeep_tasks) = start_upkeep(&app, tls);
+        tracing::info!(
+            listen = %local_addr,
+            tls = app.config.tls.is_some(),
+            dev = app.config.dev,
+            open_files = files,
+            "listening"
+        );
         Ok(Running {
             app,
             local_addr,
@@ -177,7 +195,10 @@ impl Running {
         self.app.hub.drain();
         self.handle.graceful_shutdown(Some(drain));
         self.app.tasks.close();
-        if tokio::time::timeout(drain, self.app.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(drain, self.app.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!(connections = self.connections(), "cut off");
         }
         let _ = tokio::time::timeout(drain, self.serving).await;
@@ -196,7 +217,11 @@ impl Running {
 /// A listening socket whose accepted sockets inherit a small send buffer: what a slow reader
 /// leaves lying stays with us, where it is counted, and not in the kernel.
 fn listen(address: SocketAddr, send_buffer: usize) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(send_buffer)?;
@@ -245,10 +270,17 @@ async fn demo_app(keys: &KeyService) -> anyhow::Result<DevApp> {
         Err(_) => {
             let order = NewKey::generate(Algorithm::Hs256).label("made by --dev");
             let made = keys.create_key(app.id, order).await?;
-            (made.record.id, made.secret.context("a generated key has a secret")?)
+            (
+                made.record.id,
+                made.secret.context("a generated key has a secret")?,
+            )
         }
     };
-    Ok(DevApp { app: app.name.to_string(), key_id, key_secret })
+    Ok(DevApp {
+        app: app.name.to_string(),
+        key_id,
+        key_secret,
+    })
 }
 
 /// What has to be done every now and then.
@@ -276,7 +308,8 @@ fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken
     if let (Some(tls), Some(files)) = (tls, app.config.tls.clone()) {
         let stop = stop.clone();
         tasks.spawn(async move {
-            stop.run_until_cancelled(follow_certificate(tls, files)).await;
+            stop.run_until_cancelled(follow_certificate(tls, files))
+                .await;
         });
     }
     (stop, tasks)
@@ -322,15 +355,20 @@ async fn follow_certificate(tls: RustlsConfig, files: TlsConfig) {
             known = found;
             match tls::reload(&tls, &files) {
                 Ok(()) => tracing::info!("took up the new certificate"),
-                Err(error) => tracing::error!(error = %format!("{error:#}"), "kept the old certificate"),
+                Err(error) => {
+                    tracing::error!(error = %format!("{error:#}"), "kept the old certificate")
+                }
             }
         }
     }
 }
 
 fn modified(files: &TlsConfig) -> [Option<SystemTime>; 2] {
-    [&files.cert_file, &files.key_file]
-        .map(|file| std::fs::metadata(file).and_then(|data| data.modified()).ok())
+    [&files.cert_file, &files.key_file].map(|file| {
+        std::fs::metadata(file)
+            .and_then(|data| data.modified())
+            .ok()
+    })
 }
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);

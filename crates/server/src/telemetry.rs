@@ -74,15 +74,31 @@ impl Metrics {
 
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register("connections", "Live WebSocket connections", self.connections.clone());
-        r.register("connections_opened", "WebSocket connections opened", self.opened.clone());
+        r.register(
+            "connections",
+            "Live WebSocket connections",
+            self.connections.clone(),
+        );
+        r.register(
+            "connections_opened",
+            "WebSocket connections opened",
+            self.opened.clone(),
+        );
         r.register(
             "deliveries",
             "Messages queued for a connection on another's behalf",
             self.deliveries.clone(),
         );
-        r.register("messages_received", "WebSocket messages received", self.messages_in.clone());
-        r.register("messages_sent", "WebSocket messages sent", self.messages_out.clone());
+        r.register(
+            "messages_received",
+            "WebSocket messages received",
+            self.messages_in.clone(),
+        );
+        r.register(
+            "messages_sent",
+            "WebSocket messages sent",
+            self.messages_out.clone(),
+        );
         r.register_with_unit(
             "received",
             "Payload received by WebSocket",
@@ -102,8 +118,16 @@ impl Metrics {
             Gauge::clone(&self.outbox_bytes),
         );
         r.register("calls", "Calls by method", self.calls.clone());
-        r.register("rejects", "Refused requests, upgrades and calls", self.rejects.clone());
-        r.register("closes", "Connections closed by the server, by code", self.closes.clone());
+        r.register(
+            "rejects",
+            "Refused requests, upgrades and calls",
+            self.rejects.clone(),
+        );
+        r.register(
+            "closes",
+            "Connections closed by the server, by code",
+            self.closes.clone(),
+        );
         r.register_with_unit(
             "call_duration",
             "Time to carry out one frame's calls",
@@ -134,11 +158,19 @@ impl Metrics {
     }
 
     pub(crate) fn rejected(&self, code: ErrorCode) {
-        self.rejects.get_or_create(&ReasonLabel { reason: code.text() }).inc();
+        self.rejects
+            .get_or_create(&ReasonLabel {
+                reason: code.text(),
+            })
+            .inc();
     }
 
     pub(crate) fn closed(&self, code: CloseCode) {
-        self.closes.get_or_create(&CloseLabel { code: code.number() }).inc();
+        self.closes
+            .get_or_create(&CloseLabel {
+                code: code.number(),
+            })
+            .inc();
     }
 
     /// The text that Prometheus reads.
@@ -151,5 +183,6 @@ impl Metrics {
 }
 
 /// Upper bounds in seconds, from 10 µs to 10 s.
-const LATENCIES: [f64; 13] =
-    [0.00001, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 10.0];
+const LATENCIES: [f64; 13] = [
+    0.00001, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 10.0,
+];

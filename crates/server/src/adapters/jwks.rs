@@ -37,13 +37,21 @@ impl JwksFetcher {
             .timeout(Duration::from_secs(5))
             .user_agent(concat!("hexline/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, clock, lines: Mutex::default() })
+        Ok(Self {
+            http,
+            clock,
+            lines: Mutex::default(),
+        })
     }
 
     /// Fetches the set that a refused token would need. `true` if it is worth another try.
     pub(crate) async fn fetch_for(&self, token: &str, registry: &KeyRegistry) -> bool {
-        let Ok(unverified) = UnverifiedToken::parse(token) else { return false };
-        let Ok(key) = KeyId::parse(unverified.issuer()) else { return false };
+        let Ok(unverified) = UnverifiedToken::parse(token) else {
+            return false;
+        };
+        let Ok(key) = KeyId::parse(unverified.issuer()) else {
+            return false;
+        };
         let record = registry.key_record(key);
         if !record.is_some_and(|key| matches!(key.material, KeyMaterial::JwksUrl(_))) {
             return false;
@@ -77,7 +85,12 @@ impl JwksFetcher {
     }
 
     async fn download(&self, url: &str) -> Result<KeySet, FetchError> {
-        let mut response = self.http.get(url).send().await.map_err(FetchError::unreachable)?;
+        let mut response = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .map_err(FetchError::unreachable)?;
         if response.status() != http::StatusCode::OK {
             return Err(FetchError::Status(response.status().as_u16()));
         }

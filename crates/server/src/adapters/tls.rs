@@ -33,8 +33,12 @@ fn server_config(files: &TlsConfig) -> anyhow::Result<ServerConfig> {
     if chain.is_empty() {
         bail!("{cert_file} holds no certificate; expected PEM, the server's own first");
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key_file)
-        .with_context(|| format!("cannot read a private key from {}", files.key_file.display()))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key_file).with_context(|| {
+        format!(
+            "cannot read a private key from {}",
+            files.key_file.display()
+        )
+    })?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .context("the crypto provider knows no TLS version")?

@@ -36,12 +36,18 @@ pub(crate) fn dispatch(
 
 impl From<CallError> for CallFailure {
     fn from(error: CallError) -> Self {
-        Self { code: error.code(), message: error.to_string() }
+        Self {
+            code: error.code(),
+            message: error.to_string(),
+        }
     }
 }
 
 impl From<SignalError> for CallFailure {
     fn from(error: SignalError) -> Self {
-        Self { code: error.code(), message: error.to_string() }
+        Self {
+            code: error.code(),
+            message: error.to_string(),
+        }
     }
 }

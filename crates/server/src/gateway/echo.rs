@@ -18,7 +18,10 @@ pub(crate) struct Echo {
 impl Echo {
     pub(crate) fn new(metrics: &Metrics, now: Now) -> Self {
         let outbox = Outbox::new(4 * Self::MAX_MESSAGE, Arc::clone(&metrics.outbox_bytes));
-        Self { outbox, heard: now.moment }
+        Self {
+            outbox,
+            heard: now.moment,
+        }
     }
 
     /// The largest message, in bytes.
@@ -35,7 +38,9 @@ impl Conversation for Echo {
 
     fn handle_text(&mut self, now: Now, text: &str) {
         self.heard = now.moment;
-        let _ = self.outbox.push(Outgoing::Text(Bytes::copy_from_slice(text.as_bytes())));
+        let _ = self
+            .outbox
+            .push(Outgoing::Text(Bytes::copy_from_slice(text.as_bytes())));
     }
 
     fn handle_binary(&mut self, now: Now, bytes: Bytes) {

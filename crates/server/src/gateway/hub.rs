@@ -95,7 +95,14 @@ impl Hub {
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let (state, draining) = (Mutex::default(), AtomicBool::new(false));
-        Arc::new(Self { limits, registry, clock, metrics, state, draining })
+        Arc::new(Self {
+            limits,
+            registry,
+            clock,
+            metrics,
+            state,
+            draining,
+        })
     }
 
     /// Gives a verified connection its place, if there is one.
@@ -107,7 +114,10 @@ impl Hub {
     ) -> Result<Place, Full> {
         let connection = Arc::new(Connection {
             address,
-            outbox: Outbox::new(self.limits.outbox_bytes, Arc::clone(&self.metrics.outbox_bytes)),
+            outbox: Outbox::new(
+                self.limits.outbox_bytes,
+                Arc::clone(&self.metrics.outbox_bytes),
+            ),
             standing,
             peer,
             until: AtomicI64::new(i64::MAX),
@@ -123,7 +133,10 @@ impl Hub {
             state.insert(&connection);
         }
         self.metrics.connections.inc();
-        let place = Place { hub: Arc::clone(self), connection };
+        let place = Place {
+            hub: Arc::clone(self),
+            connection,
+        };
         // A revocation between the token's verification and here found nobody to close.
         self.recheck(&place.connection);
         Ok(place)
@@ -137,8 +150,11 @@ impl Hub {
         };
         let concerned: Vec<Arc<Connection>> = {
             let state = self.lock();
-            let connections =
-                state.apps.get(&app).into_iter().flat_map(|a| a.by_identity.values().flatten());
+            let connections = state
+                .apps
+                .get(&app)
+                .into_iter()
+                .flat_map(|a| a.by_identity.values().flatten());
             connections
                 .filter(|c| only.is_none_or(|key| c.standing.key == key))
                 .map(Arc::clone)
@@ -172,7 +188,10 @@ impl Hub {
     }
 
     fn recheck(&self, connection: &Connection) {
-        match self.registry.recheck(&connection.standing, self.clock.now()) {
+        match self
+            .registry
+            .recheck(&connection.standing, self.clock.now())
+        {
             Ok(until) => {
                 let until = until.map_or(i64::MAX, Timestamp::as_millis);
                 if connection.until.swap(until, Ordering::Relaxed) != until {
@@ -191,16 +210,24 @@ impl Hub {
 impl State {
     fn check(&self, new: &Connection, limits: &Limits) -> Result<(), Full> {
         let at = |found: usize, limit: usize, full: fn(usize) -> Full| {
-            if found >= limit { Err(full(limit)) } else { Ok(()) }
+            if found >= limit {
+                Err(full(limit))
+            } else {
+                Ok(())
+            }
         };
         at(self.total, limits.connections, Full::Server)?;
         let key = self.by_key.get(&new.standing.key).copied().unwrap_or(0);
         at(key, limits.connections_per_key, Full::Key)?;
         let peer = self.by_peer.get(&new.peer).copied().unwrap_or(0);
         at(peer, limits.connections_per_address, Full::Peer)?;
-        let Some(app) = self.apps.get(&new.standing.app) else { return Ok(()) };
+        let Some(app) = self.apps.get(&new.standing.app) else {
+            return Ok(());
+        };
         at(app.total, limits.connections_per_app, Full::App)?;
-        let Some(own) = app.by_identity.get(new.address.identity()) else { return Ok(()) };
+        let Some(own) = app.by_identity.get(new.address.identity()) else {
+            return Ok(());
+        };
         let mut devices: Vec<&str> = Vec::new();
         for connection in own {
             let device = connection.address.device();
@@ -224,7 +251,8 @@ impl State {
         match app.by_identity.get_mut(identity) {
             Some(own) => own.push(Arc::clone(connection)),
             None => {
-                app.by_identity.insert(identity.into(), vec![Arc::clone(connection)]);
+                app.by_identity
+                    .insert(identity.into(), vec![Arc::clone(connection)]);
             }
         }
     }
@@ -233,7 +261,9 @@ impl State {
         self.total -= 1;
         release(&mut self.by_key, &connection.standing.key);
         release(&mut self.by_peer, &connection.peer);
-        let Some(app) = self.apps.get_mut(&connection.standing.app) else { return };
+        let Some(app) = self.apps.get_mut(&connection.standing.app) else {
+            return;
+        };
         app.total -= 1;
         let identity = connection.address.identity();
         if let Some(own) = app.by_identity.get_mut(identity) {

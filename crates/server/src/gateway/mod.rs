@@ -20,4 +20,6 @@ mod outbox;
 mod rate;
 pub(crate) mod session;
 mod socket;
+#[cfg(test)]
+mod tests;
 pub(crate) mod upgrade;

@@ -61,7 +61,11 @@ pub(crate) enum Take {
 
 impl Outbox {
     pub(crate) fn new(limit: usize, total: Arc<Gauge>) -> Self {
-        Self { state: Mutex::default(), limit, total }
+        Self {
+            state: Mutex::default(),
+            limit,
+            total,
+        }
     }
 
     /// Queues a message; `false` if the connection is closing, or closes because of it.
@@ -104,6 +108,12 @@ impl Outbox {
         if !state.closing_now {
             self.close_now(state, code);
         }
+    }
+
+    /// Why it is closing, if it is.
+    #[cfg(test)]
+    pub(crate) fn closing(&self) -> Option<CloseCode> {
+        self.lock().closing
     }
 
     /// Moves messages of about `budget` bytes, one at least, into `batch`.
@@ -202,9 +212,9 @@ impl Outgoing {
 
 /// The task is woken outside the lock, and only if this is what it waits for.
 fn wake(mut state: MutexGuard<'_, State>, news: WaitsFor) {
-    let waiting = state.waiting.take_if(|(_, waits_for)| {
-        *waits_for == WaitsFor::Anything || news == WaitsFor::Close
-    });
+    let waiting = state
+        .waiting
+        .take_if(|(_, waits_for)| *waits_for == WaitsFor::Anything || news == WaitsFor::Close);
     drop(state);
     if let Some((waker, _)) = waiting {
         waker.wake();
@@ -250,14 +260,19 @@ mod tests {
         let outbox = outbox(200);
         let message = Outgoing::Binary(Bytes::from(vec![b'x'; 100]));
         assert!(outbox.push(message.clone()));
-        let (Poll::Ready(Take::Messages(bytes)), _) = take(&outbox, 1) else { panic!("a message") };
+        let (Poll::Ready(Take::Messages(bytes)), _) = take(&outbox, 1) else {
+            panic!("a message")
+        };
         assert_eq!(outbox.total.get(), 148);
         outbox.written(bytes);
         assert!(outbox.push(message.clone()));
         assert_eq!(outbox.total.get(), 148);
         assert!(!outbox.push(message), "over the bound");
         assert_eq!(outbox.total.get(), 0, "what waited was dropped");
-        assert_eq!(take(&outbox, 1).0, Poll::Ready(Take::Close(CloseCode::TooSlow)));
+        assert_eq!(
+            take(&outbox, 1).0,
+            Poll::Ready(Take::Close(CloseCode::TooSlow))
+        );
         assert!(!outbox.push(text("")));
     }
 
@@ -266,15 +281,24 @@ mod tests {
         let drained = outbox(1000);
         drained.push(text("a"));
         drained.close_after_queue(CloseCode::GoingAway);
-        assert!(matches!(take(&drained, 1).0, Poll::Ready(Take::Messages(_))));
-        assert_eq!(take(&drained, 1).0, Poll::Ready(Take::Close(CloseCode::GoingAway)));
+        assert!(matches!(
+            take(&drained, 1).0,
+            Poll::Ready(Take::Messages(_))
+        ));
+        assert_eq!(
+            take(&drained, 1).0,
+            Poll::Ready(Take::Close(CloseCode::GoingAway))
+        );
         assert_eq!(take(&drained, 1).0, Poll::Pending, "told once");
 
         let revoked = outbox(1000);
         revoked.push(text("a"));
         revoked.close_after_queue(CloseCode::GoingAway);
         revoked.close(CloseCode::Revoked);
-        assert_eq!(take(&revoked, 1).0, Poll::Ready(Take::Close(CloseCode::Revoked)));
+        assert_eq!(
+            take(&revoked, 1).0,
+            Poll::Ready(Take::Close(CloseCode::Revoked))
+        );
     }
 
     #[test]

@@ -32,7 +32,14 @@ pub(crate) enum Verdict {
 impl CallRate {
     pub(crate) fn new(now: Moment, per_second: u32, burst: u32, patience: Duration) -> Self {
         let milli_calls = i64::from(burst) * 1000;
-        Self { milli_calls, refilled: now, over_since: None, per_second, burst, patience }
+        Self {
+            milli_calls,
+            refilled: now,
+            over_since: None,
+            per_second,
+            burst,
+            patience,
+        }
     }
 
     /// Counts calls that arrived and says what to do next.
@@ -62,8 +69,10 @@ impl CallRate {
     fn refill(&mut self, now: Moment) {
         let elapsed = i64::try_from(now.since(self.refilled).as_millis()).unwrap_or(i64::MAX);
         let gained = elapsed.saturating_mul(i64::from(self.per_second));
-        self.milli_calls =
-            self.milli_calls.saturating_add(gained).min(i64::from(self.burst) * 1000);
+        self.milli_calls = self
+            .milli_calls
+            .saturating_add(gained)
+            .min(i64::from(self.burst) * 1000);
         self.refilled = now;
     }
 }

@@ -69,7 +69,10 @@ pub(crate) struct SessionContext {
 
 impl Now {
     pub(crate) fn of(clock: &dyn Clock) -> Self {
-        Self { wall: clock.now(), moment: clock.moment() }
+        Self {
+            wall: clock.now(),
+            moment: clock.moment(),
+        }
     }
 }
 
@@ -89,7 +92,16 @@ impl Session {
             limits.rate_patience,
         );
         let heard = now.moment;
-        Self { link, place, caller, context, rate, paused_until: None, heard, pinged: false }
+        Self {
+            link,
+            place,
+            caller,
+            context,
+            rate,
+            paused_until: None,
+            heard,
+            pinged: false,
+        }
     }
 
     fn say(&self, message: Bytes) {
@@ -116,24 +128,40 @@ impl Session {
             Item::Response => None,
             Item::Invalid(id, why) => {
                 self.context.metrics.rejected(ErrorCode::InvalidRequest);
-                Some(hexline_protocol::error(*id, ErrorCode::InvalidRequest, why, &[]))
+                Some(hexline_protocol::error(
+                    *id,
+                    ErrorCode::InvalidRequest,
+                    why,
+                    &[],
+                ))
             }
             Item::Call(call) => self.call(call),
         }
     }
 
     fn call(&mut self, call: &RawCall<'_>) -> Option<Bytes> {
-        let Self { link, caller, context, .. } = self;
+        let Self {
+            link,
+            caller,
+            context,
+            ..
+        } = self;
         let note = |method| context.metrics.called(method);
-        match (dispatch(&context.services, caller, link.as_mut(), call, note), call.id) {
+        match (
+            dispatch(&context.services, caller, link.as_mut(), call, note),
+            call.id,
+        ) {
             (Ok(result), Some(id)) => Some(hexline_protocol::result(id, &result)),
             (Ok(_), None) => None,
             (Err(failure), id) => {
                 context.metrics.rejected(failure.code);
                 match id {
-                    Some(id) => {
-                        Some(hexline_protocol::error(Some(id), failure.code, &failure.message, &[]))
-                    }
+                    Some(id) => Some(hexline_protocol::error(
+                        Some(id),
+                        failure.code,
+                        &failure.message,
+                        &[],
+                    )),
                     None => {
                         tracing::debug!(
                             route = %caller.address.route(),
@@ -190,7 +218,12 @@ impl Conversation for Session {
         if self.paused_until.is_some_and(|until| until <= now.moment) {
             self.paused_until = None;
         }
-        if self.place.connection.until().is_some_and(|until| until <= now.wall) {
+        if self
+            .place
+            .connection
+            .until()
+            .is_some_and(|until| until <= now.wall)
+        {
             self.outbox().close_after_queue(CloseCode::TokenExpired);
             return false;
         }
@@ -208,7 +241,11 @@ impl Conversation for Session {
 
     fn poll_timeout(&self, now: Now) -> Moment {
         let limits = &self.context.limits;
-        let silence = if self.pinged { limits.idle_close } else { limits.ping_after };
+        let silence = if self.pinged {
+            limits.idle_close
+        } else {
+            limits.ping_after
+        };
         let mut next = self.heard.plus(silence);
         if let Some(until) = self.place.connection.until() {
             // The calendar may be set: look again at the latest when the silence is due.

@@ -11,8 +11,8 @@ use hexline_protocol::CloseCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -46,7 +46,12 @@ where
         .max_message_size(Some(options.max_message))
         .max_frame_size(Some(options.max_message));
     let ws = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-    let mut socket = Socket { ws, batch: VecDeque::new(), unwritten: 0, blocked_since: None };
+    let mut socket = Socket {
+        ws,
+        batch: VecDeque::new(),
+        unwritten: 0,
+        blocked_since: None,
+    };
     let end = converse(&mut socket, conversation, options).await;
     // The conversation is gone by now: it has left its channels before we say goodbye.
     match end {
@@ -93,9 +98,18 @@ where
     let mut armed = conversation.poll_timeout(now);
     let mut sleep = Box::pin(tokio::time::sleep(armed.since(now.moment)));
     loop {
-        let may_read = conversation.paused_until().is_none_or(|until| until <= now.moment);
+        let may_read = conversation
+            .paused_until()
+            .is_none_or(|until| until <= now.moment);
         let event = poll_fn(|cx| {
-            socket.poll(cx, &mut conversation, may_read, sleep.as_mut(), clock, metrics)
+            socket.poll(
+                cx,
+                &mut conversation,
+                may_read,
+                sleep.as_mut(),
+                clock,
+                metrics,
+            )
         })
         .await;
         now = Now::of(clock);
@@ -119,7 +133,11 @@ where
             Event::Timer => {
                 fired = true;
                 if conversation.handle_timeout(now)
-                    && socket.ws.feed(Message::Ping(bytes::Bytes::new())).await.is_err()
+                    && socket
+                        .ws
+                        .feed(Message::Ping(bytes::Bytes::new()))
+                        .await
+                        .is_err()
                 {
                     return End::Lost;
                 }
@@ -127,7 +145,10 @@ where
             Event::Nudge => {}
             Event::End(end) => return end,
         }
-        if socket.blocked_since.is_some_and(|s| now.moment.since(s) >= options.write_stall) {
+        if socket
+            .blocked_since
+            .is_some_and(|s| now.moment.since(s) >= options.write_stall)
+        {
             return End::ByServer(CloseCode::TooSlow);
         }
         let mut next = conversation.poll_timeout(now);
@@ -197,7 +218,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::End(End::Lost)),
                 Poll::Pending => {
                     self.blocked_since.get_or_insert_with(|| clock.moment());
-                    return outbox.poll_close(cx).map(|code| Event::End(End::ByServer(code)));
+                    return outbox
+                        .poll_close(cx)
+                        .map(|code| Event::End(End::ByServer(code)));
                 }
             }
             match outbox.poll_take(cx, BATCH, &mut self.batch) {
@@ -220,7 +243,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         let mut ws = Pin::new(&mut self.ws);
         while !self.batch.is_empty() {
             std::task::ready!(ws.as_mut().poll_ready(cx))?;
-            let Some(message) = self.batch.pop_front() else { break };
+            let Some(message) = self.batch.pop_front() else {
+                break;
+            };
             let (bytes, kind) = match message {
                 Outgoing::Text(bytes) => (bytes, Data::Text),
                 Outgoing::Binary(bytes) => (bytes, Data::Binary),
@@ -235,7 +260,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
     }
 
     async fn say_goodbye(mut self, code: CloseCode) {
-        let frame = CloseFrame { code: code.number().into(), reason: code.reason().into() };
+        let frame = CloseFrame {
+            code: code.number().into(),
+            reason: code.reason().into(),
+        };
         let goodbye = async {
             self.ws.close(Some(frame)).await?;
             // Messages on their way here are too late. After a broken stream nothing can be read

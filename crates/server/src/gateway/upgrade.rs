@@ -1,20 +1,20 @@
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
-use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{
-    CONNECTION, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
-};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hexline_model::{Address, Route};
 use hexline_protocol::ErrorCode;
 use hexline_services::Caller;
 use hexline_services::keys::{KeyHandle, Standing};
 use hexline_token::{Access, KeyEntry as _, Permissions, Verified};
+use http::header::{
+    CONNECTION, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
@@ -35,9 +35,7 @@ pub(crate) async fn pubsub(
     mut request: axum::extract::Request,
 ) -> Response {
     match open(&app, socket, &mut request).await {
-        Ok((handshake, session)) => {
-            start(&app, handshake, session, app.config.limits.frame_bytes)
-        }
+        Ok((handshake, session)) => start(&app, handshake, session, app.config.limits.frame_bytes),
         Err(refusal) => refusal.into_response(),
     }
 }
@@ -72,18 +70,31 @@ async fn open(
     let handshake = Handshake::read(request).map_err(refuse)?;
     let standing = Standing::of(&verified);
     let Verified { entry, claims } = verified;
-    let subject = claims.subject().expect("a verified client token has a subject");
+    let subject = claims
+        .subject()
+        .expect("a verified client token has a subject");
     let permissions = Permissions::new(claims.grants().clone(), entry.ceiling().cloned());
-    permissions.opens_socket().map_err(|rejection| refuse(Refusal::from(&rejection)))?;
+    permissions
+        .opens_socket()
+        .map_err(|rejection| refuse(Refusal::from(&rejection)))?;
     let address = Address::new(subject, Route::generate(app.entropy.as_ref()));
     let place = app
         .hub
         .admit(address.clone(), standing, peer.ip())
         .map_err(|full| refuse(Refusal::new(full.code(), full.to_string()).retry_after(1)))?;
-    let link = app.bus.attach(entry.app(), Arc::clone(&place.connection) as _);
-    let caller = Caller { app: entry.app(), address, permissions };
+    let link = app
+        .bus
+        .attach(entry.app(), Arc::clone(&place.connection) as _);
+    let caller = Caller {
+        app: entry.app(),
+        address,
+        permissions,
+    };
     let now = Now::of(app.clock.as_ref());
-    Ok((handshake, Session::new(place, caller, link, Arc::clone(&app.sessions), now)))
+    Ok((
+        handshake,
+        Session::new(place, caller, link, Arc::clone(&app.sessions), now),
+    ))
 }
 
 fn check_origin(
@@ -91,9 +102,14 @@ fn check_origin(
     verified: &Verified<KeyHandle>,
     headers: &HeaderMap,
 ) -> Result<(), Refusal> {
-    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let Some(origin) = headers.get(ORIGIN) else {
+        return Ok(());
+    };
     let registry = app.keys.registry();
-    if origin.to_str().is_ok_and(|o| registry.allows_origin(verified.entry.app(), o)) {
+    if origin
+        .to_str()
+        .is_ok_and(|o| registry.allows_origin(verified.entry.app(), o))
+    {
         return Ok(());
     }
     let message = "the page's origin is not among those that the app allows";
@@ -134,7 +150,10 @@ impl Handshake {
     fn read(request: &mut axum::extract::Request) -> Result<Self, Refusal> {
         let headers = request.headers();
         let has = |name: &HeaderName, token: &str| {
-            let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+            let values = headers
+                .get_all(name)
+                .iter()
+                .filter_map(|value| value.to_str().ok());
             let mut tokens = values.flat_map(|value| value.split(','));
             tokens.any(|found| found.trim().eq_ignore_ascii_case(token))
         };
@@ -147,7 +166,9 @@ impl Handshake {
                 .with_status(StatusCode::UPGRADE_REQUIRED));
         }
         let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| {
-            BASE64_STANDARD.decode(key.as_bytes()).is_ok_and(|nonce| nonce.len() == 16)
+            BASE64_STANDARD
+                .decode(key.as_bytes())
+                .is_ok_and(|nonce| nonce.len() == 16)
         });
         let (true, Some(key)) = (has(&SEC_WEBSOCKET_VERSION, "13"), key) else {
             let message = "expected Sec-WebSocket-Version: 13 and a Sec-WebSocket-Key of 16 bytes";
@@ -162,7 +183,11 @@ impl Handshake {
             let message = "this connection cannot become a WebSocket";
             return Err(Refusal::new(ErrorCode::InvalidRequest, message));
         };
-        Ok(Self { on_upgrade, accept, protocol })
+        Ok(Self {
+            on_upgrade,
+            accept,
+            protocol,
+        })
     }
 
     fn response(&self) -> Response {
@@ -198,6 +223,9 @@ mod tests {
 
     #[test]
     fn the_accept_header_is_that_of_the_rfc() {
-        assert_eq!(accept(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(
+            accept(b"dGhlIHNhbXBsZSBub25jZQ=="),
+            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        );
     }
 }

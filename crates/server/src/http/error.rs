@@ -1,9 +1,9 @@
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
 use hexline_protocol::ErrorCode;
 use hexline_services::error_code;
 use hexline_token::Rejection;
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
 
 /// What a refused HTTP request is told: `{"code":"…","message":"…"}` with the code's status.
 #[derive(Debug)]
@@ -17,7 +17,12 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(code.http_status()).expect("the table holds statuses");
-        Self { code, message: message.into(), status, retry_after_s: None }
+        Self {
+            code,
+            message: message.into(),
+            status,
+            retry_after_s: None,
+        }
     }
 
     /// The same code with another status than the table's, where HTTP has a better one.
@@ -44,7 +49,10 @@ impl IntoResponse for Refusal {
         body.insert("code".to_owned(), self.code.text().into());
         body.insert("message".to_owned(), self.message.into());
         if let Some(seconds) = self.retry_after_s {
-            body.insert("details".to_owned(), serde_json::json!({ "retry_after_ms": seconds * 1000 }));
+            body.insert(
+                "details".to_owned(),
+                serde_json::json!({ "retry_after_ms": seconds * 1000 }),
+            );
         }
         let body = serde_json::Value::from(body).to_string();
         let mut response = (self.status, body).into_response();

@@ -1,12 +1,12 @@
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use aws_lc_rs::constant_time::verify_slices_are_equal;
+use hexline_protocol::ErrorCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use hexline_protocol::ErrorCode;
 use serde_json::{Value, json};
 
 use super::error::Refusal;
@@ -27,8 +27,11 @@ pub(crate) async fn healthz() -> Json<Value> {
 /// Whoever asks shares one probe a second; the detail is for the holder of the metrics bearer.
 pub(crate) async fn readyz(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let readiness = app.probe.readiness(&app).await;
-    let status =
-        if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if readiness.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let mut body = json!({ "status": if readiness.is_ready() { "ready" } else { "not ready" } });
     if may_see_detail(&app, &headers) {
         body["bus"] = readiness.bus.as_str().into();
@@ -44,7 +47,11 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
         return Refusal::new(ErrorCode::NotFound, "there is nothing at this path").into_response();
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, HeaderValue::from_static(kind))], app.metrics.encode()).into_response()
+    (
+        [(CONTENT_TYPE, HeaderValue::from_static(kind))],
+        app.metrics.encode(),
+    )
+        .into_response()
 }
 
 fn may_see_detail(app: &App, headers: &HeaderMap) -> bool {

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, RawQuery, State};
-use http::HeaderMap;
 use hexline_token::{Access, KeyEntry as _, Verified};
+use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::error::Refusal;
@@ -22,7 +22,9 @@ pub(crate) async fn me(
     let token =
         token_of(query.as_deref(), &headers).map_err(|refusal| app.door.failed(refusal, peer))?;
     let Verified { entry, claims } = app.door.verify(&token, Access::Client, peer).await?;
-    let subject = claims.subject().expect("a verified client token has a subject");
+    let subject = claims
+        .subject()
+        .expect("a verified client token has a subject");
     Ok(Json(json!({
         "app": entry.app(),
         "key": entry.id(),

@@ -13,20 +13,22 @@ mod tokens;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use hexline_protocol::ErrorCode;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
     RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method, StatusCode};
-use hexline_protocol::ErrorCode;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
+use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use crate::gateway::upgrade;
@@ -43,6 +45,10 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
     router
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            REQUEST_PATIENCE,
+        ))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(app), frame_response))
         .with_state(Arc::clone(app))
@@ -78,18 +84,30 @@ fn path_of(url: &str) -> Option<&str> {
     (!path.is_empty()).then_some(path)
 }
 
+/// How long a request may take, its body included. An upgraded connection is answered already.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The three forms that clients derive from `…/client` and `…/client/v1`.
-const PUBSUB: [&str; 3] =
-    ["/client/signal/v1/pubsub", "/client/v1/signal/pubsub", "/client/signal/pubsub"];
+const PUBSUB: [&str; 3] = [
+    "/client/signal/v1/pubsub",
+    "/client/v1/signal/pubsub",
+    "/client/signal/pubsub",
+];
 
 /// Pages of any origin may call: what they may do is in the token, and no cookie is read.
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE])
         .expose_headers([RETRY_AFTER])
-        .max_age(std::time::Duration::from_secs(3600))
+        .max_age(Duration::from_secs(3600))
 }
 
 async fn no_route() -> Refusal {
@@ -97,8 +115,11 @@ async fn no_route() -> Refusal {
 }
 
 async fn wrong_method() -> Refusal {
-    Refusal::new(ErrorCode::InvalidRequest, "this path does not take that method")
-        .with_status(StatusCode::METHOD_NOT_ALLOWED)
+    Refusal::new(
+        ErrorCode::InvalidRequest,
+        "this path does not take that method",
+    )
+    .with_status(StatusCode::METHOD_NOT_ALLOWED)
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
@@ -117,11 +138,18 @@ async fn frame_response(State(app): State<Arc<App>>, request: Request, next: Nex
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
     );
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     if app.config.tls.is_some() {
-        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        headers.insert(
+            STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000"),
+        );
     }
-    app.metrics.http_duration.observe(start.elapsed().as_secs_f64());
+    app.metrics
+        .http_duration
+        .observe(start.elapsed().as_secs_f64());
     response
 }
 

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use hexline_model::{Device, Identity};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use hexline_model::{Device, Identity};
 use serde::Deserialize;
 
 use super::error::Refusal;
@@ -54,9 +54,16 @@ struct Body {
 
 impl Wanted {
     fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, String> {
-        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
         let is_json = content_type.is_some_and(|value| {
-            value.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("application/json")
+            value
+                .split(';')
+                .next()
+                .unwrap_or("")
+                .trim()
+                .eq_ignore_ascii_case("application/json")
         });
         let body = if is_json {
             serde_json::from_slice(body)
@@ -106,9 +113,18 @@ mod tests {
     #[test]
     fn what_is_missing_or_malformed_is_named() {
         let json = Some("application/json");
-        assert_eq!(read(None, "device=web1"), Err("identity is missing".to_owned()));
-        assert_eq!(read(json, r#"{"identity":"b"}"#), Err("device is missing".to_owned()));
-        assert_eq!(read(None, "identity=a/b&device=c"), Err("identity contains '/'".to_owned()));
+        assert_eq!(
+            read(None, "device=web1"),
+            Err("identity is missing".to_owned())
+        );
+        assert_eq!(
+            read(json, r#"{"identity":"b"}"#),
+            Err("device is missing".to_owned())
+        );
+        assert_eq!(
+            read(None, "identity=a/b&device=c"),
+            Err("identity contains '/'".to_owned())
+        );
         assert!(read(json, "identity=b&device=c").is_err());
     }
 }

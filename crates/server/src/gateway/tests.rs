@@ -1,0 +1,322 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use hexline_bus::{Bus, LocalBus};
+use hexline_model::{
+    Address, AppId, Clock, KeyId, ManualClock, Route, Subject, SystemEntropy, Timestamp,
+};
+use hexline_protocol::CloseCode;
+use hexline_services::Caller;
+use hexline_services::keys::{
+    AppName, AppSettings, KeyOptions, KeyService, MasterKey, NewKey, Sealer, Standing,
+};
+use hexline_services::signal::{Announcements, SignalService};
+use hexline_store::{Database, DatabaseConfig};
+use hexline_token::{Algorithm, Grants, Permissions};
+
+use super::dispatch::Services;
+use super::hub::{Full, Hub, Place};
+use super::outbox::{Outgoing, Take};
+use super::session::{Conversation, Now, Session, SessionContext};
+use crate::config::Limits;
+use crate::telemetry::Metrics;
+
+/// A hub over real keys, with a clock that stands still.
+struct Rig {
+    clock: Arc<ManualClock>,
+    keys: KeyService,
+    hub: Arc<Hub>,
+    bus: LocalBus,
+    context: Arc<SessionContext>,
+    app: AppId,
+    key: KeyId,
+    _dir: tempfile::TempDir,
+}
+
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+impl Rig {
+    async fn new(edit: impl FnOnce(&mut Limits)) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let place = DatabaseConfig::parse(None, dir.path()).expect("SQLite");
+        let shared = || Arc::clone(&clock) as Arc<dyn Clock>;
+        let database = Database::open(&place, shared()).await.expect("opened");
+        let sealer = Sealer::new(&MasterKey::generate(&SystemEntropy));
+        let options = KeyOptions::default();
+        let entropy = Arc::new(SystemEntropy);
+        let keys = KeyService::open(database.stores(), sealer, shared(), entropy, options)
+            .await
+            .expect("opened");
+        let name = AppName::parse("app").expect("a name");
+        let app = keys
+            .create_app(name, AppSettings::default())
+            .await
+            .expect("made")
+            .id;
+        let order = NewKey::generate(Algorithm::Hs256);
+        let key = keys.create_key(app, order).await.expect("made").record.id;
+        let mut limits = Limits::default();
+        edit(&mut limits);
+        let (limits, metrics) = (Arc::new(limits), Arc::new(Metrics::new()));
+        let hub = Hub::new(
+            Arc::clone(&limits),
+            Arc::clone(keys.registry()),
+            shared(),
+            Arc::clone(&metrics),
+        );
+        let services = Services {
+            signal: SignalService::new(limits.channels_per_connection),
+        };
+        let context = Arc::new(SessionContext {
+            services,
+            limits,
+            metrics,
+        });
+        let bus = LocalBus::new(Arc::new(Announcements));
+        let observer = Arc::clone(&hub);
+        keys.on_event(Box::new(move |event| observer.on_key_event(event)));
+        Self {
+            clock,
+            keys,
+            hub,
+            bus,
+            context,
+            app,
+            key,
+            _dir: dir,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now::of(self.clock.as_ref())
+    }
+
+    fn standing(&self, subject: &Subject, ttl: Option<Duration>) -> Standing {
+        let issued = self.clock.now();
+        Standing {
+            app: self.app,
+            key: self.key,
+            kid: None,
+            subject: Some(subject.clone()),
+            token_id: Some("t1".into()),
+            issued,
+            expires: ttl.map(|ttl| issued.plus(ttl)),
+        }
+    }
+
+    fn admit(&self, subject: &str, ttl: Option<Duration>) -> Result<Place, Full> {
+        let subject = Subject::parse(subject).expect("well formed");
+        let address = Address::new(&subject, Route::generate(&SystemEntropy));
+        self.hub.admit(address, self.standing(&subject, ttl), PEER)
+    }
+
+    fn session(&self, subject: &str, ttl: Option<Duration>) -> Session {
+        let place = self.admit(subject, ttl).expect("a place");
+        let address = place.connection.address.clone();
+        let permissions = Permissions::new(Grants::all(), None);
+        let caller = Caller {
+            app: self.app,
+            address,
+            permissions,
+        };
+        let link = self
+            .bus
+            .attach(self.app, Arc::clone(&place.connection) as _);
+        Session::new(place, caller, link, Arc::clone(&self.context), self.now())
+    }
+
+    /// Lets time pass as the socket does: from one deadline of the session to the next.
+    fn pass(&self, session: &mut Session, span: Duration) -> usize {
+        let end = self.now().moment.plus(span);
+        let mut pings = 0;
+        loop {
+            let now = self.now();
+            let next = session
+                .poll_timeout(now)
+                .max(now.moment.plus(Duration::from_millis(1)));
+            if next > end {
+                self.clock.advance(end.since(now.moment));
+                return pings;
+            }
+            self.clock.advance(next.since(now.moment));
+            pings += usize::from(session.handle_timeout(self.now()));
+            if closing(session).is_some() {
+                return pings;
+            }
+        }
+    }
+}
+
+fn outgoing(session: &Session) -> (Vec<String>, Option<CloseCode>) {
+    let mut batch = std::collections::VecDeque::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let outbox = session.outbox();
+    let mut close = None;
+    loop {
+        match outbox.poll_take(&mut cx, usize::MAX, &mut batch) {
+            Poll::Ready(Take::Messages(bytes)) => outbox.written(bytes),
+            Poll::Ready(Take::Close(code)) => close = Some(code),
+            Poll::Ready(Take::Nudge) => {}
+            Poll::Pending => break,
+        }
+    }
+    let text = |message| match message {
+        Outgoing::Text(bytes) => String::from_utf8(bytes.to_vec()).expect("UTF-8"),
+        Outgoing::Binary(_) => panic!("the gateway says text only"),
+    };
+    (batch.into_iter().map(text).collect(), close)
+}
+
+fn closing(session: &Session) -> Option<CloseCode> {
+    session.outbox().closing()
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_pinged_and_then_closed() {
+    let rig = Rig::new(|_| ()).await;
+    let mut session = rig.session("a/d", None);
+    assert_eq!(rig.pass(&mut session, Duration::from_millis(24_999)), 0);
+    assert_eq!(
+        rig.pass(&mut session, Duration::from_millis(50_000)),
+        1,
+        "one ping, no more"
+    );
+    assert_eq!(closing(&session), None);
+    rig.pass(&mut session, Duration::from_millis(1));
+    assert_eq!(closing(&session), Some(CloseCode::Idle));
+}
+
+#[tokio::test]
+async fn any_frame_is_a_sign_of_life() {
+    let rig = Rig::new(|_| ()).await;
+    let mut session = rig.session("a/d", None);
+    for _ in 0..4 {
+        assert_eq!(rig.pass(&mut session, Duration::from_secs(60)), 1);
+        session.handle_control(rig.now());
+        rig.pass(&mut session, Duration::from_secs(24));
+        session.handle_text(rig.now(), "_ping");
+    }
+    assert_eq!(outgoing(&session), (vec!["_pong".to_owned(); 4], None));
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_token() {
+    let rig = Rig::new(|_| ()).await;
+    let mut session = rig.session("a/d", Some(Duration::from_secs(5)));
+    rig.pass(&mut session, Duration::from_millis(14_999));
+    assert_eq!(closing(&session), None, "the leeway counts");
+    rig.pass(&mut session, Duration::from_millis(1));
+    assert_eq!(closing(&session), Some(CloseCode::TokenExpired));
+}
+
+#[tokio::test]
+async fn a_calendar_that_jumps_ends_tokens_and_no_silence() {
+    let rig = Rig::new(|_| ()).await;
+    let mut lasting = rig.session("a/d", None);
+    let mut ending = rig.session("b/d", Some(Duration::from_secs(3600)));
+    rig.clock
+        .set(rig.clock.now().plus(Duration::from_secs(7200)));
+    rig.pass(&mut lasting, Duration::from_secs(26));
+    ending.handle_timeout(rig.now());
+    assert_eq!(closing(&lasting), None);
+    assert_eq!(closing(&ending), Some(CloseCode::TokenExpired));
+}
+
+#[tokio::test]
+async fn a_connection_over_its_rate_is_not_read_and_then_closed() {
+    let rig = Rig::new(|_| ()).await;
+    let mut session = rig.session("a/d", None);
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"signal.leave","params":{"id":"x"}}"#;
+    let mut calls = 0;
+    while closing(&session).is_none() {
+        session.handle_text(rig.now(), call);
+        calls += 1;
+        if let Some(until) = session.paused_until() {
+            rig.clock.advance(until.since(rig.now().moment));
+            session.handle_timeout(rig.now());
+        }
+    }
+    let (said, close) = outgoing(&session);
+    assert_eq!(
+        (said.len(), close),
+        (calls, Some(CloseCode::RateLimited)),
+        "each was answered"
+    );
+    assert_eq!(calls, 350, "a burst of 100, then 50 a second for 5 seconds");
+}
+
+#[tokio::test]
+async fn a_revocation_closes_what_it_names_at_once() {
+    let rig = Rig::new(|_| ()).await;
+    let (revoked, other) = (rig.session("a/d", None), rig.session("b/d", None));
+    let scope = hexline_services::keys::Scope::Identity(
+        hexline_model::Identity::parse("a").expect("well formed"),
+    );
+    rig.keys
+        .revoke_issued_before(rig.app, scope, rig.clock.now())
+        .await
+        .expect("revoked");
+    assert_eq!(closing(&revoked), Some(CloseCode::Revoked));
+    assert_eq!(closing(&other), None);
+    rig.keys.revoke_key(rig.key).await.expect("revoked");
+    assert_eq!(closing(&other), Some(CloseCode::Revoked));
+    let late = rig.admit("c/d", None).expect("a place");
+    assert_eq!(
+        late.connection.outbox.closing(),
+        Some(CloseCode::Revoked),
+        "a token that was verified just before the revocation"
+    );
+}
+
+#[tokio::test]
+async fn a_rotated_key_lasts_for_its_overlap_and_then_asks_for_a_new_token() {
+    let rig = Rig::new(|_| ()).await;
+    let mut session = rig.session("a/d", None);
+    rig.keys
+        .rotate_key(rig.key, Some(Duration::from_secs(30)))
+        .await
+        .expect("rotated");
+    rig.pass(&mut session, Duration::from_millis(29_999));
+    assert_eq!(closing(&session), None);
+    rig.pass(&mut session, Duration::from_millis(1));
+    assert_eq!(closing(&session), Some(CloseCode::TokenExpired));
+}
+
+#[tokio::test]
+async fn the_hub_counts_devices_keys_and_network_addresses() {
+    let full = |result: Result<Place, Full>| result.err();
+    let rig = Rig::new(|limits| limits.devices_per_identity = 2).await;
+    let (one, _two) = (rig.admit("a/1", None), rig.admit("a/2", None));
+    let _again = rig
+        .admit("a/2", None)
+        .expect("a device that is there already");
+    assert_eq!(full(rig.admit("a/3", None)), Some(Full::Devices(2)));
+    drop(one);
+    assert_eq!(full(rig.admit("a/3", None)), None, "a place was given back");
+
+    let rig = Rig::new(|limits| limits.connections_per_key = 1).await;
+    let _one = rig.admit("a/1", None);
+    assert_eq!(full(rig.admit("b/1", None)), Some(Full::Key(1)));
+
+    let rig = Rig::new(|limits| limits.connections_per_address = 1).await;
+    let _one = rig.admit("a/1", None);
+    assert_eq!(full(rig.admit("b/1", None)), Some(Full::Peer(1)));
+
+    let rig = Rig::new(|limits| limits.connections_per_app = 1).await;
+    let _one = rig.admit("a/1", None);
+    assert_eq!(full(rig.admit("b/1", None)), Some(Full::App(1)));
+}
+
+#[tokio::test]
+async fn a_drain_asks_everybody_to_go_and_lets_nobody_in() {
+    let rig = Rig::new(|_| ()).await;
+    let session = rig.session("a/d", None);
+    rig.hub.drain();
+    assert_eq!(closing(&session), Some(CloseCode::GoingAway));
+    assert_eq!(rig.admit("b/d", None).err(), Some(Full::Draining));
+    drop(session);
+    assert_eq!(rig.hub.len(), 0);
+}
