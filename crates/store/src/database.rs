@@ -92,6 +92,22 @@ impl Database {
     async fn open_sqlite(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, DatabaseError> {
         sqlite::make_file(path)?;
         let options = sqlite::options(path)?;
+        // A connection of its own first: a pool would try again until its patience ends, and
+        // then not say why.
+        let mut connection = options.connect().await.map_err(DatabaseError::Connect)?;
+        sqlite::prepare(&mut connection, sqlite::WRITER)
+            .await
+            .map_err(DatabaseError::Connect)?;
+        sqlite::check_journal(&mut connection).await?;
+        let now = clock.now();
+        migrations::run(
+            &mut connection,
+            Backend::Sqlite,
+            async |connection, schema| sqlite::back_up(connection, path, schema, now).await,
+        )
+        .await?;
+        connection.close().await.map_err(DatabaseError::Connect)?;
+
         let pool = |most: u32, pragmas: &'static str| {
             AnyPoolOptions::new()
                 .min_connections(1)
@@ -106,16 +122,6 @@ impl Database {
             .connect_with(options.clone())
             .await
             .map_err(DatabaseError::Connect)?;
-        let mut connection = writer.acquire().await.map_err(DatabaseError::Connect)?;
-        sqlite::check_journal(&mut connection).await?;
-        let now = clock.now();
-        migrations::run(
-            &mut connection,
-            Backend::Sqlite,
-            async |connection, schema| sqlite::back_up(connection, path, schema, now).await,
-        )
-        .await?;
-        drop(connection);
         let reader = pool(READERS, sqlite::READER)
             .connect_with(options)
             .await

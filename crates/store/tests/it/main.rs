@@ -33,4 +33,4 @@ mod migrations;
 mod revocations;
 mod rig;
 mod seals;
-// service
+mod service;

@@ -1,6 +1,6 @@
-//! A database of its own for each test.
+//! A database of its own for each test: a file, or a schema of a PostgreSQL server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) struct Rig {
     pub(crate) config: DatabaseConfig,
     pub(crate) database: Database,
     pub(crate) clock: Arc<ManualClock>,
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 /// Runs a case on a new SQLite file.
@@ -32,20 +32,20 @@ pub(crate) async fn on_sqlite(case: impl AsyncFnOnce(&mut Rig)) {
     rig.database.close().await;
 }
 
-/// Runs a case on a new database of the PostgreSQL that the environment names.
+/// Runs a case in a new schema of the PostgreSQL that the environment names.
 pub(crate) async fn on_postgres(case: impl AsyncFnOnce(&mut Rig)) {
     let server = std::env::var("HEXLINE_TEST_POSTGRES").expect(
         "HEXLINE_TEST_POSTGRES names no PostgreSQL server; eval \"$(ci/postgres.sh start)\" starts \
          a throw-away one",
     );
     let name = format!("hexline_test_{}", NodeId::generate(&SystemEntropy));
-    run(&server, &format!("create database {name}")).await;
-    let url = Secret::new(with_database(&server, &name));
+    run(&server, &format!("create schema {name}")).await;
+    let url = Secret::new(in_schema(&server, &name));
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut rig = Rig::open(DatabaseConfig::Postgres { url }, dir).await;
     case(&mut rig).await;
     rig.database.close().await;
-    run(&server, &format!("drop database {name} with (force)")).await;
+    run(&server, &format!("drop schema {name} cascade")).await;
 }
 
 impl Rig {
@@ -56,7 +56,7 @@ impl Rig {
             config,
             database,
             clock,
-            dir,
+            _dir: dir,
         }
     }
 
@@ -75,10 +75,6 @@ impl Rig {
 
     pub(crate) fn stores(&self) -> Stores {
         self.database.stores()
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
     }
 
     pub(crate) fn sqlite_path(&self) -> Option<&PathBuf> {
@@ -226,14 +222,9 @@ async fn run(server: &str, sql: &str) {
     connection.close().await.expect("closes");
 }
 
-fn with_database(server: &str, name: &str) -> String {
-    let (rest, query) = server
-        .split_once('?')
-        .map_or((server, None), |(r, q)| (r, Some(q)));
-    let host = rest.find("://").map_or(0, |at| at + 3);
-    let end = rest[host..].find('/').map_or(rest.len(), |at| host + at);
-    let query = query.map(|q| format!("?{q}")).unwrap_or_default();
-    format!("{}/{name}{query}", &rest[..end])
+fn in_schema(server: &str, name: &str) -> String {
+    let separator = if server.contains('?') { '&' } else { '?' };
+    format!("{server}{separator}options[search_path]={name}")
 }
 
 /// When every test begins.
