@@ -96,7 +96,8 @@ struct SettingsArgs {
 }
 
 #[derive(clap::Args)]
-#[group(id = "which", required = true, multiple = true)]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["jti", "identity", "all"])))]
 struct TokensArgs {
     /// The token with this `jti`.
     #[arg(long, conflicts_with_all = ["identity", "device", "all", "issued_before"])]
@@ -216,8 +217,8 @@ fn describe(app: &AppView) -> String {
         }
     };
     let settings = &app.settings;
-    let mut text = format!("App {}\n", app.name);
-    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<14} {value}\n"));
+    let mut lines = vec![format!("App {}", app.name)];
+    let mut line = |name: &str, value: &str| lines.push(format!("  {name:<14} {value}"));
     line("id", &app.id);
     line("created", &print::when(Some(app.created_ms)));
     if app.disabled_ms.is_some() {
@@ -234,7 +235,7 @@ fn describe(app: &AppView) -> String {
     );
     line("audiences", &list(&settings.audiences, "the server's own"));
     line("origins", &list(&settings.origins, "any"));
-    text
+    lines.join("\n")
 }
 
 fn list(apps: &[AppView]) -> String {

@@ -68,6 +68,9 @@ enum Action {
         options: OptionArgs,
         #[command(flatten)]
         source: SourceArgs,
+        /// A file whose first line is the secret of --hmac; '-' is stdin.
+        #[arg(long, value_name = "FILE", requires = "hmac")]
+        secret_file: Option<PathBuf>,
         /// The algorithm, where the key leaves a choice: RS256 or PS256; HS256, HS384 or HS512.
         #[arg(long)]
         alg: Option<Algorithm>,
@@ -107,16 +110,6 @@ struct SourceArgs {
     /// An HMAC secret of this key id; the secret comes from --secret-file.
     #[arg(long, value_name = "KEY-ID", requires = "secret_file")]
     hmac: Option<String>,
-    #[command(flatten)]
-    secret: SecretArgs,
-}
-
-#[derive(clap::Args)]
-#[group(multiple = true)]
-struct SecretArgs {
-    /// A file whose first line is the secret of --hmac; '-' is stdin.
-    #[arg(long, value_name = "FILE", requires = "hmac")]
-    secret_file: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
@@ -148,11 +141,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         Action::Import {
             options,
             source,
+            secret_file,
             alg,
             data,
         } => {
             let (app, options) = options.split();
-            let material = source.material(alg)?;
+            let material = source.material(secret_file, alg)?;
             (
                 Command::KeyImport {
                     app,
@@ -210,7 +204,11 @@ impl OptionArgs {
 }
 
 impl SourceArgs {
-    fn material(self, algorithm: Option<Algorithm>) -> Result<ImportedKey, CliError> {
+    fn material(
+        self,
+        secret_file: Option<PathBuf>,
+        algorithm: Option<Algorithm>,
+    ) -> Result<ImportedKey, CliError> {
         let only_with = |what: &str| match algorithm {
             Some(_) => Err(CliError::usage(format!("--alg does not go with {what}"))),
             None => Ok(()),
@@ -234,7 +232,7 @@ impl SourceArgs {
             only_with("a JWKS, whose keys have their own")?;
             return Ok(ImportedKey::JwksUrl(url));
         }
-        match (self.hmac, self.secret.secret_file) {
+        match (self.hmac, secret_file) {
             (Some(id), Some(path)) => Ok(ImportedKey::Hmac {
                 id,
                 secret: ask::secret(&path)?,
@@ -250,24 +248,20 @@ impl SourceArgs {
 fn announce(new: &NewKeyView) -> Result<(), CliError> {
     let paint = Paint::stdout();
     let key = &new.key;
-    let mut text = format!(
-        "Key id:     {}\nKey secret: {}\n",
-        paint.strong(&key.id),
-        paint.strong(&new.secret)
-    );
-    text.push_str(&format!(
-        "App:        {} ({})\n",
-        key.app,
-        key.algorithm.as_deref().unwrap_or("-")
-    ));
+    let algorithm = key.algorithm.as_deref().unwrap_or("-");
+    let mut lines = vec![
+        format!("Key id:     {}", paint.strong(&key.id)),
+        format!("Key secret: {}", paint.strong(&new.secret)),
+        format!("App:        {} ({algorithm})", key.app),
+    ];
     if let Some(old) = &new.replaces {
-        text.push_str(&format!(
-            "Replaces:   {}, which verifies until {}\n",
-            old.id,
-            print::when(old.until_ms)
+        let until = print::when(old.until_ms);
+        lines.push(format!(
+            "Replaces:   {}, which verifies until {until}",
+            old.id
         ));
     }
-    print::text(&text)?;
+    print::text(&lines.join("\n"))?;
     eprintln!(
         "\nThe secret is shown this once. Where your app's server makes tokens:\n  \
          export HEXLINE_KEY_ID=… HEXLINE_KEY_SECRET=…\n  \
@@ -277,8 +271,8 @@ fn announce(new: &NewKeyView) -> Result<(), CliError> {
 }
 
 fn describe(key: &KeyView) -> String {
-    let mut text = format!("Key {}\n", key.id);
-    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {value}\n"));
+    let mut lines = vec![format!("Key {}", key.id)];
+    let mut line = |name: &str, value: &str| lines.push(format!("  {name:<10} {value}"));
     line("app", &key.app);
     line(
         "label",
@@ -315,7 +309,7 @@ fn describe(key: &KeyView) -> String {
         .as_ref()
         .map_or_else(|| "none".to_owned(), Value::to_string);
     line("ceiling", &ceiling);
-    text
+    lines.join("\n")
 }
 
 fn list(keys: &[KeyView]) -> String {

@@ -36,10 +36,11 @@ pub(crate) fn table(head: &[&str]) -> Table {
 
 /// The table as text, without the space at the ends of lines.
 pub(crate) fn lines(table: &Table) -> String {
-    table
-        .lines()
-        .map(|line| format!("{}\n", line.trim_start_matches(' ').trim_end()))
-        .collect()
+    let lines = table.lines();
+    lines
+        .map(|line| line.trim().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A moment for people; `-` if there is none.

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     public_url: Option<String>,
     #[command(flatten)]
     data: DataArgs,
-    /// A postgres:// URL instead of SQLite. Holds a password: better in HEXLINE_DATABASE.
+    /// A postgres:// URL instead of SQLite. Holds a password: better in `HEXLINE_DATABASE`.
     #[arg(long, value_name = "URL")]
     database: Option<String>,
     /// Where the master key is, if not in the data directory.
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
 
 /// The one line that `--json` prints once the server answers. What does not exist yet is null.
 #[derive(Serialize)]
-struct Ready<'a> {
+struct ReadyLine<'a> {
     ready: bool,
     url: &'a str,
     app: Option<&'a str>,
@@ -156,7 +156,7 @@ fn start_log(log: &LogConfig) -> Result<(), CliError> {
 fn announce(running: &Running, config: &Config, json: bool) -> Result<(), CliError> {
     let dev = running.dev();
     if json {
-        return print::json(&Ready {
+        return print::json(&ReadyLine {
             ready: true,
             url: running.url(),
             app: dev.map(|dev| dev.app.as_str()),
@@ -166,26 +166,27 @@ fn announce(running: &Running, config: &Config, json: bool) -> Result<(), CliErr
             demo_url: None,
         });
     }
-    let paint = Paint::stdout();
     let url = running.url();
-    let local = running.local_addr();
-    let mut text = format!("Hexline answers at {} ({local})\n", paint.strong(url));
+    let mut text = format!(
+        "Hexline answers at {} ({})\n",
+        Paint::stdout().strong(url),
+        running.local_addr()
+    );
     if let Some(dev) = dev {
-        text.push_str(&developing(
-            url,
-            &dev.app,
-            &dev.key_id.to_string(),
-            dev.key_secret.expose(),
-        ));
+        let (id, secret) = (dev.key_id.to_string(), dev.key_secret.expose());
+        text.push_str(&developing(url, &dev.app, &id, secret));
     } else if running.keys().list_apps().is_empty() {
-        let data = config.data_dir.display();
-        text.push_str(&format!(
-            "\nThere is no app yet. In another terminal:\n  \
-             hexline app create my-app --data {data}\n  \
-             hexline key create --app my-app --data {data}\n"
-        ));
+        text.push_str(&first_steps(&config.data_dir.display().to_string()));
     }
     print::text(&text)
+}
+
+fn first_steps(data: &str) -> String {
+    format!(
+        "\nThere is no app yet. In another terminal:\n  \
+         hexline app create my-app --data {data}\n  \
+         hexline key create --app my-app --data {data}\n"
+    )
 }
 
 fn developing(url: &str, app: &str, id: &str, secret: &str) -> String {

@@ -56,10 +56,9 @@ impl Layer {
     pub fn text(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let place = |start: usize| Place::File {
             path: path.to_owned(),
-            line: 1 + text.as_bytes()[..start.min(text.len())]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count(),
+            line: 1 + text
+                .get(..start)
+                .map_or(0, |before| before.matches('\n').count()),
         };
         let syntax = |e: toml::de::Error| ConfigError::Syntax {
             place: place(e.span().map_or(0, |span| span.start)),

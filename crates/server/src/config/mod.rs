@@ -197,7 +197,9 @@ impl Config {
     /// The public URL, once it is known on which port the server listens.
     pub fn base_url(&self, port: u16) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        self.public_url.clone().unwrap_or_else(|| format!("{scheme}://localhost:{port}"))
+        self.public_url
+            .clone()
+            .unwrap_or_else(|| format!("{scheme}://localhost:{port}"))
     }
 
     /// Every base that a token's audience may name: the public URL first, the extra ones, and in

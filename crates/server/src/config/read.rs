@@ -122,7 +122,7 @@ fn tls(read: &Reader<'_>) -> Result<Option<TlsConfig>, ConfigError> {
 fn metrics_bearer(read: &Reader<'_>) -> Result<Option<Secret<String>>, ConfigError> {
     let bearer = "at least 16 characters, without white space";
     let given = read.may("metrics_bearer", bearer, |value| {
-        text(value).filter(is_bearer)
+        text(value).filter(|bearer| is_bearer(bearer))
     })?;
     let Some(file) = read.may("metrics_bearer_file", PATH, path)? else {
         return Ok(given.map(Secret::new));
@@ -293,7 +293,7 @@ fn base_url(value: &Value) -> Option<String> {
     plain.then(|| text.trim_end_matches('/').to_owned())
 }
 
-fn is_bearer(text: &String) -> bool {
+fn is_bearer(text: &str) -> bool {
     text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

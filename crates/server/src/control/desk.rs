@@ -6,8 +6,8 @@ use hexline_model::{
 };
 use hexline_protocol::ErrorCode;
 use hexline_services::keys::{
-    App, AppName, CreatedKey, Fingerprint, KeyError, KeyRecord, KeyService, MasterKey, NewKey,
-    Scope,
+    App, AppName, AppSettings, CreatedKey, Fingerprint, KeyError, KeyRecord, KeyService, MasterKey,
+    NewKey, Scope,
 };
 use hexline_token::{Access, Grants, Service, explain};
 
@@ -52,7 +52,7 @@ impl Desk {
                 let name = AppName::parse(&name)
                     .map_err(|e| Failure::invalid(format!("{e}, found {name:?}")))?;
                 Ok(app_view(
-                    self.keys.create_app(name, Default::default()).await?,
+                    self.keys.create_app(name, AppSettings::default()).await?,
                 ))
             }
             Command::AppList => Ok(Answer::Apps(
@@ -77,7 +77,8 @@ impl Desk {
                 algorithm,
             } => {
                 let order = NewKey::generate(algorithm.unwrap_or_default());
-                self.add_key(app.as_deref(), order, options).await
+                let created = self.add_key(app.as_deref(), order, options).await?;
+                Ok(self.created(created, None))
             }
             Command::KeyList { app } => self.list_keys(app.as_deref()).await,
             Command::KeyShow { key } => Ok(Answer::Key(
@@ -100,8 +101,11 @@ impl Desk {
                 options,
                 material,
             } => {
-                self.add_key(app.as_deref(), order(material)?, options)
-                    .await
+                let created = self
+                    .add_key(app.as_deref(), order(material)?, options)
+                    .await?;
+                // Whoever imports a secret has it already.
+                Ok(Answer::Key(self.view(&created.record)))
             }
             Command::MasterKeyRotate => self.rotate_master_key().await,
             Command::TokenExplain {
@@ -169,7 +173,12 @@ impl Desk {
         Ok(Answer::Revoked(view))
     }
 
-    async fn add_key(&self, app: Option<&str>, order: NewKey, options: KeyOptions) -> Outcome {
+    async fn add_key(
+        &self,
+        app: Option<&str>,
+        order: NewKey,
+        options: KeyOptions,
+    ) -> Result<CreatedKey, Failure> {
         let app = self.app_or_only(app)?;
         let mut order = order.label(options.label);
         if let Some(ms) = options.expires_ms {
@@ -180,8 +189,7 @@ impl Desk {
                 .map_err(|e| Failure::invalid(format!("the ceiling: {e}")))?;
             order = order.ceiling(ceiling);
         }
-        let created = self.keys.create_key(app.id, order).await?;
-        Ok(self.created(created, None))
+        Ok(self.keys.create_key(app.id, order).await?)
     }
 
     async fn list_keys(&self, app: Option<&str>) -> Outcome {
@@ -238,7 +246,7 @@ impl Desk {
             grant.transpose()?,
             now,
         );
-        let value = serde_json::to_value(&explanation).expect("an explanation is JSON");
+        let value = serde_json::value::to_raw_value(&explanation).expect("an explanation is JSON");
         Ok(Answer::Explanation(value))
     }
 
@@ -263,12 +271,11 @@ impl Desk {
     fn created(&self, created: CreatedKey, replaces: Option<&KeyRecord>) -> Answer {
         let key = self.view(&created.record);
         match created.secret {
-            // Whoever imports a secret has it already.
-            Some(secret) => Answer::NewKey(NewKeyView {
+            Some(secret) => Answer::NewKey(Box::new(NewKeyView {
                 key,
                 secret: secret.expose().clone(),
                 replaces: replaces.map(|old| self.view(old)),
-            }),
+            })),
             None => Answer::Key(key),
         }
     }

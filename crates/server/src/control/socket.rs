@@ -188,5 +188,5 @@ const MAX_REQUEST: u64 = 256 << 10;
 const MAX_ANSWER: u64 = 64 << 20;
 const MAX_CONNECTIONS: usize = 16;
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_WITHIN: Duration = Duration::from_mins(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

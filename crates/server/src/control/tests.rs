@@ -39,7 +39,7 @@ impl House {
             algorithm: None,
         };
         match self.ask(command).await {
-            Answer::NewKey(key) => key,
+            Answer::NewKey(key) => *key,
             other => panic!("{other:?}"),
         }
     }
@@ -239,7 +239,8 @@ async fn explaining_names_the_check_that_a_revocation_fails() {
         at_ms: None,
     };
     let failing = async || match house.ask(explain()).await {
-        Answer::Explanation(value) => value["checks"]
+        Answer::Explanation(value) => serde_json::from_str::<serde_json::Value>(value.get())
+            .expect("JSON")["checks"]
             .as_array()
             .expect("checks")
             .iter()

@@ -4,6 +4,7 @@ use hexline_model::Timestamp;
 use hexline_services::keys::{App, AppSettings, KeyRecord, KeyState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// An answer, by its kind.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,13 +21,13 @@ pub enum Answer {
     /// Several keys.
     Keys(Vec<KeyView>),
     /// A key that was just made, with its secret: shown now and never again.
-    NewKey(NewKeyView),
+    NewKey(Box<NewKeyView>),
     /// Tokens were revoked.
     Revoked(RevokedView),
     /// The master key was rotated.
     MasterKeyRotated(RotatedView),
     /// The checks of a token.
-    Explanation(Value),
+    Explanation(Box<RawValue>),
 }
 
 /// Who answers.

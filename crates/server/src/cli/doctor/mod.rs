@@ -120,7 +120,7 @@ fn show(findings: &[Finding]) -> String {
         .map(|finding| finding.name.len())
         .max()
         .unwrap_or(0);
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for Finding {
         name,
         outcome,
@@ -133,14 +133,11 @@ fn show(findings: &[Finding]) -> String {
             Outcome::Warn => paint.warning("warn"),
             Outcome::Fail => paint.bad("FAIL"),
         };
-        text.push_str(&format!("{word}  {name:<width$}  {found}\n"));
+        lines.push(format!("{word}  {name:<width$}  {found}"));
         if let Some(remedy) = remedy {
-            text.push_str(&format!(
-                "      {:<width$}  {}\n",
-                "",
-                paint.faint(&format!("→ {remedy}"))
-            ));
+            let remedy = paint.faint(&format!("→ {remedy}"));
+            lines.push(format!("      {:<width$}  {remedy}", ""));
         }
     }
-    text
+    lines.join("\n")
 }

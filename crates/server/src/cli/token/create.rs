@@ -23,10 +23,10 @@ pub(super) struct Args {
     /// The kind of token: client for a user, platform for an app's server.
     #[arg(long, value_name = "client|platform", default_value = "client", value_parser = access)]
     access: Access,
-    /// The server's base URL; `aud` follows from it. http://localhost:8000 unless set.
+    /// The server's base URL; `aud` follows from it. `http://localhost:8000` unless set.
     #[arg(long, value_name = "URL", conflicts_with_all = ["env", "aud"])]
     api: Option<String>,
-    /// Short for --api https://api.NAME.bit6.com.
+    /// Short for `--api https://api.NAME.bit6.com`.
     #[arg(long, value_name = "NAME", conflicts_with = "aud")]
     env: Option<String>,
     /// The whole `aud`.

@@ -1,7 +1,8 @@
 use hexline_model::{Clock, SystemClock, Timestamp};
 use hexline_token::{Access, Service};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::keyring::{KeyArgs, Question};
 use crate::cli::exit::{CliError, Exit};
@@ -46,15 +47,18 @@ struct QuestionArgs {
     at: Option<Timestamp>,
 }
 
-/// An explanation as it comes from here or from a server.
-#[derive(Deserialize)]
+/// An explanation as it comes from here or from a server. What the token says stays as it is
+/// written.
+#[derive(Deserialize, Serialize)]
 struct Explained {
+    access: String,
     checks: Vec<Row>,
-    header: Option<Value>,
-    claims: Option<Value>,
+    expires: Option<String>,
+    header: Option<Box<RawValue>>,
+    claims: Option<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Row {
     number: u8,
     name: String,
@@ -62,6 +66,16 @@ struct Row {
     reason: Option<String>,
     found: String,
     wanted: String,
+}
+
+/// What `inspect --json` prints: the verdict first.
+#[derive(Serialize)]
+struct Report<'a> {
+    verdict: &'static str,
+    reason: Option<&'a str>,
+    failed_check: Option<u8>,
+    #[serde(flatten)]
+    explained: &'a Explained,
 }
 
 impl VerifyArgs {
@@ -73,10 +87,15 @@ impl VerifyArgs {
 pub(super) async fn inspect(args: InspectArgs, context: &Context) -> Result<Exit, CliError> {
     let token = ask::token(&args.token)?;
     let now = args.question.now();
-    let value = args.question.explain(&token, now, context).await?;
-    let explained = read(&value)?;
+    let explained = args.question.explain(&token, now, context).await?;
+    let failure = explained.failure();
     if context.json {
-        print::json(&with_verdict(value, &explained))?;
+        print::json(&Report {
+            verdict: explained.verdict(),
+            reason: failure.and_then(|row| row.reason.as_deref()),
+            failed_check: failure.map(|row| row.number),
+            explained: &explained,
+        })?;
     } else {
         print::text(&show(&explained, now))?;
     }
@@ -91,11 +110,10 @@ pub(super) async fn verify(args: VerifyArgs, context: &Context) -> Result<Exit, 
         ));
     }
     let token = ask::token(args.token.as_deref().unwrap_or("-"))?;
-    let value = args
+    let explained = args
         .question
         .explain(&token, args.question.now(), context)
         .await?;
-    let explained = read(&value)?;
     let failure = explained.failure();
     if context.json {
         print::json(&json!({
@@ -133,14 +151,16 @@ impl QuestionArgs {
         token: &str,
         now: Timestamp,
         context: &Context,
-    ) -> Result<Value, CliError> {
+    ) -> Result<Explained, CliError> {
         let question = Question {
             token,
             access: self.access,
             grant: self.grant,
             now,
         };
-        self.keys.explain(&question, context).await
+        let explanation = self.keys.explain(&question, context).await?;
+        serde_json::from_str(explanation.get())
+            .map_err(|e| CliError::failed(format!("the answer is not understood: {e}")))
     }
 }
 
@@ -181,51 +201,19 @@ impl Row {
     }
 }
 
-fn with_verdict(mut value: Value, explained: &Explained) -> Value {
-    if let Some(object) = value.as_object_mut() {
-        object.insert("verdict".to_owned(), explained.verdict().into());
-        let failure = explained.failure();
-        object.insert(
-            "reason".to_owned(),
-            json!(failure.and_then(|row| row.reason.as_ref())),
-        );
-        object.insert(
-            "failed_check".to_owned(),
-            json!(failure.map(|row| row.number)),
-        );
-    }
-    value
-}
-
 fn show(explained: &Explained, now: Timestamp) -> String {
     let paint = Paint::stdout();
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (name, part) in [("Header", &explained.header), ("Claims", &explained.claims)] {
-        let shown = match part {
-            Some(part) => serde_json::to_string_pretty(part).expect("it was JSON"),
-            None => "cannot be read".to_owned(),
-        };
-        text.push_str(&format!(
-            "{}\n{}\n\n",
-            paint.strong(name),
-            printable(&shown)
-        ));
+        let shown = part
+            .as_ref()
+            .map_or("cannot be read".to_owned(), |part| pretty(part.get()));
+        lines.extend([paint.strong(name), printable(&shown), String::new()]);
     }
-    let mut table = print::table(&["#", "CHECK", "OUTCOME", "FOUND", "WANTED"]);
-    for row in &explained.checks {
-        let outcome = match row.outcome.as_str() {
-            NOT_REACHED => "not reached",
-            other => other,
-        };
-        let number = row.number.to_string();
-        table.add_row([number.as_str(), &row.name, outcome, &row.found, &row.wanted]);
-    }
-    text.push_str(&colour(&printable(&print::lines(&table)), paint));
-    text.push('\n');
-    if let Some(expires) = expires(explained) {
-        text.push_str(&format!("{}\n", life(expires, now)));
-    }
-    text.push_str(&match explained.failure() {
+    lines.extend(table(&explained.checks, paint));
+    lines.push(String::new());
+    lines.extend(expires(explained).map(|expires| life(expires, now)));
+    lines.push(match explained.failure() {
         Some(row) => paint.bad(&format!(
             "Refused at check {}: {}",
             row.number,
@@ -233,33 +221,91 @@ fn show(explained: &Explained, now: Timestamp) -> String {
         )),
         None if explained.not_reached().is_empty() => paint.good("Valid."),
         None => paint.warning(&format!(
-            "No check failed. Not reached: {}. Give a key, or --data DIR for keys and revocations.",
+            "No check failed. Not reached: {}. A key, or --data DIR for keys and revocations, \
+             tells more.",
             explained.not_reached().join(", ")
         )),
     });
-    text.push('\n');
-    text
+    lines.join("\n")
 }
 
-fn colour(table: &str, paint: Paint) -> String {
-    let mut text = String::with_capacity(table.len());
-    for line in table.lines() {
-        let mut words = line.split_whitespace().skip(2);
-        let painted = if words.any(|word| word == FAIL) && line.contains(" fail ") {
-            paint.bad(line)
-        } else if line.contains(" not reached ") || line.ends_with(" not reached") {
-            paint.faint(line)
-        } else {
-            line.to_owned()
-        };
-        text.push_str(&painted);
+fn table(checks: &[Row], paint: Paint) -> Vec<String> {
+    let mut table = print::table(&["#", "CHECK", "OUTCOME", "FOUND", "WANTED"]);
+    for row in checks {
+        table.add_row([
+            row.number.to_string().as_str(),
+            &row.name,
+            &row.outcome.replace('_', " "),
+            &printable(&row.found),
+            &printable(&row.wanted),
+        ]);
+    }
+    let text = print::lines(&table);
+    let outcomes = checks.iter().map(|row| row.outcome.as_str());
+    let paint = |(line, outcome): (&str, &str)| match outcome {
+        "" => paint.strong(line),
+        FAIL => paint.bad(line),
+        NOT_REACHED => paint.faint(line),
+        _ => line.to_owned(),
+    };
+    text.lines()
+        .zip(std::iter::once("").chain(outcomes))
+        .map(paint)
+        .collect()
+}
+
+// JSON text with line breaks, its members in the order in which they are written.
+fn pretty(json: &str) -> String {
+    let (mut text, mut depth, mut quoted, mut escaped) = (String::new(), 0_usize, false, false);
+    let break_line = |text: &mut String, depth: usize| {
         text.push('\n');
+        text.push_str(&"  ".repeat(depth));
+    };
+    let mut rest = json.chars().peekable();
+    while let Some(c) = rest.next() {
+        if quoted {
+            text.push(c);
+            quoted = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            continue;
+        }
+        match c {
+            '{' | '[' if matches!(rest.peek(), Some('}' | ']')) => {
+                text.push(c);
+                text.extend(rest.next());
+            }
+            '{' | '[' => {
+                depth += 1;
+                text.push(c);
+                break_line(&mut text, depth);
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                break_line(&mut text, depth);
+                text.push(c);
+            }
+            ',' => {
+                text.push(c);
+                break_line(&mut text, depth);
+            }
+            ':' => text.push_str(": "),
+            c if c.is_whitespace() => {}
+            c => {
+                quoted = c == '"';
+                text.push(c);
+            }
+        }
     }
     text
 }
 
 fn expires(explained: &Explained) -> Option<Timestamp> {
-    let seconds = explained.claims.as_ref()?.get("exp")?.as_f64()?;
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: f64,
+    }
+    let claims: Claims = serde_json::from_str(explained.claims.as_ref()?.get()).ok()?;
+    let seconds = claims.exp;
     #[expect(clippy::cast_possible_truncation, reason = "a float saturates")]
     Some(Timestamp::from_millis((seconds * 1000.0) as i64))
 }
@@ -294,11 +340,6 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-fn read(value: &Value) -> Result<Explained, CliError> {
-    serde_json::from_value(value.clone())
-        .map_err(|e| CliError::failed(format!("the server's answer is not understood: {e}")))
-}
-
 fn service(text: &str) -> Result<Service, String> {
     Service::parse(text)
         .ok_or_else(|| format!("expected signal, chat, push, video or platform, found '{text}'"))
@@ -307,3 +348,25 @@ fn service(text: &str) -> Result<Service, String> {
 const FAIL: &str = "fail";
 const NOT_REACHED: &str = "not_reached";
 const GRANT: u8 = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_broken_into_lines_and_otherwise_left_as_it_is() {
+        let shown = pretty(r#"{"b":"x{,\"}","a":[1,2],"c":{}}"#);
+        let lines: Vec<&str> = shown.lines().map(str::trim).collect();
+        let expected = [
+            "{",
+            r#""b": "x{,\"}","#,
+            r#""a": ["#,
+            "1,",
+            "2",
+            "],",
+            r#""c": {}"#,
+            "}",
+        ];
+        assert_eq!(lines, expected);
+    }
+}

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use hexline_model::{SystemEntropy, Timestamp};
 use hexline_token::{
-    Access, Algorithm, Audiences, KeyScreenError, KeySet, Rules, Service, SingleKey,
+    Access, Algorithm, Audiences, Explanation, KeyScreenError, KeySet, Rules, Service, SingleKey,
     UnverifiedToken, VerifyingKey, explain, explain_offline,
 };
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::SecretArgs;
 use crate::cli::exit::{CliError, Exit};
@@ -60,7 +61,7 @@ impl KeyArgs {
         &self,
         question: &Question<'_>,
         context: &Context,
-    ) -> Result<Value, CliError> {
+    ) -> Result<Box<RawValue>, CliError> {
         if let Some(dir) = &self.data {
             return self.explain_by_data(dir, question, context).await;
         }
@@ -118,7 +119,7 @@ impl KeyArgs {
         dir: &std::path::Path,
         question: &Question<'_>,
         context: &Context,
-    ) -> Result<Value, CliError> {
+    ) -> Result<Box<RawValue>, CliError> {
         let mut config = context.records(&DataArgs {
             data: Some(dir.to_owned()),
         })?;
@@ -177,6 +178,6 @@ fn public_key(
     Ok(SingleKey::new(id, VerifyingKey::from_jwk(text)?, rules))
 }
 
-fn json(explanation: &impl serde::Serialize) -> Value {
-    serde_json::to_value(explanation).expect("an explanation is JSON")
+fn json(explanation: &Explanation) -> Box<RawValue> {
+    serde_json::value::to_raw_value(explanation).expect("an explanation is JSON")
 }

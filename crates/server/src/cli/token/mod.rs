@@ -26,7 +26,7 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Action {
     /// Make a token and print it.
-    Create(create::Args),
+    Create(Box<create::Args>),
     /// Show a token and run every check on it.
     Inspect(inspect::InspectArgs),
     /// Say whether a token is valid, and if not, why.
@@ -45,10 +45,10 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
 /// A key id and its secret, from wherever they are.
 #[derive(clap::Args)]
 struct SecretArgs {
-    /// The key id; HEXLINE_KEY_ID or BIT6_KEY_ID if it is not given.
+    /// The key id; `HEXLINE_KEY_ID` or `BIT6_KEY_ID` if it is not given.
     #[arg(long, value_name = "ID")]
     key_id: Option<String>,
-    /// The key secret; HEXLINE_KEY_SECRET or BIT6_KEY_SECRET if it is not given. Others on this
+    /// The key secret; `HEXLINE_KEY_SECRET` or `BIT6_KEY_SECRET` if it is not given. Others on this
     /// machine can see a command line: better in the environment or a file.
     #[arg(long, value_name = "SECRET", conflicts_with = "secret_file")]
     key_secret: Option<String>,
