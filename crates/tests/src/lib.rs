@@ -1,1 +1,37 @@
-//! placeholder
+//! The harness of the behaviour tests: a whole server in this process, and clients that speak to
+//! it over real sockets only.
+//!
+//! [`TestServer`] starts a server on a port of its own with a data directory of its own;
+//! [`TestApp`] is an app in it with a key, which makes tokens; [`Socket`] is a raw WebSocket that
+//! shows what is on the wire; [`Program`] runs the real `hexline` binary.
+//!
+//! Invariants: a test shares nothing with another; nothing sleeps. "Nothing arrives" is shown by a
+//! fence: what one sender causes reaches a receiver in order, so whatever has not come before the
+//! sender's next message will not come. What does not happen within [`PATIENCE`] fails the test.
+//!
+//! To add a behaviour: a function whose name is a sentence, in the file of `tests/it/` that its
+//! subject names.
+
+mod app;
+mod http;
+mod program;
+mod server;
+mod socket;
+
+use std::time::Duration;
+
+pub use app::{TestApp, now};
+pub use http::{Refusal, claims, client, refusal, refusal_of, upgrade};
+pub use program::Program;
+pub use server::TestServer;
+pub use socket::{Push, Socket};
+
+/// How long anything that a test waits for may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits, but not for ever.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: did not happen within {PATIENCE:?}"))
+}

@@ -1,0 +1,126 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hexline_server::config::{Config, Limits, LogConfig};
+use hexline_server::{Running, Server};
+use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::http::Request;
+
+use crate::app::TestApp;
+use crate::socket::Socket;
+use crate::within;
+
+/// A whole server in this process, on a port and with a data directory of its own.
+pub struct TestServer {
+    running: Option<Running>,
+    config: Config,
+    at: SocketAddr,
+    base: String,
+    _data: TempDir,
+}
+
+impl TestServer {
+    /// Starts a server as an operator would, without `--dev`; only the limits that a test reaches
+    /// by being fast are out of its way.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts a server whose configuration was changed.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let data = TempDir::new().expect("a directory");
+        let mut config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data_dir: data.path().to_owned(),
+            log: LogConfig {
+                level: "off".to_owned(),
+                ..Config::defaults().log
+            },
+            limits: Limits {
+                calls_per_second: 1_000_000,
+                call_burst: 1_000_000,
+                failed_tokens_per_minute: 10_000,
+                ..Limits::default()
+            },
+            ..Config::defaults()
+        };
+        change(&mut config);
+        let running = run(&config).await;
+        Self {
+            at: running.local_addr(),
+            base: base(&running),
+            running: Some(running),
+            config,
+            _data: data,
+        }
+    }
+
+    /// Stops the server as SIGTERM would.
+    pub async fn stop(&mut self) {
+        let running = self.running.take().expect("it runs");
+        within("the stop", running.shutdown()).await;
+    }
+
+    /// Stops the server and starts another one with the same data directory.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        let running = run(&self.config).await;
+        self.at = running.local_addr();
+        self.base = base(&running);
+        self.running = Some(running);
+    }
+
+    /// Makes an app with a key.
+    pub async fn app(&self, name: &str) -> TestApp {
+        TestApp::create(Arc::clone(self.running().keys()), name, self).await
+    }
+
+    /// Where it listens.
+    pub fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// The public URL: what audiences begin with.
+    pub fn base(&self) -> String {
+        self.base.clone()
+    }
+
+    /// The URL of a path, by the address that it listens on.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.at)
+    }
+
+    /// Opens a socket with a token.
+    pub async fn connect(&self, subject: &str, token: &str) -> Socket {
+        Socket::open(self.at, subject, self.request(token))
+            .await
+            .unwrap_or_else(|error| panic!("{subject} is let in: {error}"))
+    }
+
+    /// The upgrade request with a token.
+    pub fn request(&self, token: &str) -> Request<()> {
+        Socket::request(&self.pubsub(token))
+    }
+
+    pub(crate) fn keys(&self) -> Arc<hexline_services::keys::KeyService> {
+        Arc::clone(self.running().keys())
+    }
+
+    pub(crate) fn pubsub(&self, token: &str) -> String {
+        self.url(&format!("/client/signal/v1/pubsub?jwt={token}"))
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("it runs")
+    }
+}
+
+async fn run(config: &Config) -> Running {
+    within("the start", Server::start(config.clone()))
+        .await
+        .unwrap_or_else(|error| panic!("the server starts: {error:#}"))
+}
+
+fn base(running: &Running) -> String {
+    running.url().trim_end_matches('/').to_owned()
+}

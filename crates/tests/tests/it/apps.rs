@@ -1,0 +1,67 @@
+//! Apps are worlds: nothing crosses from one to another.
+
+use hexline_tests::TestServer;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_apps_with_the_same_names_never_hear_each_other() {
+    let server = TestServer::start().await;
+    let (one, two) = (server.app("one").await, server.app("two").await);
+    let mut alice = one.connect("alice/web").await;
+    let mut bob = one.connect("bob/web").await;
+    let mut other_alice = two.connect("alice/web").await;
+    let mut other_bob = two.connect("bob/web").await;
+    let address = other_bob.address_seen_by(&mut other_alice).await;
+    for socket in [&mut alice, &mut bob, &mut other_alice, &mut other_bob] {
+        socket
+            .call("signal.join", json!({"id": "room", "presence": true}))
+            .await;
+    }
+    assert_eq!(bob.after_ping().await.len(), 1, "one join_back");
+    assert_eq!(other_bob.after_ping().await.len(), 1, "one join_back");
+    other_alice.after_ping().await;
+
+    for to in ["bob", "bob/web"] {
+        let result = alice.call("signal.send", json!({"to": to})).await;
+        assert_eq!(result, json!({"delivered": 1}));
+    }
+    for params in [json!({"to": address}), json!({"to": address, "id": "room"})] {
+        let result = alice.call("signal.send", params).await;
+        assert_eq!(result, json!({"delivered": 0}));
+    }
+    let result = alice
+        .call("signal.publish", json!({"id": "room", "n": 1}))
+        .await;
+    assert_eq!(result, json!({"delivered": 1}));
+    alice.call("signal.leave", json!({"id": "room"})).await;
+
+    for socket in [&mut other_alice, &mut other_bob] {
+        assert_eq!(socket.after_ping().await, []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_one_app_opens_nothing_in_another() {
+    let server = TestServer::start().await;
+    let (one, two) = (server.app("one").await, server.app("two").await);
+    let mut bob = two.connect("bob/web").await;
+    let mut intruder = one.connect("alice/web").await;
+    intruder
+        .call("signal.join", json!({"id": "room", "presence": true}))
+        .await;
+    bob.call("signal.join", json!({"id": "room", "presence": true}))
+        .await;
+    assert_eq!(intruder.after_ping().await, []);
+    assert_eq!(bob.after_ping().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_in_one_app_leaves_the_other_alone() {
+    let server = TestServer::start().await;
+    let (one, two) = (server.app("one").await, server.app("two").await);
+    let mut alice = one.connect("alice/web").await;
+    let mut other_alice = two.connect("alice/web").await;
+    one.revoke_identity("alice").await;
+    assert_eq!(alice.closed().await, 4501);
+    assert_eq!(other_alice.after_ping().await, []);
+}

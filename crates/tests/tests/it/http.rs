@@ -1,0 +1,248 @@
+//! The HTTP routes beside the socket.
+
+use hexline_tests::{TestServer, client, refusal, refusal_of};
+use serde_json::{Value, json};
+
+async fn with_token_service() -> TestServer {
+    let server = TestServer::start_with(|config| {
+        config.token_service.enabled = true;
+        config.token_service.app = Some("one".to_owned());
+    })
+    .await;
+    server.app("one").await;
+    server.app("two").await;
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_service_takes_forms_and_json() {
+    let server = with_token_service().await;
+    let url = server.url("/token");
+    for request in [
+        client()
+            .post(&url)
+            .form(&[("identity", "bob1"), ("device", "web1")]),
+        client()
+            .post(&url)
+            .json(&json!({"identity": "bob1", "device": "web1"})),
+        client()
+            .post(format!("{url}?env=dev"))
+            .json(&json!({"identity": "bob1", "device": "web1", "env": "prod", "more": 1})),
+    ] {
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        let body: Value = response.json().await.expect("JSON");
+        let token = body["token"].as_str().expect("a token");
+        assert_eq!(body.as_object().map(serde_json::Map::len), Some(1));
+        let claims = hexline_tests::claims(token);
+        let names: Vec<_> = claims
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect();
+        let mut wanted = ["aud", "sub", "grants", "iss", "iat", "exp"].map(str::to_owned);
+        let mut found = names.clone();
+        wanted.sort();
+        found.sort();
+        assert_eq!(found, wanted, "the reference token's members");
+        assert_eq!(claims["sub"], "bob1/web1");
+        assert_eq!(claims["aud"], format!("{}/client/v1", server.base()));
+        assert_eq!(
+            claims["grants"],
+            json!({"chat": true, "push": true, "signal": true, "video": true})
+        );
+        let life = claims["exp"].as_i64().zip(claims["iat"].as_i64());
+        assert_eq!(life.map(|(exp, iat)| exp - iat), Some(3600));
+        let mut bob = server.connect("bob1/web1", token).await;
+        assert_eq!(bob.after_ping().await, []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_app_need_not_be_named_to_the_token_service() {
+    let server = TestServer::start_with(|config| config.token_service.enabled = true).await;
+    server.app("one").await;
+    let request = client()
+        .post(server.url("/token"))
+        .form(&[("identity", "bob1"), ("device", "web1")]);
+    let response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_identity_or_device_the_token_service_answers_400_in_plain_text() {
+    let server = with_token_service().await;
+    let url = server.url("/token");
+    for request in [
+        client().post(&url).form(&[("identity", "bob1")]),
+        client().post(&url).form(&[("device", "web1")]),
+        client()
+            .post(&url)
+            .form(&[("identity", ""), ("device", "web1")]),
+        client().post(&url).json(&json!({"identity": "bob1"})),
+        client().post(&url).json(&json!({})),
+        client().post(&url),
+        client()
+            .post(&url)
+            .form(&[("identity", "a/b"), ("device", "web1")]),
+    ] {
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 400);
+        let kind = response.headers()["content-type"].to_str().expect("text");
+        assert!(kind.starts_with("text/plain"), "{kind}");
+        let text = response.text().await.expect("a body");
+        assert!(!text.is_empty() && text.lines().count() == 1, "{text:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_service_is_off_unless_switched_on() {
+    let server = TestServer::start().await;
+    server.app("one").await;
+    let request = client()
+        .post(server.url("/token"))
+        .form(&[("identity", "bob1"), ("device", "web1")]);
+    assert_eq!(refusal_of(request).await, refusal(404, "not_found"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web_pages_of_any_origin_may_ask_for_a_token() {
+    let server = with_token_service().await;
+    let preflight = client()
+        .request(reqwest::Method::OPTIONS, server.url("/token"))
+        .header("origin", "https://page.example")
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "content-type")
+        .send()
+        .await
+        .expect("an answer");
+    assert!(preflight.status().is_success(), "{}", preflight.status());
+    allows(&preflight, "access-control-allow-origin", "*");
+    allows(&preflight, "access-control-allow-methods", "post");
+    allows(&preflight, "access-control-allow-headers", "content-type");
+    let answer = client()
+        .post(server.url("/token"))
+        .header("origin", "https://page.example")
+        .form(&[("identity", "bob1"), ("device", "web1")])
+        .send()
+        .await
+        .expect("an answer");
+    allows(&answer, "access-control-allow-origin", "*");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn me_shows_the_token_as_the_server_understands_it() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let token = app.token("bob/web");
+    let answers = [
+        client()
+            .get(server.url("/client/v1/me"))
+            .bearer_auth(&token),
+        client().get(format!("{}?jwt={token}", server.url("/client/v1/me"))),
+    ];
+    for request in answers {
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        let me: Value = response.json().await.expect("JSON");
+        assert!(me.to_string().contains("bob/web"), "{me}");
+        assert_eq!(me["grants"]["signal"], true, "{me}");
+        assert!(!me.to_string().contains(&token), "{me}");
+    }
+    let preflight = client()
+        .request(reqwest::Method::OPTIONS, server.url("/client/v1/me"))
+        .header("origin", "https://page.example")
+        .header("access-control-request-method", "GET")
+        .header(
+            "access-control-request-headers",
+            "authorization, content-type",
+        )
+        .send()
+        .await
+        .expect("an answer");
+    assert!(preflight.status().is_success(), "{}", preflight.status());
+    allows(&preflight, "access-control-allow-headers", "authorization");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_says_whether_it_lives_and_is_ready() {
+    let server = TestServer::start().await;
+    for path in ["/healthz", "/readyz"] {
+        let response = client()
+            .get(server.url(path))
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(response.status(), 200, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_are_for_the_bearer_only() {
+    let server = TestServer::start().await;
+    let request = client().get(server.url("/metrics"));
+    assert_eq!(refusal_of(request).await, refusal(404, "not_found"));
+    let server = TestServer::start_with(|config| {
+        config.metrics_bearer = Some(hexline_model::Secret::new("figures-7f".to_owned()));
+    })
+    .await;
+    let url = server.url("/metrics");
+    for request in [client().get(&url), client().get(&url).bearer_auth("wrong")] {
+        assert_eq!(refusal_of(request).await, refusal(404, "not_found"));
+    }
+    let app = server.app("one").await;
+    let _bob = app.connect("bob/web").await;
+    app.refused(&app.token_with_another_secret("bob/web")).await;
+    let response = client().get(&url).bearer_auth("figures-7f").send();
+    let response = response.await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    let text = response.text().await.expect("a body");
+    for wanted in [
+        "hexline_connections",
+        "signature_invalid",
+        "hexline_build_info",
+    ] {
+        assert!(text.contains(wanted), "{wanted} is missing:\n{text}");
+    }
+    assert!(!text.contains("bob"), "no figure names a person");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_a_json_error_with_security_headers() {
+    let server = TestServer::start().await;
+    for path in [
+        "/nowhere",
+        "/client/v1/nowhere",
+        "/platform/v1/tokens",
+        "/console",
+    ] {
+        let request = client().get(server.url(path));
+        assert_eq!(
+            refusal_of(request).await,
+            refusal(404, "not_found"),
+            "{path}"
+        );
+    }
+    let response = client()
+        .get(server.url("/nowhere"))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    let request = client().delete(server.url("/healthz"));
+    let refused = refusal_of(request).await;
+    assert!([404, 405].contains(&refused.status), "{refused:?}");
+}
+
+fn allows(response: &reqwest::Response, header: &str, wanted: &str) {
+    let found = response
+        .headers()
+        .get(header)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("");
+    assert!(
+        found == "*" || found.to_ascii_lowercase().contains(wanted),
+        "{header}: {found}"
+    );
+}

@@ -1,0 +1,182 @@
+//! How long a connection lives: expiry, revocation, rotation.
+
+use std::time::Duration;
+
+use hexline_tests::{TestServer, now, refusal};
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_closed_with_4001_when_its_token_has_expired_and_the_leeway_passed() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let mut alice = app.connect("alice/web").await;
+    // Leeway is 10 s: this one has about 2 s left.
+    let expires = now() - 8;
+    let token = app.token_between("bob/web", now() - 60, expires);
+    let mut bob = app.connect_with("bob/web", &token).await;
+    bob.call("signal.join", json!({"id": "room"})).await;
+    assert_eq!(bob.closed().await, 4001);
+    assert!(now() >= expires + 10, "not before the leeway");
+    assert_eq!(alice.after_ping().await, []);
+    assert_eq!(app.refused(&token).await, refusal(401, "token_expired"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_a_key_closes_what_it_opened_with_4501_and_nothing_else() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let other_key = app.another_key(None).await;
+    let token = app.token("bob/web");
+    let mut bob = app.connect_with("bob/web", &token).await;
+    let mut phone = app.connect("bob/phone").await;
+    let mut carol = other_key.connect("carol/web").await;
+    within_a_second(app.revoke_key(), async {
+        assert_eq!(bob.closed().await, 4501);
+        assert_eq!(phone.closed().await, 4501);
+    })
+    .await;
+    assert_eq!(carol.after_ping().await, []);
+    assert_eq!(app.refused(&token).await, refusal(401, "key_revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_a_token_by_its_jti_closes_what_it_opened() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let token = app
+        .tokens("bob/web")
+        .jti("t-1")
+        .build()
+        .expect("all is set");
+    let other = app
+        .tokens("bob/web")
+        .jti("t-2")
+        .build()
+        .expect("all is set");
+    let mut bob = app.connect_with("bob/web", &token).await;
+    let mut tab = app.connect_with("bob/web", &token).await;
+    let mut other_tab = app.connect_with("bob/web", &other).await;
+    within_a_second(app.revoke_token("t-1"), async {
+        assert_eq!(bob.closed().await, 4501);
+        assert_eq!(tab.closed().await, 4501);
+    })
+    .await;
+    assert_eq!(other_tab.after_ping().await, []);
+    assert_eq!(app.refused(&token).await, refusal(401, "token_revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_an_identity_closes_all_its_devices() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let other_key = app.another_key(None).await;
+    let token = app.token("bob/web");
+    let mut web = app.connect_with("bob/web", &token).await;
+    let mut phone = other_key.connect("bob/phone").await;
+    let mut bobby = app.connect("bobby/web").await;
+    within_a_second(app.revoke_identity("bob"), async {
+        assert_eq!(web.closed().await, 4501);
+        assert_eq!(phone.closed().await, 4501);
+    })
+    .await;
+    assert_eq!(bobby.after_ping().await, []);
+    assert_eq!(app.refused(&token).await, refusal(401, "token_revoked"));
+    let later = app.token_between("bob/web", now() + 2, now() + 60);
+    app.connect_with("bob/web", &later).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_a_device_leaves_the_other_devices_alone() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let token = app.token("bob/web");
+    let mut web = app.connect_with("bob/web", &token).await;
+    let mut phone = app.connect("bob/phone").await;
+    within_a_second(app.revoke_device("bob/web"), async {
+        assert_eq!(web.closed().await, 4501);
+    })
+    .await;
+    assert_eq!(phone.after_ping().await, []);
+    assert_eq!(app.refused(&token).await, refusal(401, "token_revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_everything_issued_closes_the_whole_app() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let mut alice = app.connect("alice/web").await;
+    let mut bob = app.connect("bob/web").await;
+    within_a_second(app.revoke_all(), async {
+        assert_eq!(alice.closed().await, 4501);
+        assert_eq!(bob.closed().await, 4501);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disabling_an_app_closes_it_and_says_not_to_come_back() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let token = app.token("bob/web");
+    let mut bob = app.connect_with("bob/web", &token).await;
+    within_a_second(app.disable(), async {
+        let code = bob.closed().await;
+        assert!((4500..5000).contains(&code), "{code}");
+    })
+    .await;
+    assert_eq!(app.refused(&token).await, refusal(401, "token_revoked"));
+    app.enable().await;
+    app.connect_with("bob/web", &token).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_key_verifies_until_the_overlap_ends_and_then_closes_with_4001() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let token = app.token("bob/web");
+    let mut before = app.connect_with("bob/web", &token).await;
+    let fresh = app.rotate(Duration::from_secs(2)).await;
+    let mut during = app.connect_with("bob/web", &token).await;
+    let mut with_new_key = fresh.connect("bob/web").await;
+    assert_eq!(during.after_ping().await, []);
+    assert_eq!(before.closed().await, 4001);
+    assert_eq!(during.closed().await, 4001);
+    assert_eq!(with_new_key.after_ping().await, []);
+    assert_eq!(app.refused(&token).await, refusal(401, "key_expired"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn revoking_a_retiring_key_ends_it_at_once() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let token = app.token("bob/web");
+    let mut bob = app.connect_with("bob/web", &token).await;
+    app.rotate(Duration::from_hours(1)).await;
+    within_a_second(app.revoke_key(), async {
+        assert_eq!(bob.closed().await, 4501);
+    })
+    .await;
+    assert_eq!(app.refused(&token).await, refusal(401, "key_revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_an_app_that_allows_it_may_have_no_expiry() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let token = app.token_without_expiry("bob/web");
+    assert_eq!(app.refused(&token).await, refusal(401, "claim_invalid"));
+    app.set(|settings| settings.exp_required = false).await;
+    let mut bob = app.connect_with("bob/web", &token).await;
+    assert_eq!(bob.after_ping().await, []);
+    within_a_second(app.revoke_identity("bob"), async {
+        assert_eq!(bob.closed().await, 4501);
+    })
+    .await;
+}
+
+async fn within_a_second(cause: impl Future<Output = ()>, effect: impl Future<Output = ()>) {
+    cause.await;
+    tokio::time::timeout(Duration::from_secs(1), effect)
+        .await
+        .expect("what was revoked is closed within a second");
+}

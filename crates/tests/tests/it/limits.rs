@@ -1,0 +1,273 @@
+//! What one client may use up, and what happens then. The table: docs/limits.md.
+
+use std::time::Duration;
+
+use hexline_model::{Clock, SystemClock};
+use hexline_tests::{Socket, TestServer, refusal};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_over_the_rate_are_read_later_and_none_is_dropped() {
+    let server = TestServer::start_with(|config| {
+        config.limits.calls_per_second = 100;
+        config.limits.call_burst = 10;
+    })
+    .await;
+    let app = server.app("one").await;
+    let mut alice = app.connect("alice/web").await;
+    let mut bob = app.connect("bob/web").await;
+    let clock = SystemClock::new();
+    let started = clock.moment();
+    for n in 0..60 {
+        alice
+            .notify("signal.send", json!({"to": "bob", "n": n}))
+            .await;
+    }
+    for n in 0..60 {
+        assert_eq!(bob.expect("signal.send").await["n"], n);
+    }
+    let took = clock.moment().since(started);
+    assert!(
+        took >= Duration::from_millis(400),
+        "50 calls over the burst at 100 a second, in {took:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_over_the_rate_for_too_long_close_with_4029() {
+    let server = TestServer::start_with(|config| {
+        config.limits.calls_per_second = 10;
+        config.limits.call_burst = 10;
+        config.limits.rate_patience = Duration::from_millis(500);
+    })
+    .await;
+    let app = server.app("one").await;
+    let mut bob = app.connect("bob/web").await;
+    let mut alice = app.connect("alice/web").await;
+    for n in 0..200 {
+        let text =
+            json!({"jsonrpc": "2.0", "method": "signal.send", "params": {"to": "bob", "n": n}});
+        if alice
+            .try_message(Message::text(text.to_string()))
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    assert_eq!(alice.closed().await, 4029);
+    assert_eq!(bob.expect("signal.send").await["n"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_129th_channel_is_refused_until_one_is_left() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let mut bob = app.connect("bob/web").await;
+    for n in 0..128 {
+        bob.call("signal.join", json!({"id": format!("room{n}")}))
+            .await;
+    }
+    let error = bob.refused("signal.join", json!({"id": "one-more"})).await;
+    assert_eq!(error["code"], -32013, "{error}");
+    assert_eq!(error["data"]["code"], "too_large", "{error}");
+    bob.call("signal.join", json!({"id": "room0"})).await;
+    bob.call("signal.leave", json!({"id": "room5"})).await;
+    bob.call("signal.join", json!({"id": "one-more"})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_21st_device_of_an_identity_gets_429() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let mut devices = Vec::new();
+    for n in 0..20 {
+        devices.push(app.connect(&format!("bob/device{n}")).await);
+    }
+    let again = app.connect("bob/device7").await;
+    let refused = app.refused(&app.token("bob/device20")).await;
+    assert_eq!(refused, refusal(429, "rate_limited"));
+    app.connect("alice/device20").await;
+    let mut observer = app.connect("observer/web").await;
+    let mut last = devices.pop().expect("20 devices");
+    last.call("signal.join", json!({"id": "room", "presence": true}))
+        .await;
+    observer
+        .call("signal.join", json!({"id": "room", "presence": true}))
+        .await;
+    observer.expect("signal.join_back").await;
+    last.close().await;
+    observer.expect("signal.leave").await;
+    app.connect("bob/device20").await;
+    again.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_limited_by_address_app_and_key() {
+    for what in ["address", "app", "key", "server"] {
+        let server = TestServer::start_with(|config| {
+            let limits = &mut config.limits;
+            match what {
+                "address" => limits.connections_per_address = 2,
+                "app" => limits.connections_per_app = 2,
+                "key" => limits.connections_per_key = 2,
+                _ => limits.connections = 2,
+            }
+        })
+        .await;
+        let app = server.app("one").await;
+        let other_key = app.another_key(None).await;
+        let other_app = server.app("two").await;
+        let first = app.connect("a/web").await;
+        let _second = app.connect("b/web").await;
+        let refused = app.refused(&app.token("c/web")).await;
+        assert!([429, 503].contains(&refused.status), "{what}: {refused:?}");
+        match what {
+            "app" => drop(other_app.connect("c/web").await),
+            "key" => drop(other_key.connect("c/web").await),
+            _ => {}
+        }
+        first.close().await;
+        // The server knows of the end a moment after the client.
+        let reopened = async {
+            loop {
+                let request = app.request(&app.token("c/web"));
+                if let Ok(socket) = Socket::open(server.at(), "c/web", request).await {
+                    break socket;
+                }
+            }
+        };
+        hexline_tests::within("a place becomes free", reopened).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_too_many_failing_tokens_only_failing_ones_get_429() {
+    let server = TestServer::start_with(|config| {
+        config.limits.failed_tokens_per_minute = 3;
+    })
+    .await;
+    let app = server.app("one").await;
+    let bad = app.token_with_another_secret("bob/web");
+    for _ in 0..3 {
+        let refused = app.refused(&bad).await;
+        assert_eq!(refused, refusal(401, "signature_invalid"));
+    }
+    for _ in 0..3 {
+        assert_eq!(app.refused(&bad).await, refusal(429, "rate_limited"));
+    }
+    app.connect("bob/web").await;
+    assert_eq!(app.refused(&bad).await, refusal(429, "rate_limited"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarded_addresses_count_only_from_a_trusted_proxy() {
+    for trusted in [false, true] {
+        let server = TestServer::start_with(|config| {
+            config.limits.failed_tokens_per_minute = 2;
+            if trusted {
+                config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+            }
+        })
+        .await;
+        let app = server.app("one").await;
+        let bad = app.token_with_another_secret("bob/web");
+        let mut statuses = Vec::new();
+        for n in 0..4 {
+            let request = app
+                .upgrade(&bad)
+                .header("x-forwarded-for", format!("198.51.100.{n}"));
+            statuses.push(hexline_tests::refusal_of(request).await.status);
+        }
+        let wanted = if trusted {
+            [401, 401, 401, 401]
+        } else {
+            [401, 401, 429, 429]
+        };
+        assert_eq!(statuses, wanted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_stops_reading_is_closed_with_4008_and_the_others_go_on() {
+    const BATCHES: u64 = 80;
+    let server = TestServer::start_with(|config| {
+        config.limits.outbox_bytes = 128 * 1024;
+    })
+    .await;
+    let app = server.app("one").await;
+    let mut alice = app.connect("alice/web").await;
+    let mut reader = app.connect("reader/web").await;
+    let request = app.request(&app.token("slow/web"));
+    let mut slow = Socket::open_narrow(server.at(), "slow/web", request).await;
+    slow.call("signal.join", json!({"id": "room"})).await;
+    slow.call("signal.join", json!({"id": "watch", "presence": true}))
+        .await;
+    for member in [&mut alice, &mut reader] {
+        member.call("signal.join", json!({"id": "room"})).await;
+    }
+    let mut watcher = app.connect("watcher/web").await;
+    watcher
+        .call("signal.join", json!({"id": "watch", "presence": true}))
+        .await;
+    watcher.expect("signal.join_back").await;
+
+    let text = "x".repeat(500);
+    for batch in 0..BATCHES {
+        for n in 0..50 {
+            let params = json!({"id": "room", "batch": batch, "n": n, "text": text});
+            alice.notify("signal.publish", params).await;
+        }
+        for n in 0..50 {
+            let params = reader.expect("signal.publish").await;
+            assert_eq!((&params["batch"], &params["n"]), (&json!(batch), &json!(n)));
+        }
+    }
+    watcher.expect("signal.leave").await;
+    // Now it reads again: what was under way, and then why it was closed.
+    assert_eq!(slow.closed().await, 4008);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_stalls_closes_with_4008_although_the_outbox_has_room() {
+    let server = TestServer::start_with(|config| {
+        config.limits.write_stall = Duration::from_millis(500);
+        config.limits.outbox_bytes = 64 * 1024 * 1024;
+    })
+    .await;
+    let app = server.app("one").await;
+    let mut alice = app.connect("alice/web").await;
+    let request = app.request(&app.token("slow/web"));
+    let mut slow = Socket::open_narrow(server.at(), "slow/web", request).await;
+    slow.call("signal.join", json!({"id": "watch", "presence": true}))
+        .await;
+    alice
+        .call("signal.join", json!({"id": "watch", "presence": true}))
+        .await;
+    alice.expect("signal.join_back").await;
+    let text = "x".repeat(1000);
+    for n in 0..2000 {
+        alice
+            .notify("signal.send", json!({"to": "slow", "n": n, "text": text}))
+            .await;
+    }
+    alice.expect("signal.leave").await;
+    assert_eq!(slow.closed().await, 4008);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_over_the_limit_is_too_large() {
+    let server = TestServer::start_with(|config| {
+        config.token_service.enabled = true;
+        config.limits.body_bytes = 1000;
+    })
+    .await;
+    server.app("one").await;
+    let request = hexline_tests::client()
+        .post(server.url("/token"))
+        .header("content-type", "application/json")
+        .body(format!(r#"{{"identity":"{}"}}"#, "x".repeat(2000)));
+    let response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), 413);
+}

@@ -1,0 +1,17 @@
+//! Behaviours of a whole server, seen from outside.
+
+mod addressing;
+mod apps;
+mod channels;
+mod door;
+mod frames;
+mod grants;
+mod http;
+mod lifetime;
+mod limits;
+mod order;
+mod presence;
+mod privacy;
+mod program;
+mod rpc;
+mod shutdown;
