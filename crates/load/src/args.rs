@@ -22,7 +22,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Opens connections, joins, and does nothing: memory per connection, cost of being idle
+    /// Opens connections, joins, and does nothing: memory per connection, cost of being idle.
+    /// Start the server anew before: one that had as many connections has kept their memory
     Idle(Idle),
     /// Channels with subscribers, and publishers at an offered rate
     Fanout(Fanout),

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::latency::{Percentiles, Tally, Window, histogram};
 use crate::pacer::Tick;
 use crate::payload::Template;
+use crate::report::rounded;
 use crate::socket::{Counts, Socket};
 use crate::stop::Stop;
 use crate::stopwatch::{Stopwatch, nanos};
@@ -179,7 +180,7 @@ pub(crate) async fn open(
     while let Some(taken) = opening.next().await {
         match taken {
             Ok(Ok(took)) => latency.saturating_record(nanos(took)),
-            Ok(Err(error)) => *failures.entry(error.to_string()).or_default() += 1,
+            Ok(Err(error)) => *failures.entry(format!("{error:#}")).or_default() += 1,
             Err(_) => {
                 *failures
                     .entry("a fault of this program".to_owned())
@@ -194,8 +195,8 @@ pub(crate) async fn open(
         opened,
         failed: wanted - opened,
         failures,
-        seconds,
-        per_second: opened as f64 / seconds.max(1e-9),
+        seconds: rounded(seconds),
+        per_second: rounded(opened as f64 / seconds.max(1e-9)),
         latency_ms: Percentiles::of(&latency),
     }
 }

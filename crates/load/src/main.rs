@@ -45,14 +45,25 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
 use clap::Parser as _;
 
 use crate::args::{Args, Command};
 use crate::stop::Stop;
 
-fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match start(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: Args) -> anyhow::Result<()> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = args.threads {
         builder.worker_threads(usize::from(threads.get()));

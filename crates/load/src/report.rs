@@ -48,7 +48,8 @@ pub(crate) struct MemoryOverTime {
     pub(crate) before: Memory,
     pub(crate) connected: Memory,
     pub(crate) end: Memory,
-    /// Resident growth from before to connected, per open connection.
+    /// Resident growth from before to connected, per open connection. Of a server that was started
+    /// for this: one that had as many connections before has kept the memory.
     pub(crate) bytes_per_connection: f64,
     /// The same at the end.
     pub(crate) bytes_per_connection_at_end: f64,
@@ -86,7 +87,8 @@ impl Machine {
 impl MemoryOverTime {
     pub(crate) fn new(before: Memory, connected: Memory, end: Memory, connections: usize) -> Self {
         let each = |later: Memory| {
-            (later.rss_kib as f64 - before.rss_kib as f64) * 1024.0 / connections.max(1) as f64
+            let grown = later.rss_kib as f64 - before.rss_kib as f64;
+            rounded(grown * 1024.0 / connections.max(1) as f64)
         };
         Self {
             before,
@@ -128,15 +130,20 @@ impl CpuMark {
 impl Cpu {
     fn new(seconds: f64, of: f64) -> Self {
         Self {
-            seconds,
-            cores: seconds / of.max(1e-9),
+            seconds: rounded(seconds),
+            cores: rounded(seconds / of.max(1e-9)),
         }
     }
 
     /// Microseconds for each of so many.
     pub(crate) fn us_per(&self, count: u64) -> Option<f64> {
-        (count > 0).then(|| self.seconds * 1e6 / count as f64)
+        (count > 0).then(|| rounded(self.seconds * 1e6 / count as f64))
     }
+}
+
+/// To three decimals, which is more than any of these figures is worth.
+pub(crate) fn rounded(figure: f64) -> f64 {
+    (figure * 1000.0).round() / 1000.0
 }
 
 /// What every scenario with connections reports.

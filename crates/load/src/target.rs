@@ -27,9 +27,12 @@ impl Target {
         let endpoint = Endpoint::parse(&args.base).context("--base")?;
         let address = loopback(&endpoint).context("--base")?;
         let audience = args.audience.as_deref().unwrap_or(&args.base);
+        let mint = Mint::new(&args.key_id, args.key_secret.clone(), audience);
+        // So that a key of the wrong form is told at once, not once for every connection.
+        mint.token("load")?;
         Ok(Self {
             address,
-            mint: Mint::new(&args.key_id, args.key_secret.clone(), audience),
+            mint,
             server: find(args.server_pid, address)?,
             opening: args.opening.get().into(),
             per_source: args.per_source.get(),

@@ -7,7 +7,7 @@ use tokio::process::{Child, Command};
 
 use crate::args::CompareToken;
 use crate::http::token::{Door, Figures, measure};
-use crate::report::Machine;
+use crate::report::{Machine, rounded};
 use crate::stop::Stop;
 
 #[derive(Debug, Serialize)]
@@ -56,9 +56,11 @@ pub(crate) async fn run(args: CompareToken, stop: Stop) -> anyhow::Result<Report
         scenario: "compare-token",
         machine: Machine::this(),
         interrupted: stop.is_set(),
-        ratio_of_time: median(|r| r.bare.per_second) / median(|r| r.server.per_second),
-        ratio_of_cpu: median(|r| r.server.server_cpu_us_per_request)
-            / median(|r| r.bare.server_cpu_us_per_request),
+        ratio_of_time: rounded(median(|r| r.bare.per_second) / median(|r| r.server.per_second)),
+        ratio_of_cpu: rounded(
+            median(|r| r.server.server_cpu_us_per_request)
+                / median(|r| r.bare.server_cpu_us_per_request),
+        ),
         rounds,
     })
 }

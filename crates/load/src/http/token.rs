@@ -12,7 +12,7 @@ use crate::args::{HttpArgs, Token};
 use crate::http::keep_alive::KeepAlive;
 use crate::latency::{Percentiles, histogram};
 use crate::process::Process;
-use crate::report::{Cpu, CpuMark, Machine, OwnUse};
+use crate::report::{Cpu, CpuMark, Machine, OwnUse, rounded};
 use crate::socket::Counts;
 use crate::stop::Stop;
 use crate::stopwatch::{Stopwatch, nanos};
@@ -139,10 +139,10 @@ pub(crate) async fn measure(door: &Door, args: &HttpArgs, stop: &Stop) -> anyhow
     let server_cpu = last.server_since(&first);
     Ok(Figures {
         connections: args.connections,
-        seconds,
+        seconds: rounded(seconds),
         requests,
         failures,
-        per_second: requests as f64 / seconds.max(1e-9),
+        per_second: rounded(requests as f64 / seconds.max(1e-9)),
         body_bytes,
         latency_ms: Percentiles::of(&latency),
         server_pid: door.server.pid(),

@@ -18,7 +18,7 @@ use crate::args::{TargetArgs, TrafficArgs};
 use crate::crowd::{Crowd, READ_ON, Role, Seat, Stage, open};
 use crate::pacer::Schedule;
 use crate::payload::Template;
-use crate::report::{CpuMark, Machine, MemoryOverTime, Report, Server, Traffic};
+use crate::report::{CpuMark, Machine, MemoryOverTime, Report, Server, Traffic, rounded};
 use crate::scenario::stall::{Stalled, Watch};
 use crate::stop::Stop;
 use crate::stopwatch::{Stopwatch, nanos};
@@ -155,15 +155,15 @@ fn traffic(crowd: &Crowd, rate: u32, deliveries: u64, measured_ns: Range<u64>) -
     let received = crowd.tally.received();
     Traffic {
         offered_per_second: rate.into(),
-        achieved_per_second: crowd.sent.measured.load(Ordering::Relaxed) as f64 / sending,
+        achieved_per_second: rounded(crowd.sent.measured.load(Ordering::Relaxed) as f64 / sending),
         sent: crowd.sent.messages.load(Ordering::Relaxed),
         deliveries_expected: expected,
         deliveries_received: received,
         deliveries_lost: expected.saturating_sub(received),
-        deliveries_per_second: deliveries as f64 / measured,
+        deliveries_per_second: rounded(deliveries as f64 / measured),
         latency_ms: crowd.tally.all(),
         pacing_lag_ms: crowd.sent.lag(),
-        measured_seconds: measured,
+        measured_seconds: rounded(measured),
     }
 }
 
