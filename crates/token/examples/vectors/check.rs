@@ -5,8 +5,8 @@ use std::time::Duration;
 use hexline_model::Timestamp;
 use hexline_token::{
     Access, Audiences, Claims, Grants, KeyEntry, KeySet, KeyStatus, MediaKind, Outcome,
-    Permissions, PlatformArea, Registry, RevocationScope, Revoked, Rules, Service, VerifyingKey,
-    explain, jws, kid_fits, verify,
+    Permissions, PlatformArea, Reason, Registry, RevocationScope, Revoked, Rules, Service,
+    VerifyingKey, explain, jws, kid_fits, verify,
 };
 use serde_json::Value;
 
@@ -96,14 +96,14 @@ fn verdict(document: &Value, case: &Value) -> Result<(), String> {
             .and_then(|service| verified.permissions().may_use(service).err())
             .map(|rejection| rejection.reason),
     };
-    let found = found.map(|reason| reason.code());
+    let found = found.map(Reason::code);
     let expected = case["reason"].as_str();
     expect(
         found == expected,
         &format!("found {found:?}, expected {expected:?}"),
     )?;
     let explanation = explain(token, access, &registry, needs, now);
-    let explained = explanation.reason().map(|reason| reason.code());
+    let explained = explanation.reason().map(Reason::code);
     expect(
         explained == expected,
         &format!("explained {explained:?}, expected {expected:?}"),

@@ -1,7 +1,7 @@
 //! Writes `vectors/tokens.json`: `cargo run -p hexline-token --example vectors`.
 //!
 //! The same program text makes the cases in the tests, where they are compared with the file. To
-//! add a case: a line in `build.rs`, `verify.rs` or `screen.rs`; then run this. Cases are numbered
+//! add a case: a line in `build.rs`, `verify/` or `screen.rs`; then run this. Cases are numbered
 //! in the order of the text, so add at the end of a list.
 //!
 //! ES256 and PS256 signatures differ each time they are made; the file's own are kept where what

@@ -26,6 +26,7 @@ fn changed(mut jwk: Value, name: &str, value: Value) -> Value {
     jwk
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn jwks() -> Vec<(&'static str, Value, bool)> {
     let of = |name: &str| Key::of(name).jwk(None);
     let oct = |k: &str| json!({"kty": "oct", "alg": "HS256", "k": k});

@@ -1,0 +1,130 @@
+use hexline_model::Timestamp;
+use hexline_token::{
+    Access, Audiences, Grants, Outcome, Reason, Rules, Service, SingleKey, TokenBuilder, explain,
+    explain_offline,
+};
+
+use crate::keys::Key;
+
+const NOW: Timestamp = Timestamp::from_secs(1_490_479_599);
+
+fn builder() -> TokenBuilder {
+    Key::of("hs256")
+        .sign(TokenBuilder::create())
+        .identity("alice")
+        .device("web1")
+        .grant("signal", true)
+}
+
+fn rules() -> Rules {
+    Rules::new(Audiences::new(["http://localhost:8000"]))
+}
+
+fn registry() -> SingleKey {
+    let key = Key::of("hs256");
+    SingleKey::new(key.id, key.private().verifying_key(), rules())
+}
+
+fn outcomes(checks: &[hexline_token::Check]) -> String {
+    checks
+        .iter()
+        .map(|check| match check.outcome {
+            Outcome::Pass => 'p',
+            Outcome::Fail => 'F',
+            Outcome::NotReached => '-',
+        })
+        .collect()
+}
+
+#[test]
+fn one_key_at_hand_leaves_only_revocations_out() {
+    let token = builder().build_at(NOW).expect("builds");
+    let explanation = explain(&token, None, &registry(), Service::Signal, NOW);
+    assert_eq!(outcomes(&explanation.checks), "ppppppp-p");
+    assert_eq!(explanation.access, Access::Client);
+    assert_eq!(
+        explanation.expires,
+        Some(Timestamp::from_secs(1_490_479_599 + 3600))
+    );
+    let refused = explain(&token, None, &registry(), Service::Chat, NOW);
+    assert_eq!(outcomes(&refused.checks), "ppppppp-F");
+    assert_eq!(refused.reason(), Some(Reason::GrantMissing));
+    let narrow = registry().ceiling(Grants::parse(r#"{"chat":true}"#).expect("valid"));
+    assert_eq!(
+        outcomes(&explain(&token, None, &narrow, Service::Signal, NOW).checks),
+        "ppppppp-F"
+    );
+}
+
+#[test]
+fn without_keys_the_rows_that_need_none_are_run() {
+    let token = builder().build_at(NOW).expect("builds");
+    let explanation = explain_offline(&token, None, &rules(), None, NOW);
+    assert_eq!(outcomes(&explanation.checks), "p---ppp--");
+    let later = Timestamp::from_secs(1_590_479_599);
+    let explanation = explain_offline(&token, None, &rules(), None, later);
+    assert_eq!(outcomes(&explanation.checks), "p---pF---");
+    assert_eq!(explanation.reason(), Some(Reason::TokenExpired));
+    let any = Rules::new(Audiences::any_base());
+    let elsewhere = builder().env("dev").build_at(NOW).expect("builds");
+    assert_eq!(
+        outcomes(&explain_offline(&elsewhere, None, &any, None, NOW).checks),
+        "p---ppp--"
+    );
+    assert_eq!(
+        outcomes(&explain_offline(&elsewhere, None, &rules(), None, NOW).checks),
+        "p---F----"
+    );
+}
+
+#[test]
+fn the_first_failure_ends_the_explanation() {
+    let token = Key::of("other")
+        .sign(TokenBuilder::create())
+        .identity("a")
+        .device("b");
+    let token = token.build_at(NOW).expect("builds");
+    let explanation = explain(&token, None, &registry(), None, NOW);
+    assert_eq!(outcomes(&explanation.checks), "pF-------");
+    let check = explanation.failure().expect("failed");
+    assert_eq!(
+        (check.number, check.name, check.reason),
+        (2, "key", Some(Reason::KeyUnknown))
+    );
+    assert_eq!(check.found, r#"iss "ffffffffffffffffffffffffffffffff""#);
+    assert_eq!(
+        outcomes(&explain("x", None, &registry(), None, NOW).checks),
+        "F--------"
+    );
+}
+
+#[test]
+fn a_malformed_token_still_shows_what_can_be_read() {
+    let token = builder().build_at(NOW).expect("builds");
+    let explanation = explain(&format!("{token}="), None, &registry(), None, NOW);
+    assert_eq!(explanation.reason(), Some(Reason::TokenMalformed));
+    let header = explanation.header.expect("readable");
+    assert_eq!(header.get(), r#"{"typ":"JWT","alg":"HS256"}"#);
+    assert!(explanation.claims.is_some());
+}
+
+#[test]
+fn the_kind_of_token_is_told_by_its_look() {
+    let platform = builder().access("platform").build_at(NOW).expect("builds");
+    let explanation = explain(&platform, None, &registry(), None, NOW);
+    assert_eq!(explanation.access, Access::Platform);
+    assert_eq!(explanation.reason(), None);
+    let explanation = explain(&platform, Access::Client, &registry(), None, NOW);
+    assert_eq!(explanation.reason(), Some(Reason::AudienceMismatch));
+}
+
+#[test]
+fn an_explanation_is_written_as_json() {
+    let token = builder().build_at(NOW).expect("builds");
+    let json = serde_json::to_value(explain(&token, None, &registry(), None, NOW)).expect("writes");
+    assert_eq!(json["access"], "client");
+    assert_eq!(json["expires"], "2017-03-25T23:06:39.000Z");
+    assert_eq!(json["claims"]["sub"], "alice/web1");
+    assert_eq!(json["checks"][0]["outcome"], "pass");
+    assert_eq!(json["checks"][7]["outcome"], "not_reached");
+}

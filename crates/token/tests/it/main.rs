@@ -1,0 +1,30 @@
+//! What the crate promises, from outside: the vectors, the RFCs, another library, and properties.
+
+#[path = "../../../../fuzz/src/token.rs"]
+#[expect(
+    unreachable_pub,
+    reason = "the targets are public in the crate that they belong to"
+)]
+mod fuzz_targets;
+
+#[path = "../../examples/vectors/build.rs"]
+mod build;
+#[path = "../../examples/vectors/cases.rs"]
+mod cases;
+#[path = "../../examples/vectors/check.rs"]
+mod check;
+#[path = "../../examples/vectors/keys.rs"]
+mod keys;
+#[path = "../../examples/vectors/screen.rs"]
+mod screen;
+#[path = "../../examples/vectors/verify/mod.rs"]
+mod verify;
+
+mod differential;
+mod explaining;
+mod fuzz_smoke;
+mod key_files;
+mod messages;
+mod properties;
+mod rfc;
+mod vectors;
