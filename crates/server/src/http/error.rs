@@ -39,7 +39,8 @@ impl Refusal {
 
 impl From<&Rejection> for Refusal {
     fn from(rejection: &Rejection) -> Self {
-        Self::new(error_code(rejection.reason), rejection.to_string())
+        let message = format!("found {}, expected {}", rejection.found, rejection.expected);
+        Self::new(error_code(rejection.reason), message)
     }
 }
 

@@ -13,7 +13,7 @@ pub enum SignalError {
     #[error("id {0}; expected a channel name")]
     Channel(#[from] ChannelError),
     /// The token or its key does not allow it.
-    #[error(transparent)]
+    #[error("found {}, expected {}", .0.found, .0.expected)]
     Grant(#[from] Rejection),
     /// The channel belongs to a conversation or session that the caller is no member of.
     #[error("the channel is for members, and the caller is none")]
