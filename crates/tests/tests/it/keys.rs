@@ -1,0 +1,139 @@
+//! Keys that an app's server keeps to itself: only their public half is registered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hexline_services::keys::NewKey;
+use hexline_tests::{TestApp, TestServer, refusal};
+use hexline_token::{Algorithm, PrivateKey};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_algorithm_opens_the_door() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    for algorithm in [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512] {
+        let key = app.register(NewKey::generate(algorithm)).await;
+        let secret = key.secret().as_bytes();
+        let signer = PrivateKey::hmac(algorithm, secret).expect("a good secret");
+        let token = signed(&key, &signer, None);
+        key.connect_with("bob/web", &token).await;
+    }
+    for algorithm in [
+        Algorithm::Es256,
+        Algorithm::EdDsa,
+        Algorithm::Rs256,
+        Algorithm::Ps256,
+    ] {
+        let signer = PrivateKey::generate(algorithm).expect("a new key");
+        let jwk = public(&signer, None);
+        let key = app.register(NewKey::public_jwk(jwk)).await;
+        let token = signed(&key, &signer, None);
+        key.connect_with("bob/web", &token).await;
+        let other = PrivateKey::generate(algorithm).expect("a new key");
+        let refused = key.refused(&signed(&key, &other, None)).await;
+        assert_eq!(refused, refusal(401, "signature_invalid"), "{algorithm}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_public_key_is_no_secret_to_sign_with() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let signer = PrivateKey::generate(Algorithm::EdDsa).expect("a new key");
+    let jwk = public(&signer, None);
+    let key = app.register(NewKey::public_jwk(&jwk)).await;
+    let confused = PrivateKey::hmac(Algorithm::Hs256, jwk.as_bytes()).expect("long enough");
+    let refused = key.refused(&signed(&key, &confused, None)).await;
+    assert_eq!(refused, refusal(401, "algorithm_mismatch"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_registered_key_set_the_kid_picks_the_key() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let (one, two) = (
+        PrivateKey::generate(Algorithm::EdDsa).expect("a new key"),
+        PrivateKey::generate(Algorithm::Es256).expect("a new key"),
+    );
+    let set = format!(
+        r#"{{"keys":[{},{}]}}"#,
+        public(&one, Some("one")),
+        public(&two, Some("two"))
+    );
+    let key = app.register(NewKey::jwks(set)).await;
+    for (signer, kid) in [(&one, "one"), (&two, "two")] {
+        let token = signed(&key, signer, Some(kid));
+        key.connect_with("bob/web", &token).await;
+    }
+    for (kid, reason) in [
+        (Some("three"), "key_unknown"),
+        (None, "key_unknown"),
+        (Some("two"), "algorithm_mismatch"),
+    ] {
+        let refused = key.refused(&signed(&key, &one, kid)).await;
+        assert_eq!(refused, refusal(401, reason), "{kid:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_set_is_fetched_from_its_url_and_again_only_for_a_new_kid() {
+    let server = TestServer::start_with(|config| config.dev = true).await;
+    let app = server.app("one").await;
+    let signer = PrivateKey::generate(Algorithm::EdDsa).expect("a new key");
+    let document = format!(r#"{{"keys":[{}]}}"#, public(&signer, Some("one")));
+    let (url, fetched) = publish(document).await;
+    let key = app.register(NewKey::jwks_url(url)).await;
+    for _ in 0..3 {
+        let token = signed(&key, &signer, Some("one"));
+        key.connect_with("bob/web", &token).await;
+    }
+    assert_eq!(fetched.load(Ordering::SeqCst), 1);
+    for _ in 0..5 {
+        let token = signed(&key, &signer, Some("unheard-of"));
+        assert_eq!(key.refused(&token).await, refusal(401, "key_unknown"));
+    }
+    assert!(fetched.load(Ordering::SeqCst) <= 2, "not for every token");
+}
+
+fn signed(key: &TestApp, signer: &PrivateKey, kid: Option<&str>) -> String {
+    let builder = key
+        .tokens("bob/web")
+        .signing_key(key.key_id(), signer.clone());
+    match kid {
+        Some(kid) => builder.kid(kid).build(),
+        None => builder.build(),
+    }
+    .expect("all is set")
+}
+
+fn public(key: &PrivateKey, kid: Option<&str>) -> String {
+    key.verifying_key().to_jwk(kid).expect("a public key")
+}
+
+/// A web server that gives this document to whoever asks, and how often it did.
+async fn publish(document: String) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = listener.local_addr().expect("an address");
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+                 connection: close\r\n\r\n{document}",
+                document.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    (format!("http://{at}/keys.json"), count)
+}
