@@ -134,8 +134,13 @@ impl KeyError {
     /// The code to answer with; see docs/errors.md.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::AppUnknown { .. } | Self::KeyUnknown { .. } => ErrorCode::NotFound,
-            Self::AppExists { .. } | Self::KeyExists { .. } | Self::NotActive { .. } => ErrorCode::Conflict,
+            Self::AppUnknown { .. }
+            | Self::KeyUnknown { .. }
+            | Self::Store(StoreError::NotFound { .. }) => ErrorCode::NotFound,
+            Self::AppExists { .. }
+            | Self::KeyExists { .. }
+            | Self::NotActive { .. }
+            | Self::Store(StoreError::Conflict { .. }) => ErrorCode::Conflict,
             Self::Settings(_)
             | Self::Screen(_)
             | Self::KeySort { .. }
@@ -145,8 +150,6 @@ impl KeyError {
             | Self::NoSecret { .. }
             | Self::SameMasterKey { .. } => ErrorCode::InvalidParams,
             Self::NoSigningKey { .. } => ErrorCode::NoSigningKey,
-            Self::Store(StoreError::NotFound { .. }) => ErrorCode::NotFound,
-            Self::Store(StoreError::Conflict { .. }) => ErrorCode::Conflict,
             Self::WrongMasterKey { .. } | Self::Seal { .. } | Self::Contended | Self::Store(_) => {
                 ErrorCode::Unavailable
             }

@@ -21,7 +21,7 @@ pub(super) struct JwksCache(Mutex<Fetched>);
 #[derive(Debug, Default)]
 struct Fetched {
     set: Option<KeySet>,
-    fetched: Option<Timestamp>,
+    at: Option<Timestamp>,
     ordered: Option<Timestamp>,
 }
 
@@ -36,7 +36,7 @@ impl JwksCache {
             })
         });
         fetched.set = Some(set);
-        fetched.fetched = Some(now);
+        fetched.at = Some(now);
         lost
     }
 
@@ -60,7 +60,7 @@ impl JwksCache {
     /// After a yes the answer is no for a while, whether the fetch succeeds or not.
     pub(super) fn order(&self, wanted: Wanted<'_>, now: Timestamp) -> bool {
         let mut fetched = self.lock();
-        let old = fetched.fetched.is_none_or(|at| now.since(at) >= MAX_AGE);
+        let old = fetched.at.is_none_or(|at| now.since(at) >= MAX_AGE);
         let missing = match wanted {
             Wanted::Kid(kid) => fetched
                 .set

@@ -27,8 +27,10 @@
 //! `screen.rs` and `registry.rs`. A new error: a variant, and its word in [`KeyError::code`].
 
 mod app;
+mod change;
 mod error;
 mod event;
+mod held;
 mod jwks;
 mod key;
 mod registry;
@@ -44,9 +46,10 @@ mod tests;
 pub use app::{App, AppName, AppNameError, AppSettings, AppSettingsError};
 pub use error::KeyError;
 pub use event::KeyEvent;
+pub use held::KeyHandle;
 pub use jwks::JwksOrder;
 pub use key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, SigningKey};
-pub use registry::{KeyHandle, KeyRegistry, Observer, Standing};
+pub use registry::{KeyRegistry, Observer, Standing};
 pub use revocation::{Revocation, Scope, SweepHorizon, Target, TargetKind, TokenId, TokenIdError};
 pub use seal::{Fingerprint, MasterKey, MasterKeyError, Purpose, SealError, Sealed, Sealer};
 pub use service::{KeyOptions, KeyService};

@@ -1,19 +1,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use hexline_model::{AppId, KeyId, Subject, Timestamp};
 use hexline_token::{
-    Audiences, Claims, Grants, KeyEntry, KeySet, KeyStatus, Reason, Registry, Rejection,
-    RevocationScope, Revoked, Rules, Verified, VerifyingKey, kid_fits,
+    Audiences, Claims, KeySet, KeyStatus, Reason, Registry, Rejection, RevocationScope, Revoked,
+    Rules, Verified, kid_fits,
 };
 
 use super::app::{App, AppName};
 use super::event::KeyEvent;
-use super::jwks::{JwksCache, JwksOrder, Wanted};
-use super::key::{KeyMaterial, KeyRecord, KeyState};
+use super::held::{End, HeldApp, HeldKey, KeyHandle, Verifies};
+use super::jwks::{JwksOrder, Wanted};
+use super::key::{KeyMaterial, KeyRecord};
 use super::revocation::SweepHorizon;
 use super::revoked::{RevokedTokens, TokenMarks};
 use super::seal::{Purpose, Sealer};
@@ -32,14 +32,6 @@ pub struct KeyRegistry {
 
 /// Hears of every change, in order. Called on the task that made the change: it has to be quick.
 pub type Observer = Box<dyn Fn(&KeyEvent) + Send + Sync>;
-
-/// A usable key with its app's rules, as they were when it was looked up. Cheap to clone.
-#[derive(Clone)]
-pub struct KeyHandle {
-    key: Arc<HeldKey>,
-    app: Arc<HeldApp>,
-    picked: Option<Picked>,
-}
 
 /// What a live connection stands on: enough to judge its token again without having it.
 #[derive(Clone)]
@@ -66,41 +58,6 @@ struct State {
     names: BTreeMap<AppName, AppId>,
     keys: HashMap<KeyId, Arc<HeldKey>>,
     revoked: HashMap<AppId, RevokedTokens>,
-}
-
-struct HeldApp {
-    app: App,
-    rules: Rules,
-}
-
-struct HeldKey {
-    record: KeyRecord,
-    ceiling: Option<Arc<Grants>>,
-    verifies: Verifies,
-    /// Shared by all generations of the same key, so that no use is forgotten.
-    used: Arc<Used>,
-}
-
-/// Never changes while a key lives.
-#[derive(Clone)]
-enum Verifies {
-    One(VerifyingKey),
-    Set(Arc<KeySet>),
-    Fetched(Arc<JwksCache>),
-    /// What is stored does not pass for a key any more; logged when it was loaded.
-    Nothing,
-}
-
-#[derive(Clone)]
-struct Picked {
-    key: VerifyingKey,
-    kid: Option<Box<str>>,
-}
-
-#[derive(Default)]
-struct Used {
-    latest: AtomicI64,
-    flushed: AtomicI64,
 }
 
 impl KeyRegistry {
@@ -258,6 +215,11 @@ impl KeyRegistry {
         self.key_of(id).map(|key| key.shown())
     }
 
+    /// The key with this id as it is stored, for a change of it.
+    pub(super) fn stored_record(&self, id: KeyId) -> Option<KeyRecord> {
+        self.key_of(id).map(|key| key.record.clone())
+    }
+
     /// Whether browsers on this origin may connect for this app. Compared without regard to case.
     pub fn allows_origin(&self, id: AppId, origin: &str) -> bool {
         self.read().apps.get(&id).is_some_and(|held| {
@@ -336,9 +298,7 @@ impl KeyRegistry {
         let state = self.read();
         for (id, at) in used {
             if let Some(key) = state.keys.get(id) {
-                key.used
-                    .flushed
-                    .fetch_max(at.as_millis(), Ordering::Relaxed);
+                key.used.flushed(*at);
             }
         }
     }
@@ -366,8 +326,7 @@ impl KeyRegistry {
             Some(known) => known.clone(),
         };
         if let Some(at) = record.last_used {
-            used.latest.fetch_max(at.as_millis(), Ordering::Relaxed);
-            used.flushed.fetch_max(at.as_millis(), Ordering::Relaxed);
+            used.stored(at);
         }
         let ceiling = record.ceiling.clone().map(Arc::new);
         HeldKey {
@@ -379,7 +338,7 @@ impl KeyRegistry {
     }
 
     /// How far clocks may be apart; the same for every app.
-    pub(super) fn leeway(&self) -> Duration {
+    pub(super) fn leeway() -> Duration {
         Rules::new(Audiences::default()).leeway
     }
 
@@ -437,25 +396,25 @@ impl Registry for KeyRegistry {
             Some(End::Expired(at)) => return KeyStatus::Expired { at },
             None => {}
         }
-        let picked = match &key.verifies {
-            Verifies::One(_) if kid_fits(issuer, kid) => None,
-            Verifies::One(_) | Verifies::Nothing => return KeyStatus::Unknown,
-            Verifies::Set(set) => match set.select(kid) {
-                Some(key) => Some(Picked {
-                    key: key.clone(),
-                    kid: kid.map(Box::from),
-                }),
-                None => return KeyStatus::Unknown,
-            },
-            Verifies::Fetched(cache) => match cache.select(kid) {
-                Some(key) => Some(Picked {
-                    key,
-                    kid: kid.map(Box::from),
-                }),
-                None => return KeyStatus::Unknown,
-            },
+        let verifying = match &key.verifies {
+            Verifies::One(own) => Some(own).filter(|_| kid_fits(issuer, kid)).cloned(),
+            Verifies::Set(set) => set.select(kid).cloned(),
+            Verifies::Fetched(cache) => cache.select(kid),
+            Verifies::Nothing => None,
         };
-        KeyStatus::Usable(KeyHandle { key, app, picked })
+        let Some(verifying) = verifying else {
+            return KeyStatus::Unknown;
+        };
+        let kid = match key.verifies {
+            Verifies::Set(_) | Verifies::Fetched(_) => kid.map(Box::from),
+            Verifies::One(_) | Verifies::Nothing => None,
+        };
+        KeyStatus::Usable(KeyHandle {
+            key,
+            app,
+            verifying,
+            kid,
+        })
     }
 
     fn revocation(&self, entry: &KeyHandle, claims: &Claims) -> Option<Revoked> {
@@ -471,46 +430,6 @@ impl Registry for KeyRegistry {
     }
 }
 
-impl KeyHandle {
-    /// The key's id, the token's `iss`.
-    pub fn id(&self) -> KeyId {
-        self.key.record.id
-    }
-
-    /// The app that the key belongs to.
-    pub fn app(&self) -> AppId {
-        self.app.app.id
-    }
-
-    /// From when on the key verifies nothing.
-    pub fn end(&self) -> Option<Timestamp> {
-        self.key.record.end()
-    }
-
-    /// Notes that a token of this key was accepted.
-    pub fn touch(&self, now: Timestamp) {
-        self.key.used.note(now);
-    }
-}
-
-impl KeyEntry for KeyHandle {
-    fn verifying_key(&self) -> &VerifyingKey {
-        match (&self.picked, &self.key.verifies) {
-            (Some(picked), _) => &picked.key,
-            (None, Verifies::One(key)) => key,
-            (None, _) => unreachable!("a handle of a set has picked its key"),
-        }
-    }
-
-    fn rules(&self) -> &Rules {
-        &self.app.rules
-    }
-
-    fn ceiling(&self) -> Option<&Arc<Grants>> {
-        self.key.ceiling.as_ref()
-    }
-}
-
 impl Standing {
     /// What a connection stands on that was opened with this token.
     pub fn of(verified: &Verified<KeyHandle>) -> Self {
@@ -518,7 +437,7 @@ impl Standing {
         Self {
             app: entry.app(),
             key: entry.id(),
-            kid: entry.picked.as_ref().and_then(|picked| picked.kid.clone()),
+            kid: entry.kid.clone(),
             subject: claims.subject().cloned(),
             token_id: claims.token_id().map(Box::from),
             issued: claims.issued(),
@@ -538,97 +457,6 @@ impl State {
     }
 }
 
-enum End {
-    Revoked(Timestamp),
-    Expired(Timestamp),
-}
-
-impl HeldKey {
-    fn end(&self, now: Timestamp) -> Option<End> {
-        if let KeyState::Revoked { at } = self.record.state {
-            return Some(End::Revoked(at));
-        }
-        self.record
-            .end()
-            .filter(|end| *end <= now)
-            .map(End::Expired)
-    }
-
-    fn order(&self, wanted: Wanted<'_>, now: Timestamp) -> Option<JwksOrder> {
-        let (Verifies::Fetched(cache), KeyMaterial::JwksUrl(url)) =
-            (&self.verifies, &self.record.material)
-        else {
-            return None;
-        };
-        let usable = self.end(now).is_none();
-        (usable && cache.order(wanted, now)).then(|| JwksOrder {
-            key: self.record.id,
-            url: url.clone(),
-        })
-    }
-
-    fn shown(&self) -> KeyRecord {
-        KeyRecord {
-            last_used: self.used.latest(),
-            ..self.record.clone()
-        }
-    }
-}
-
-impl Verifies {
-    fn from_record(record: &KeyRecord, sealer: &Sealer) -> Self {
-        let read = || -> Result<Self, String> {
-            let algorithm = || record.algorithm.ok_or("the key names no algorithm");
-            Ok(match &record.material {
-                KeyMaterial::Hmac(sealed) => {
-                    let purpose = Purpose::HmacSecret {
-                        app: record.app,
-                        key: record.id,
-                    };
-                    let secret = sealer.open(purpose, sealed).map_err(|e| e.to_string())?;
-                    let secret = secret.expose().as_bytes();
-                    Self::One(VerifyingKey::hmac(algorithm()?, secret).map_err(shown)?)
-                }
-                KeyMaterial::PublicPem(pem) => {
-                    Self::One(VerifyingKey::from_pem(algorithm()?, pem).map_err(shown)?)
-                }
-                KeyMaterial::PublicJwk(jwk) => {
-                    Self::One(VerifyingKey::from_jwk(jwk).map_err(shown)?)
-                }
-                KeyMaterial::Jwks(document) => {
-                    Self::Set(Arc::new(KeySet::parse(document).map_err(shown)?))
-                }
-                KeyMaterial::JwksUrl(_) => Self::Fetched(Arc::default()),
-            })
-        };
-        // One bad row must not keep every other key from working.
-        read().unwrap_or_else(|error| {
-            tracing::error!(key.id = %record.id, %error, "a stored key can't be used");
-            Self::Nothing
-        })
-    }
-}
-
-impl Used {
-    fn note(&self, now: Timestamp) {
-        // Once a second is enough; the rest would only make the cores fight over this line.
-        let now = now.as_millis();
-        if self.latest.load(Ordering::Relaxed).saturating_add(1000) <= now {
-            self.latest.fetch_max(now, Ordering::Relaxed);
-        }
-    }
-
-    fn latest(&self) -> Option<Timestamp> {
-        let latest = self.latest.load(Ordering::Relaxed);
-        (latest != 0).then(|| Timestamp::from_millis(latest))
-    }
-
-    fn unflushed(&self) -> Option<Timestamp> {
-        let flushed = self.flushed.load(Ordering::Relaxed);
-        self.latest().filter(|latest| latest.as_millis() > flushed)
-    }
-}
-
 impl fmt::Debug for KeyRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.read();
@@ -638,12 +466,6 @@ impl fmt::Debug for KeyRegistry {
             state.apps.len(),
             state.keys.len()
         )
-    }
-}
-
-impl fmt::Debug for KeyHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyHandle({})", self.id())
     }
 }
 
@@ -676,8 +498,4 @@ fn unknown_key() -> Rejection {
         "a key that is gone",
         "a key that is in use",
     )
-}
-
-fn shown(error: impl fmt::Display) -> String {
-    error.to_string()
 }

@@ -3,15 +3,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hexline_model::{AppId, Clock, Entropy, KeyId, Secret, Timestamp};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Mutex;
 
 use super::app::{App, AppName, AppSettings};
+use super::change::{Change, NewcomerKey};
 use super::error::KeyError;
 use super::key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, SigningKey};
 use super::registry::{KeyRegistry, Observer};
 use super::revocation::{Revocation, Scope, SweepHorizon, Target, TokenId};
 use super::screen::{Screen, new_secret};
-use super::seal::{MasterKey, Purpose, Sealed, Sealer};
+use super::seal::{Purpose, Sealer};
 use super::store::{Changes, Revision, RevocationCursor, StoreError, Stores};
 
 /// The rules of apps, keys and revocations.
@@ -23,14 +24,14 @@ use super::store::{Changes, Revision, RevocationCursor, StoreError, Stores};
 /// A change that is dropped halfway leaves nothing half done: whatever the store committed is
 /// taken in by the next change or [`refresh`](Self::refresh).
 pub struct KeyService {
-    stores: Stores,
+    pub(super) stores: Stores,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    registry: Arc<KeyRegistry>,
+    pub(super) registry: Arc<KeyRegistry>,
     screen: Screen,
     sealers: RwLock<Sealers>,
     /// The revision that the registry shows. Whoever holds the lock may change things.
-    known: Mutex<Revision>,
+    pub(super) known: Mutex<Revision>,
 }
 
 /// What a server decides for all apps.
@@ -42,32 +43,10 @@ pub struct KeyOptions {
     pub allow_insecure_loopback: bool,
 }
 
-struct Sealers {
-    current: Arc<Sealer>,
+pub(super) struct Sealers {
+    pub(super) current: Arc<Sealer>,
     /// Set while the store re-seals, so that a re-seal whose end nobody saw is understood.
-    next: Option<Arc<Sealer>>,
-}
-
-/// A change as it was decided, to be written if nothing else changed meanwhile.
-enum Change {
-    AddApp(App),
-    UpdateApp(App),
-    AddKey {
-        key: KeyRecord,
-        app: App,
-        signs: bool,
-    },
-    Rotate {
-        old: KeyRecord,
-        until: Timestamp,
-        new: KeyRecord,
-        app: App,
-        signs: bool,
-    },
-    Revoke {
-        key: KeyRecord,
-        at: Timestamp,
-    },
+    pub(super) next: Option<Arc<Sealer>>,
 }
 
 impl KeyService {
@@ -191,11 +170,11 @@ impl KeyService {
                 secret: screened.secret().cloned(),
             };
             Ok((
-                Some(Change::AddKey {
+                Some(Change::AddKey(Box::new(NewcomerKey {
                     key: record,
                     app,
                     signs,
-                }),
+                }))),
                 created,
             ))
         })
@@ -249,11 +228,13 @@ impl KeyService {
             };
             Ok((
                 Some(Change::Rotate {
-                    old,
+                    old: Box::new(old),
                     until: now.plus(overlap),
-                    new,
-                    app,
-                    signs,
+                    new: Box::new(NewcomerKey {
+                        key: new,
+                        app,
+                        signs,
+                    }),
                 }),
                 created,
             ))
@@ -273,6 +254,7 @@ impl KeyService {
                 state: KeyState::Revoked { at },
                 ..key.clone()
             };
+            let key = Box::new(key);
             Ok((Some(Change::Revoke { key, at }), revoked))
         })
         .await
@@ -317,7 +299,7 @@ impl KeyService {
         let _turn = self.known.lock().await;
         let mut swept = 0;
         for app in self.registry.apps() {
-            let horizon = SweepHorizon::at(now, &app.settings, self.registry.leeway());
+            let horizon = SweepHorizon::at(now, &app.settings, KeyRegistry::leeway());
             swept += self.stores.revocations.sweep(app.id, horizon).await?;
             self.registry.sweep(app.id, horizon);
         }
@@ -330,46 +312,6 @@ impl KeyService {
         self.stores.keys.touch(&used).await?;
         self.registry.mark_flushed(&used);
         Ok(used.len())
-    }
-
-    /// Takes in what others changed in the database and tells observers. Reads one row if
-    /// nothing changed. True if something did.
-    pub async fn refresh(&self) -> Result<bool, KeyError> {
-        let mut known = self.known.lock().await;
-        if self.stores.journal.revision().await? == *known {
-            return Ok(false);
-        }
-        self.catch_up(&mut known).await?;
-        Ok(true)
-    }
-
-    /// Re-seals every secret under a new master key, in one transaction. How many there were.
-    ///
-    /// The caller keeps both keys on disk until this returns: afterwards the old one opens
-    /// nothing, before, the new one.
-    pub async fn rotate_master_key(&self, new: &MasterKey) -> Result<u64, KeyError> {
-        let mut known = self.known.lock().await;
-        self.catch_up(&mut known).await?;
-        let old = self.sealer();
-        let new = Arc::new(Sealer::new(new));
-        if old.fingerprint() == new.fingerprint() {
-            return Err(KeyError::SameMasterKey {
-                found: new.fingerprint().clone(),
-            });
-        }
-        self.sealers_mut(|sealers| sealers.next = Some(new.clone()));
-        let reseal = |app: AppId, key: KeyId, sealed: &Sealed| {
-            let purpose = Purpose::HmacSecret { app, key };
-            let secret = old.open(purpose, sealed)?;
-            Ok(new.seal(purpose, secret.expose()))
-        };
-        let count = self
-            .stores
-            .seals
-            .reseal(old.fingerprint(), new.fingerprint(), &reseal)
-            .await?;
-        self.catch_up(&mut known).await?;
-        Ok(count)
     }
 
     /// Tells this observer of every change from now on, after it took effect.
@@ -509,78 +451,6 @@ impl KeyService {
         Ok(revocation)
     }
 
-    /// Decides a change and writes it; decides again if the database has moved on. `None` is a
-    /// change that is none.
-    async fn change<T>(
-        &self,
-        decide: impl Fn() -> Result<(Option<Change>, T), KeyError>,
-    ) -> Result<T, KeyError> {
-        let mut known = self.known.lock().await;
-        for _ in 0..ATTEMPTS {
-            match decide() {
-                Ok((Some(change), outcome)) => match change.write(&self.stores, *known).await {
-                    Ok(revision) => {
-                        self.take_in(&mut known, change.changes(revision));
-                        return Ok(outcome);
-                    }
-                    Err(StoreError::Stale { .. }) => self.catch_up(&mut known).await?,
-                    Err(error) => return Err(error.into()),
-                },
-                // Doing nothing is right only if the database still says what memory says.
-                settled => {
-                    if !self.moved_on(&mut known).await? {
-                        return settled.map(|(_, outcome)| outcome);
-                    }
-                }
-            }
-        }
-        Err(KeyError::Contended)
-    }
-
-    async fn moved_on(&self, known: &mut MutexGuard<'_, Revision>) -> Result<bool, KeyError> {
-        if self.stores.journal.revision().await? == **known {
-            return Ok(false);
-        }
-        self.catch_up(known).await?;
-        Ok(true)
-    }
-
-    /// Brings the registry up to the database.
-    async fn catch_up(&self, known: &mut Revision) -> Result<(), KeyError> {
-        let changes = self.stores.journal.since(*known).await?;
-        let in_force = changes.master_key.clone();
-        self.sealers_mut(|sealers| {
-            let resealed = |next: &&mut Arc<Sealer>| in_force.as_ref() == Some(next.fingerprint());
-            if let Some(next) = sealers.next.as_mut().filter(resealed) {
-                sealers.current = next.clone();
-                sealers.next = None;
-            }
-        });
-        let sealer = self.sealer();
-        let revision = changes.revision;
-        // Revocations count even if the seals are out of reach.
-        self.registry.apply(changes, &sealer);
-        match in_force {
-            Some(expected) if expected != *sealer.fingerprint() => Err(KeyError::WrongMasterKey {
-                found: sealer.fingerprint().clone(),
-                expected,
-            }),
-            _ => {
-                *known = revision;
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes in a change of our own. If others came before it, the revision stays behind, so
-    /// that theirs are asked for.
-    fn take_in(&self, known: &mut Revision, changes: Changes) {
-        if changes.revision == known.next() {
-            *known = changes.revision;
-        }
-        self.registry.apply(changes, &self.sealer());
-    }
-
     fn signer(&self, app: &App, now: Timestamp) -> Option<KeyRecord> {
         self.registry
             .key_record(app.signing_key?)
@@ -595,7 +465,7 @@ impl KeyService {
 
     fn lookup(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
         self.registry
-            .key_record(id)
+            .stored_record(id)
             .ok_or(KeyError::KeyUnknown { id })
     }
 
@@ -610,7 +480,7 @@ impl KeyService {
         }
     }
 
-    fn sealer(&self) -> Arc<Sealer> {
+    pub(super) fn sealer(&self) -> Arc<Sealer> {
         self.sealers
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -618,82 +488,8 @@ impl KeyService {
             .clone()
     }
 
-    fn sealers_mut(&self, edit: impl FnOnce(&mut Sealers)) {
+    pub(super) fn sealers_mut(&self, edit: impl FnOnce(&mut Sealers)) {
         edit(&mut self.sealers.write().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-impl Change {
-    async fn write(&self, stores: &Stores, expected: Revision) -> Result<Revision, StoreError> {
-        match self {
-            Self::AddApp(app) => stores.apps.add(app, expected).await,
-            Self::UpdateApp(app) => stores.apps.update(app, expected).await,
-            Self::AddKey { key, signs, .. } => stores.keys.add(key, *signs, expected).await,
-            Self::Rotate {
-                old,
-                until,
-                new,
-                signs,
-                ..
-            } => {
-                stores
-                    .keys
-                    .rotate(old.id, *until, new, *signs, expected)
-                    .await
-            }
-            Self::Revoke { key, at } => {
-                stores
-                    .keys
-                    .set_state(key.id, KeyState::Revoked { at: *at }, expected)
-                    .await
-            }
-        }
-    }
-
-    /// The rows that it wrote, as they are now.
-    fn changes(self, revision: Revision) -> Changes {
-        let signed_by = |app: App, key: &KeyRecord, signs: bool| {
-            signs.then(|| App {
-                signing_key: Some(key.id),
-                ..app
-            })
-        };
-        let (apps, keys) = match self {
-            Self::AddApp(app) | Self::UpdateApp(app) => (vec![app], Vec::new()),
-            Self::AddKey { key, app, signs } => {
-                (signed_by(app, &key, signs).into_iter().collect(), vec![key])
-            }
-            Self::Rotate {
-                old,
-                until,
-                new,
-                app,
-                signs,
-            } => {
-                let old = KeyRecord {
-                    state: KeyState::Retiring { until },
-                    ..old
-                };
-                (
-                    signed_by(app, &new, signs).into_iter().collect(),
-                    vec![new, old],
-                )
-            }
-            Self::Revoke { key, at } => (
-                Vec::new(),
-                vec![KeyRecord {
-                    state: KeyState::Revoked { at },
-                    ..key
-                }],
-            ),
-        };
-        Changes {
-            revision,
-            master_key: None,
-            apps,
-            keys,
-            revocations: Vec::new(),
-        }
     }
 }
 
@@ -725,5 +521,4 @@ fn require_active(key: &KeyRecord, now: Timestamp) -> Result<(), KeyError> {
 
 const DEFAULT_OVERLAP: Duration = Duration::from_hours(24);
 const MAX_OVERLAP: Duration = Duration::from_hours(365 * 24);
-const ATTEMPTS: usize = 16;
 const PAGE: u32 = 500;

@@ -1,0 +1,214 @@
+use std::sync::Arc;
+
+use hexline_model::{AppId, KeyId, Timestamp};
+use tokio::sync::MutexGuard;
+
+use super::app::App;
+use super::error::KeyError;
+use super::key::{KeyRecord, KeyState};
+use super::seal::{MasterKey, Purpose, Sealed, Sealer};
+use super::service::KeyService;
+use super::store::{Changes, Revision, StoreError, Stores};
+
+/// A change as it was decided, to be written if nothing else changed meanwhile.
+pub(super) enum Change {
+    AddApp(App),
+    UpdateApp(App),
+    AddKey(Box<NewcomerKey>),
+    Rotate {
+        old: Box<KeyRecord>,
+        until: Timestamp,
+        new: Box<NewcomerKey>,
+    },
+    Revoke {
+        key: Box<KeyRecord>,
+        at: Timestamp,
+    },
+}
+
+/// A key that joins an app, and whether it signs for it from now on.
+pub(super) struct NewcomerKey {
+    pub(super) key: KeyRecord,
+    pub(super) app: App,
+    pub(super) signs: bool,
+}
+
+/// How changes are made: one at a time, each on the state that the database has.
+impl KeyService {
+    /// Takes in what others changed in the database and tells observers. Reads one row if
+    /// nothing changed. True if something did.
+    pub async fn refresh(&self) -> Result<bool, KeyError> {
+        let mut known = self.known.lock().await;
+        if self.stores.journal.revision().await? == *known {
+            return Ok(false);
+        }
+        self.catch_up(&mut known).await?;
+        Ok(true)
+    }
+
+    /// Re-seals every secret under a new master key, in one transaction. How many there were.
+    ///
+    /// The caller keeps both keys on disk until this returns: afterwards the old one opens
+    /// nothing, before, the new one.
+    pub async fn rotate_master_key(&self, new: &MasterKey) -> Result<u64, KeyError> {
+        let mut known = self.known.lock().await;
+        self.catch_up(&mut known).await?;
+        let old = self.sealer();
+        let new = Arc::new(Sealer::new(new));
+        if old.fingerprint() == new.fingerprint() {
+            return Err(KeyError::SameMasterKey {
+                found: new.fingerprint().clone(),
+            });
+        }
+        self.sealers_mut(|sealers| sealers.next = Some(new.clone()));
+        let reseal = |app: AppId, key: KeyId, sealed: &Sealed| {
+            let purpose = Purpose::HmacSecret { app, key };
+            let secret = old.open(purpose, sealed)?;
+            Ok(new.seal(purpose, secret.expose()))
+        };
+        let count = self
+            .stores
+            .seals
+            .reseal(old.fingerprint(), new.fingerprint(), &reseal)
+            .await?;
+        self.catch_up(&mut known).await?;
+        Ok(count)
+    }
+
+    /// Decides a change and writes it; decides again if the database has moved on. `None` is a
+    /// change that is none.
+    pub(super) async fn change<T>(
+        &self,
+        decide: impl Fn() -> Result<(Option<Change>, T), KeyError>,
+    ) -> Result<T, KeyError> {
+        let mut known = self.known.lock().await;
+        for _ in 0..ATTEMPTS {
+            match decide() {
+                Ok((Some(change), outcome)) => match change.write(&self.stores, *known).await {
+                    Ok(revision) => {
+                        self.take_in(&mut known, change.changes(revision));
+                        return Ok(outcome);
+                    }
+                    Err(StoreError::Stale { .. }) => self.catch_up(&mut known).await?,
+                    Err(error) => return Err(error.into()),
+                },
+                // Doing nothing is right only if the database still says what memory says.
+                settled => {
+                    if !self.moved_on(&mut known).await? {
+                        return settled.map(|(_, outcome)| outcome);
+                    }
+                }
+            }
+        }
+        Err(KeyError::Contended)
+    }
+
+    async fn moved_on(&self, known: &mut MutexGuard<'_, Revision>) -> Result<bool, KeyError> {
+        if self.stores.journal.revision().await? == **known {
+            return Ok(false);
+        }
+        self.catch_up(known).await?;
+        Ok(true)
+    }
+
+    /// Brings the registry up to the database.
+    pub(super) async fn catch_up(&self, known: &mut Revision) -> Result<(), KeyError> {
+        let changes = self.stores.journal.since(*known).await?;
+        let in_force = changes.master_key.clone();
+        self.sealers_mut(|sealers| {
+            let resealed = |next: &&mut Arc<Sealer>| in_force.as_ref() == Some(next.fingerprint());
+            if let Some(next) = sealers.next.as_mut().filter(resealed) {
+                sealers.current = next.clone();
+                sealers.next = None;
+            }
+        });
+        let sealer = self.sealer();
+        let revision = changes.revision;
+        // Revocations count even if the seals are out of reach.
+        self.registry.apply(changes, &sealer);
+        match in_force {
+            Some(expected) if expected != *sealer.fingerprint() => Err(KeyError::WrongMasterKey {
+                found: sealer.fingerprint().clone(),
+                expected,
+            }),
+            _ => {
+                *known = revision;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes in a change of our own. If others came before it, the revision stays behind, so
+    /// that theirs are asked for.
+    pub(super) fn take_in(&self, known: &mut Revision, changes: Changes) {
+        if changes.revision == known.next() {
+            *known = changes.revision;
+        }
+        self.registry.apply(changes, &self.sealer());
+    }
+}
+
+impl Change {
+    async fn write(&self, stores: &Stores, expected: Revision) -> Result<Revision, StoreError> {
+        match self {
+            Self::AddApp(app) => stores.apps.add(app, expected).await,
+            Self::UpdateApp(app) => stores.apps.update(app, expected).await,
+            Self::AddKey(new) => stores.keys.add(&new.key, new.signs, expected).await,
+            Self::Rotate { old, until, new } => {
+                stores
+                    .keys
+                    .rotate(old.id, *until, &new.key, new.signs, expected)
+                    .await
+            }
+            Self::Revoke { key, at } => {
+                stores
+                    .keys
+                    .set_state(key.id, KeyState::Revoked { at: *at }, expected)
+                    .await
+            }
+        }
+    }
+
+    /// The rows that it wrote, as they are now.
+    fn changes(self, revision: Revision) -> Changes {
+        let (apps, keys) = match self {
+            Self::AddApp(app) | Self::UpdateApp(app) => (vec![app], Vec::new()),
+            Self::AddKey(new) => new.rows(),
+            Self::Rotate { old, until, new } => {
+                let (apps, mut keys) = new.rows();
+                keys.push(KeyRecord {
+                    state: KeyState::Retiring { until },
+                    ..*old
+                });
+                (apps, keys)
+            }
+            Self::Revoke { key, at } => (
+                Vec::new(),
+                vec![KeyRecord {
+                    state: KeyState::Revoked { at },
+                    ..*key
+                }],
+            ),
+        };
+        Changes {
+            revision,
+            master_key: None,
+            apps,
+            keys,
+            revocations: Vec::new(),
+        }
+    }
+}
+
+impl NewcomerKey {
+    fn rows(self) -> (Vec<App>, Vec<KeyRecord>) {
+        let signing_key = Some(self.key.id);
+        let app = self.signs.then_some(App {
+            signing_key,
+            ..self.app
+        });
+        (app.into_iter().collect(), vec![self.key])
+    }
+}
+
+const ATTEMPTS: usize = 16;
