@@ -133,6 +133,32 @@ async fn a_pong_is_a_sign_of_life() {
     assert_eq!(bob.after_ping().await, []);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn in_dev_an_echo_gives_back_messages_of_up_to_16_mib() {
+    let server = TestServer::start_with(|config| config.dev = true).await;
+    let request = || Socket::request(&server.url("/dev/echo"));
+    let mut echo = Socket::open(server.at(), "nobody/web", request())
+        .await
+        .expect("the echo wants no token");
+    for text in ["_ping", "", "{", "é"] {
+        echo.text(text.to_owned()).await;
+        assert_eq!(echo.frame_text().await, text);
+    }
+    let large = "x".repeat(16 << 20);
+    echo.text(large.clone()).await;
+    assert!(echo.frame_text().await == large, "the same 16 MiB");
+    let _ = echo.try_message(Message::text(format!("{large}x"))).await;
+    assert_eq!(echo.closed().await, 1009);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_dev_there_is_no_echo() {
+    let server = TestServer::start().await;
+    let request = hexline_tests::upgrade(&server.url("/dev/echo"));
+    let refused = hexline_tests::refusal_of(request).await;
+    assert_eq!(refused, hexline_tests::refusal(404, "not_found"));
+}
+
 /// A frame as a client sends it, masked with zeros.
 fn masked(last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![opcode | if last { 0x80 } else { 0 }];
