@@ -99,7 +99,7 @@ impl Rig {
         Standing {
             app: self.app,
             key: self.key,
-            kid: None,
+            jwk: None,
             subject: Some(subject.clone()),
             token_id: Some("t1".into()),
             issued,

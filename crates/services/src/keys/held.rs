@@ -8,6 +8,7 @@ use hexline_token::{Grants, KeyEntry, KeySet, Rules, VerifyingKey};
 use super::app::App;
 use super::jwks::{JwksCache, JwksOrder, Wanted};
 use super::key::{KeyMaterial, KeyRecord, KeyState};
+use super::registry::StandingJwk;
 use super::seal::{Purpose, Sealer};
 
 /// A usable key with its app's rules, as they were when it was looked up. Cheap to clone.
@@ -67,6 +68,17 @@ impl KeyHandle {
     /// From when on the key verifies nothing.
     pub fn end(&self) -> Option<Timestamp> {
         self.key.record.end()
+    }
+
+    /// Which JWK it is, if the key is a set.
+    pub(super) fn jwk(&self) -> Option<StandingJwk> {
+        match self.key.verifies {
+            Verifies::Set(_) | Verifies::Fetched(_) => Some(StandingJwk {
+                kid: self.kid.clone(),
+                key: self.verifying.clone(),
+            }),
+            Verifies::One(_) | Verifies::Nothing => None,
+        }
     }
 
     /// Notes that a token of this key was accepted.

@@ -29,12 +29,10 @@ impl JwksCache {
     /// Takes in a fetched document. True if a key that was there is gone or has changed.
     pub(super) fn install(&self, set: KeySet, now: Timestamp) -> bool {
         let mut fetched = self.lock();
-        let lost = fetched.set.as_ref().is_some_and(|old| {
-            old.iter().any(|(kid, key)| {
-                set.select(kid)
-                    .is_none_or(|same| same.to_jwk(None) != key.to_jwk(None))
-            })
-        });
+        let lost = fetched
+            .set
+            .as_ref()
+            .is_some_and(|old| old.iter().any(|(kid, key)| !has(&set, kid, key)));
         fetched.set = Some(set);
         fetched.at = Some(now);
         lost
@@ -49,11 +47,11 @@ impl JwksCache {
     }
 
     /// Whether the fetched document no longer has this key. Not so before the first fetch.
-    pub(super) fn lost(&self, kid: Option<&str>) -> bool {
+    pub(super) fn lost(&self, kid: Option<&str>, key: &VerifyingKey) -> bool {
         self.lock()
             .set
             .as_ref()
-            .is_some_and(|set| set.select(kid).is_none())
+            .is_some_and(|set| !has(set, kid, key))
     }
 
     /// Whether to fetch now: for a `kid` that is not there, or because the document is old.
@@ -81,6 +79,11 @@ impl JwksCache {
     fn lock(&self) -> std::sync::MutexGuard<'_, Fetched> {
         self.0.lock().expect("no holder of this lock panics")
     }
+}
+
+fn has(set: &KeySet, kid: Option<&str>, key: &VerifyingKey) -> bool {
+    set.select(kid)
+        .is_some_and(|same| same.to_jwk(None) == key.to_jwk(None))
 }
 
 /// Why a fetch may be due.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hexline_model::{AppId, KeyId, Subject, Timestamp};
 use hexline_token::{
     Audiences, Claims, KeySet, KeyStatus, Reason, Registry, Rejection, RevocationScope, Revoked,
-    Rules, Verified, kid_fits,
+    Rules, Verified, VerifyingKey, kid_fits,
 };
 
 use super::app::{App, AppName};
@@ -40,8 +40,8 @@ pub struct Standing {
     pub app: AppId,
     /// The key that verified the token.
     pub key: KeyId,
-    /// Which JWK of the key's set it was, if the key is a set.
-    pub kid: Option<Box<str>>,
+    /// Which JWK it was, if the key is a set.
+    pub jwk: Option<StandingJwk>,
     /// Whose token; `None` for a platform token.
     pub subject: Option<Subject>,
     /// The token's `jti`.
@@ -50,6 +50,15 @@ pub struct Standing {
     pub issued: Timestamp,
     /// The token's `exp`.
     pub expires: Option<Timestamp>,
+}
+
+/// The key of a set that verified a token.
+#[derive(Debug, Clone)]
+pub struct StandingJwk {
+    /// Its name in the set, unless the token named none.
+    pub kid: Option<Box<str>>,
+    /// The key itself: another may take its name.
+    pub key: VerifyingKey,
 }
 
 #[derive(Default)]
@@ -157,8 +166,8 @@ impl KeyRegistry {
             }
             None => {}
         }
-        if let Verifies::Fetched(cache) = &key.verifies
-            && cache.lost(standing.kid.as_deref())
+        if let (Verifies::Fetched(cache), Some(jwk)) = (&key.verifies, &standing.jwk)
+            && cache.lost(jwk.kid.as_deref(), &jwk.key)
         {
             return Err(unknown_key());
         }
@@ -437,7 +446,7 @@ impl Standing {
         Self {
             app: entry.app(),
             key: entry.id(),
-            kid: entry.kid.clone(),
+            jwk: entry.jwk(),
             subject: claims.subject().cloned(),
             token_id: claims.token_id().map(Box::from),
             issued: claims.issued(),
