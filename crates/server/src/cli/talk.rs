@@ -199,7 +199,13 @@ impl From<ConnectError> for CliError {
                 message,
                 ..
             } => {
-                format!("the server refused the connection: {code}: {message}")
+                // The message of a rejection begins with the code.
+                let code = if message.starts_with(code.as_str()) {
+                    String::new()
+                } else {
+                    format!("{code}: ")
+                };
+                format!("the server refused the connection: {code}{message}")
             }
             _ => error.to_string(),
         };

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub struct Desk {
     master_key: MasterKeyFile,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
+    served: Option<(String, SocketAddr)>,
 }
 
 impl Desk {
@@ -37,7 +39,15 @@ impl Desk {
             master_key,
             entropy,
             clock: Arc::new(SystemClock::new()),
+            served: None,
         }
+    }
+
+    /// The desk of a server that listens there, for whoever asks where it is.
+    #[must_use]
+    pub fn serving(mut self, url: &str, listen: SocketAddr) -> Self {
+        self.served = Some((url.to_owned(), listen));
+        self
     }
 
     /// Carries out a command. What the answer tells is on disk.
@@ -47,6 +57,8 @@ impl Desk {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
                 apps: self.keys.list_apps().len(),
+                url: self.served.as_ref().map(|(url, _)| url.clone()),
+                listen: self.served.as_ref().map(|(_, listen)| *listen),
             })),
             Command::AppCreate { name } => {
                 let name = AppName::parse(&name)

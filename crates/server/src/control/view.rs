@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::SocketAddr;
 
 use hexline_model::Timestamp;
 use hexline_services::keys::{App, AppSettings, KeyRecord, KeyState};
@@ -39,6 +40,10 @@ pub struct StatusView {
     pub pid: u32,
     /// How many apps there are.
     pub apps: usize,
+    /// Its public URL, if it serves.
+    pub url: Option<String>,
+    /// Where it listens, if it serves.
+    pub listen: Option<SocketAddr>,
 }
 
 /// An app as administrators see it.

@@ -16,28 +16,25 @@ pub(super) async fn server(config: &Config) -> Option<StatusView> {
 pub(super) fn port(config: &Config, server: Option<&StatusView>) -> Finding {
     const NAME: &str = "listen";
     let listen = config.listen;
-    match (TcpListener::bind(listen), server) {
-        (Ok(_), _) => Finding::ok(NAME, format!("{listen} is free")),
-        (Err(_), Some(server)) => Finding::ok(
-            NAME,
-            format!(
-                "{listen} is taken; the server of this data directory runs (process {}, version {})",
-                server.pid, server.version
-            ),
-        ),
-        (Err(error), None) => {
-            Finding::fail(NAME, format!("{listen} cannot be listened on: {error}"))
-                .remedy("stop what has the port, or choose another with --listen or listen")
-        }
+    if let Some(server) = server {
+        let at = server.listen.unwrap_or(listen);
+        let StatusView { pid, version, .. } = server;
+        return Finding::ok(NAME, format!("{at}, by process {pid}, version {version}"));
+    }
+    match TcpListener::bind(listen) {
+        Ok(_) => Finding::ok(NAME, format!("{listen} is free")),
+        Err(error) => Finding::fail(NAME, format!("{listen} cannot be listened on: {error}"))
+            .remedy("stop what has the port, or choose another with --listen or listen"),
     }
 }
 
 pub(super) async fn ready(config: &Config, server: Option<&StatusView>) -> Finding {
     const NAME: &str = "reachable";
-    let url = config.base_url(config.listen.port());
-    if server.is_none() {
+    let Some(server) = server else {
         return Finding::ok(NAME, "no server runs on this data directory");
-    }
+    };
+    let known = server.url.clone();
+    let url = known.unwrap_or_else(|| config.base_url(config.listen.port()));
     match ask(&format!("{url}/readyz")).await {
         Ok(200) => Finding::ok(NAME, format!("{url}/readyz answers 200")),
         Ok(status) => Finding::fail(NAME, format!("{url}/readyz answers {status}, expected 200"))
@@ -53,9 +50,12 @@ async fn ask(url: &str) -> Result<u16, String> {
         .build()
         .map_err(|e| format!("no HTTP client: {e}"))?;
     let answer = client.get(url).send().await.map_err(|error| {
-        let mut text = error.without_url().to_string();
-        if text.is_empty() {
-            "no answer".clone_into(&mut text);
+        let error = error.without_url();
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
         }
         text
     })?;

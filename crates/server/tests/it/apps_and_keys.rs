@@ -1,0 +1,181 @@
+use crate::program::{Key, Place};
+
+const SECRET: &str = "zW3tYm0dGm1jJm0yL0sQ0mOqVf6Wb3mB5kQm4rJx2nE";
+const OLD_ID: &str = "b234fdb83571400f9b62e204d735126e";
+
+#[test]
+fn an_app_is_made_listed_changed_and_disabled() {
+    let place = Place::new();
+    let app = place.json(&["app", "create", "demo"]);
+    assert_eq!(app["name"], "demo");
+    assert_eq!(place.run(&["app", "create", "demo"]).code, 5);
+    assert_eq!(place.run(&["app", "create", "No Name"]).code, 2);
+    assert_eq!(place.run(&["app", "show", "nobody"]).code, 4);
+    let id = app["id"].as_str().expect("an id");
+    assert!(place.ok(&["app", "show", id]).contains("demo"));
+    let set = [
+        "app",
+        "set",
+        "demo",
+        "--longest-ttl",
+        "1h",
+        "--origin",
+        "https://a.example",
+    ];
+    let app = place.json(&set);
+    assert_eq!(app["settings"]["longest_ttl"], 3600);
+    assert_eq!(app["settings"]["origins"][0], "https://a.example");
+    let app = place.json(&["app", "set", "demo", "--any-origin"]);
+    assert_eq!(app["settings"]["origins"].as_array().map(Vec::len), Some(0));
+    assert_eq!(app["settings"]["longest_ttl"], 3600);
+    assert_eq!(place.run(&["app", "set", "demo"]).code, 2);
+    assert!(place.json(&["app", "disable", "demo"])["disabled_ms"].is_i64());
+    assert!(place.ok(&["app", "list"]).contains("disabled"));
+    assert!(place.json(&["app", "enable", "demo"])["disabled_ms"].is_null());
+}
+
+#[test]
+fn a_key_is_made_rotated_and_revoked_without_a_server() {
+    let place = Place::with_app();
+    let first = place.create_key();
+    assert_eq!(first.id.len(), 32);
+    assert!(first.secret.len() >= 43);
+    let rotated = place.json(&["key", "rotate", &first.id, "--overlap", "1h"]);
+    let second = Key::of(&rotated);
+    assert_eq!(rotated["replaces"]["state"], "retiring");
+    assert_eq!(place.json(&["key", "show", &second.id])["signs"], true);
+    assert_eq!(
+        place.json(&["key", "revoke", &second.id])["state"],
+        "revoked"
+    );
+    assert_eq!(place.run(&["key", "rotate", &second.id]).code, 5);
+    assert_eq!(place.run(&["key", "revoke", &"f".repeat(32)]).code, 4);
+    assert_eq!(place.run(&["key", "show", "x"]).code, 2);
+    let listed = place.ok(&["key", "list"]);
+    assert!(
+        listed.contains("retiring") && listed.contains("revoked"),
+        "{listed}"
+    );
+    for key in [&first, &second] {
+        assert!(!listed.contains(&key.secret), "a secret is shown once");
+        assert!(!place.ok(&["key", "show", &key.id]).contains(&key.secret));
+    }
+}
+
+#[test]
+fn with_several_apps_a_key_needs_to_know_its_own() {
+    let place = Place::with_app();
+    place.ok(&["app", "create", "other"]);
+    let refused = place.run(&["key", "create"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("--app"), "{}", refused.err);
+    assert_eq!(
+        place.json(&["key", "create", "--app", "other"])["app"],
+        "other"
+    );
+    assert_eq!(
+        place
+            .json(&["key", "list", "--app", "demo"])
+            .as_array()
+            .map(Vec::len),
+        Some(0)
+    );
+}
+
+#[test]
+fn without_an_app_the_way_to_one_is_told() {
+    let place = Place::new();
+    let refused = place.run(&["key", "create"]);
+    assert_eq!(refused.code, 4);
+    assert!(
+        refused.err.contains("hexline app create"),
+        "{}",
+        refused.err
+    );
+    assert!(
+        !place.path().join("hexline-data").exists(),
+        "nothing is made in passing"
+    );
+}
+
+#[test]
+fn keys_from_elsewhere_are_imported_and_weak_ones_refused() {
+    let place = Place::with_app();
+    let import = ["key", "import", "--hmac", OLD_ID, "--secret-file", "-"];
+    let imported = place.run_on(&[&import[..], &["--json"]].concat(), &format!("{SECRET}\n"));
+    assert_eq!(imported.code, 0, "{}", imported.err);
+    assert!(!imported.out.contains(SECRET));
+    assert_eq!(place.run_on(&import, SECRET).code, 5, "it is there already");
+    let weak = [
+        "key",
+        "import",
+        "--hmac",
+        &"a".repeat(32),
+        "--secret-file",
+        "-",
+    ];
+    assert_eq!(place.run_on(&weak, "hunter2").code, 2);
+
+    let key = hexline_token::PrivateKey::generate(hexline_token::Algorithm::Es256);
+    let public = key
+        .expect("generated")
+        .verifying_key()
+        .to_jwk(None)
+        .expect("a public key");
+    place.write("key.jwk", &public);
+    let shown = place.json(&["key", "import", "--public", "key.jwk", "--label", "signer"]);
+    assert_eq!(
+        (&shown["kind"], &shown["algorithm"]),
+        (&"public_jwk".into(), &"ES256".into())
+    );
+    place.write("keys.json", &format!("{{\"keys\":[{public}]}}"));
+    assert_eq!(
+        place.json(&["key", "import", "--jwks", "keys.json"])["kind"],
+        "jwks"
+    );
+    let url = "https://keys.example/jwks.json";
+    assert_eq!(
+        place.json(&["key", "import", "--jwks-url", url])["kind"],
+        "jwks_url"
+    );
+    assert_eq!(
+        place
+            .run(&["key", "import", "--jwks-url", "http://keys.example/"])
+            .code,
+        2
+    );
+    assert_eq!(place.run(&["key", "import"]).code, 2);
+    assert_eq!(
+        place
+            .run(&["key", "import", "--public", "missing.pem"])
+            .code,
+        2
+    );
+}
+
+#[test]
+fn the_kind_of_tokens_to_revoke_must_be_told() {
+    let place = Place::with_app();
+    let revoke = |more: &[&str]| {
+        place
+            .run(&[&["app", "revoke-tokens", "demo"], more].concat())
+            .code
+    };
+    assert_eq!(revoke(&[]), 2);
+    assert_eq!(revoke(&["--device", "web1"]), 2);
+    assert_eq!(revoke(&["--jti", "a", "--all"]), 2);
+    assert_eq!(revoke(&["--identity", "a/b"]), 2);
+    assert_eq!(revoke(&["--jti", "a"]), 0);
+    assert_eq!(
+        revoke(&[
+            "--identity",
+            "bob",
+            "--device",
+            "web1",
+            "--issued-before",
+            "-1h"
+        ]),
+        0
+    );
+    assert_eq!(revoke(&["--all"]), 0);
+}

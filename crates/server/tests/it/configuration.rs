@@ -1,0 +1,112 @@
+use crate::program::Place;
+
+#[test]
+fn an_unknown_option_is_an_error_wherever_it_stands() {
+    let place = Place::new();
+    place.write("hexline.toml", "[limits]\nframe_byte = 2048\n");
+    let run = place.run(&["app", "create", "demo"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("hexline.toml:2") && run.err.contains("limits.frame_bytes"));
+    place.write("hexline.toml", "");
+    let run = place.run_with(&["app", "create", "demo"], &[("HEXLINE_LISTNE", "x")]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("HEXLINE_LISTEN"), "{}", run.err);
+    let run = place.run(&["serve", "--listne", "x"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("--listen"), "{}", run.err);
+    assert!(!place.path().join("hexline-data").exists());
+}
+
+#[test]
+fn the_data_directory_comes_from_file_environment_or_flag() {
+    let place = Place::new();
+    place.write("hexline.toml", "data_dir = 'from-file'\n");
+    place.write("other.toml", "data_dir = 'from-other'\n");
+    place.ok(&["app", "create", "demo"]);
+    place.ok(&["app", "create", "demo", "--config", "other.toml"]);
+    let env = [("HEXLINE_DATA_DIR", "from-env")];
+    assert_eq!(place.run_with(&["app", "create", "demo"], &env).code, 0);
+    assert_eq!(
+        place
+            .run_with(&["app", "create", "demo", "--data", "from-flag"], &env)
+            .code,
+        0
+    );
+    for name in ["from-file", "from-other", "from-env", "from-flag"] {
+        assert!(
+            place.path().join(name).join("master.key").exists(),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        place.run(&["app", "list", "--config", "missing.toml"]).code,
+        2
+    );
+}
+
+#[test]
+fn what_would_be_dangerous_is_refused_before_anything_starts() {
+    let place = Place::new();
+    let run = place.run(&["serve", "--dev", "--listen", "0.0.0.0:0"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("--allow-public-dev"), "{}", run.err);
+    let env = [("HEXLINE_TOKEN_SERVICE_ENABLED", "true")];
+    let run = place.run_with(&["serve", "--listen", "0.0.0.0:0"], &env);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("allow_public_token"), "{}", run.err);
+    let secret = "postgres://u:hunter2@127.0.0.1:1/x";
+    let run = place.run(&["serve", "--database", secret]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("HEXLINE_MASTER_KEY_FILE"), "{}", run.err);
+    assert!(!run.err.contains("hunter2"), "{}", run.err);
+}
+
+#[test]
+fn help_and_completions_go_to_stdout_and_mistakes_to_stderr() {
+    let place = Place::new();
+    for command in [
+        "",
+        "serve",
+        "app",
+        "key",
+        "token",
+        "listen",
+        "send",
+        "master-key",
+        "doctor",
+        "completions",
+        "app create",
+        "app set",
+        "app revoke-tokens",
+        "key create",
+        "key import",
+        "key rotate",
+        "token create",
+        "token inspect",
+        "token verify",
+        "master-key rotate",
+    ] {
+        let mut args: Vec<&str> = command.split_whitespace().collect();
+        args.push("--help");
+        let out = place.ok(&args);
+        assert!(
+            out.contains("Usage:") && out.contains("--json"),
+            "{command}: {out}"
+        );
+    }
+    assert!(place.ok(&["--version"]).starts_with("hexline "));
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(place.ok(&["completions", shell]).contains("hexline"));
+    }
+    let nothing = place.run(&[]);
+    assert_eq!((nothing.code, nothing.out.as_str()), (2, ""));
+    assert_eq!(place.run(&["dance"]).code, 2);
+}
+
+#[test]
+fn with_json_an_error_is_json_too() {
+    let place = Place::with_app();
+    let run = place.run(&["app", "show", "nobody", "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&run.err).expect("JSON");
+    assert_eq!((run.code, &error["code"]), (4, &"not_found".into()));
+}

@@ -1,0 +1,74 @@
+use serde_json::Value;
+
+use crate::program::{Place, Run};
+
+fn outcome(run: &Run, name: &str) -> String {
+    let report: Value = serde_json::from_str(&run.out).expect("JSON");
+    let checks = report["checks"].as_array().expect("checks").clone();
+    let check = checks
+        .iter()
+        .find(|check| check["name"] == name)
+        .expect("the check was run");
+    check["outcome"].as_str().expect("an outcome").to_owned()
+}
+
+fn doctor(place: &Place, env: &[(&str, &str)]) -> Run {
+    let env = [&[("HEXLINE_LISTEN", "127.0.0.1:0")], env].concat();
+    place.run_with(&["doctor", "--json"], &env)
+}
+
+#[test]
+fn a_fresh_directory_and_a_used_one_are_healthy() {
+    let place = Place::new();
+    assert_eq!(doctor(&place, &[]).code, 0);
+    assert!(
+        !place.path().join("hexline-data").exists(),
+        "looking makes nothing"
+    );
+    place.ok(&["app", "create", "demo"]);
+    let run = doctor(&place, &[]);
+    assert_eq!(run.code, 0, "{}", run.out);
+    assert_eq!(outcome(&run, "database"), "ok");
+    let text = place.run_with(&["doctor"], &[("HEXLINE_LISTEN", "127.0.0.1:0")]);
+    assert!(text.out.contains("master key"), "{}", text.out);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_a_remedy() {
+    let place = Place::with_app();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(place.data("master.key"), open).expect("changed");
+    place.write("bad.pem", "nothing");
+    let tls = [
+        ("HEXLINE_TLS_CERT_FILE", "bad.pem"),
+        ("HEXLINE_TLS_KEY_FILE", "bad.pem"),
+    ];
+    let run = doctor(&place, &tls);
+    assert_eq!(run.code, 1);
+    assert_eq!(outcome(&run, "master key"), "fail");
+    assert_eq!(outcome(&run, "TLS"), "fail");
+    assert_eq!(outcome(&run, "data directory"), "ok");
+    assert!(run.out.contains("chmod 600"), "{}", run.out);
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = taken.local_addr().expect("bound").to_string();
+    let run = place.run_with(&["doctor", "--json"], &[("HEXLINE_LISTEN", &address)]);
+    assert_eq!(outcome(&run, "listen"), "fail");
+
+    let run = doctor(&place, &[("HEXLINE_DRAIN", "soon")]);
+    assert_eq!(
+        (run.code, outcome(&run, "configuration").as_str()),
+        (1, "fail")
+    );
+}
+
+#[test]
+fn a_running_server_is_recognised() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let listen = server.url().replace("http://localhost", "127.0.0.1");
+    let run = place.run_with(&["doctor", "--json"], &[("HEXLINE_LISTEN", &listen)]);
+    assert_eq!(run.code, 0, "{}", run.out);
+    assert_eq!(outcome(&run, "listen"), "ok");
+    assert_eq!(outcome(&run, "reachable"), "ok");
+}

@@ -1,0 +1,162 @@
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::program::{Key, Place};
+
+fn ids(place: &Place) -> BTreeSet<String> {
+    let keys = place.json(&["key", "list"]);
+    let keys = keys.as_array().expect("a list").clone();
+    keys.iter()
+        .map(|key| key["id"].as_str().expect("an id").to_owned())
+        .collect()
+}
+
+fn verifies(place: &Place, key: &Key) -> bool {
+    let token = place.token(key, &[]);
+    place
+        .run(&["token", "verify", &token, "--data", "hexline-data"])
+        .code
+        == 0
+}
+
+// What a run printed before it was killed, if it was whole.
+fn printed(out: &[u8]) -> Option<Key> {
+    let value: Value = serde_json::from_slice(out).ok()?;
+    Some(Key::of(&value))
+}
+
+#[test]
+fn a_kill_in_the_middle_of_key_create_loses_no_key_that_was_printed() {
+    let place = Place::with_app();
+    let mut keys = vec![place.create_key()];
+    for round in 0..40_u64 {
+        let mut command = place.command(&["key", "create", "--json"]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        // Not to wait for something: to kill it at another moment of its life each time.
+        std::thread::sleep(Duration::from_millis(round * 2));
+        child.kill().expect("killed, or ended already");
+        keys.extend(printed(&child.wait_with_output().expect("it ends").stdout));
+    }
+    let known = ids(&place);
+    assert!(keys.len() > 1, "some rounds came to their end");
+    for key in &keys {
+        assert!(
+            known.contains(&key.id),
+            "{} was printed and is lost",
+            key.id
+        );
+    }
+    assert!(verifies(&place, keys.last().expect("some")));
+}
+
+#[test]
+fn a_kill_of_the_server_in_the_middle_of_key_create_loses_no_key_that_was_printed() {
+    let place = Place::with_app();
+    let mut keys = Vec::new();
+    for round in 0..4_u64 {
+        let server = place.serve(&[]);
+        let creators: Vec<_> = (0..6)
+            .map(|_| {
+                let mut command = place.command(&["key", "create", "--json"]);
+                command
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .expect("it runs")
+            })
+            .collect();
+        // As above: another moment each time.
+        std::thread::sleep(Duration::from_millis(10 + round * 15));
+        server.kill();
+        for creator in creators {
+            keys.extend(printed(
+                &creator.wait_with_output().expect("it ends").stdout,
+            ));
+        }
+    }
+    let known = ids(&place);
+    assert!(!keys.is_empty());
+    for key in &keys {
+        assert!(
+            known.contains(&key.id),
+            "{} was printed and is lost",
+            key.id
+        );
+    }
+    assert!(verifies(&place, &keys[0]));
+}
+
+#[test]
+fn a_restart_keeps_apps_keys_and_revocations() {
+    let place = Place::new();
+    let first = place.serve(&["--dev"]);
+    let key = Key::of(&first.ready);
+    let other = place.create_key();
+    place.ok(&["app", "revoke-tokens", "demo", "--jti", "gone"]);
+    place.ok(&["key", "revoke", &other.id]);
+    first.kill();
+
+    let second = place.serve(&["--dev"]);
+    assert_eq!(
+        Key::of(&second.ready).secret,
+        key.secret,
+        "the second dev start knows it again"
+    );
+    assert_eq!(place.json(&["key", "show", &other.id])["state"], "revoked");
+    let token = place.token(
+        &key,
+        &["--jti", "gone", "--api", &second.url(), "--iat", "-1m"],
+    );
+    let run = place.run(&["token", "verify", &token, "--data", "hexline-data"]);
+    assert!(run.out.starts_with("invalid: token_revoked"), "{}", run.out);
+    assert_eq!(second.stop("-TERM"), Some(0));
+    assert!(!place.data("control.sock").exists());
+}
+
+#[test]
+fn the_master_key_is_rotated_with_and_without_a_server() {
+    let place = Place::with_app();
+    let key = place.create_key();
+    let before = std::fs::read(place.data("master.key")).expect("there");
+    assert_eq!(place.json(&["master-key", "rotate"])["secrets"], 1);
+    let between = std::fs::read(place.data("master.key")).expect("there");
+    assert_ne!(before, between);
+    assert!(verifies(&place, &key));
+    let server = place.serve(&[]);
+    assert_eq!(place.json(&["master-key", "rotate"])["secrets"], 1);
+    assert_ne!(
+        between,
+        std::fs::read(place.data("master.key")).expect("there")
+    );
+    let later = place.create_key();
+    assert_eq!(server.stop("-INT"), Some(0));
+    assert!(verifies(&place, &key) && verifies(&place, &later));
+    // The key of before is not taken any more, and says what to do.
+    std::fs::write(place.data("master.key"), before).expect("written");
+    let run = place.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(run.code, 6);
+    assert!(run.err.contains("HEXLINE_MASTER_KEY_FILE"), "{}", run.err);
+}
+
+#[test]
+fn an_interrupted_rotation_is_settled_by_the_next_command() {
+    let place = Place::with_app();
+    let key = place.create_key();
+    let old = std::fs::read(place.data("master.key")).expect("there");
+    place.ok(&["master-key", "rotate"]);
+    // As after a crash between the database's commit and the rename.
+    std::fs::rename(place.data("master.key"), place.data("master.key.next")).expect("renamed");
+    std::fs::write(place.data("master.key"), old).expect("written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(place.data("master.key"), mode).expect("changed");
+    place.ok(&["key", "list"]);
+    assert!(!place.data("master.key.next").exists());
+    assert!(verifies(&place, &key));
+}

@@ -1,0 +1,147 @@
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::program::{Key, Place};
+
+#[test]
+fn the_ready_line_has_what_a_script_needs_and_nothing_else_goes_to_stdout() {
+    let place = Place::new();
+    let server = place.serve(&["--dev"]);
+    let ready = &server.ready;
+    assert_eq!(ready["ready"], true);
+    assert_eq!(ready["app"], "demo");
+    assert!(
+        ready["url"]
+            .as_str()
+            .is_some_and(|url| url.starts_with("http://localhost:"))
+    );
+    assert!(ready["console_setup_url"].is_null() && ready["key_secret"].is_string());
+}
+
+#[test]
+fn without_dev_there_is_no_key_in_the_ready_line() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    for name in ["app", "key_id", "key_secret", "console_setup_url"] {
+        assert!(server.ready[name].is_null(), "{name}");
+    }
+}
+
+#[test]
+fn a_message_goes_from_send_to_listen_and_a_revoked_key_ends_it() {
+    let place = Place::new();
+    let server = place.serve(&["--dev"]);
+    let key = Key::of(&server.ready);
+    let token = |identity: &str| {
+        let args = [
+            "token",
+            "create",
+            "--api",
+            &server.url(),
+            "--grant",
+            "signal",
+        ];
+        let who = ["--identity", identity, "--device", "web1"];
+        let run = place.run_with(&[&args[..], &who].concat(), &key.env());
+        run.out.trim().to_owned()
+    };
+    let (bob, alice) = (token("bob1"), token("alice1"));
+    let mut listener = place
+        .command(&["listen", "--json", "--channel", "news", "--presence"])
+        .env("HEXLINE_TOKEN", &bob)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut err = BufReader::new(listener.stderr.take().expect("piped")).lines();
+    let mut out = BufReader::new(listener.stdout.take().expect("piped")).lines();
+    assert!(
+        err.next()
+            .expect("a line")
+            .expect("text")
+            .contains("Connected")
+    );
+
+    let sent = place.json(&[
+        "send",
+        "--token",
+        &alice,
+        "--to",
+        "bob1",
+        r#"{"text":"hello"}"#,
+    ]);
+    assert_eq!(sent["delivered"], 1);
+    let heard: Value =
+        serde_json::from_str(&out.next().expect("a line").expect("text")).expect("JSON");
+    assert_eq!(heard["method"], "signal.send");
+    assert_eq!(heard["params"]["text"], "hello");
+    let from = heard["params"]["from"].as_str().expect("a sender");
+    assert!(from.starts_with("alice1/web1/"));
+    let nobody = place.ok(&["send", "--token", &alice, "--to", "nobody", "{}"]);
+    assert!(nobody.contains("Nobody"), "{nobody}");
+    assert_eq!(
+        place
+            .run(&["send", "--token", &alice, "--to", "bob1", "hello"])
+            .code,
+        2
+    );
+    assert_eq!(place.run(&["send", "--token", &alice, "{}"]).code, 2);
+
+    place.ok(&["key", "revoke", &key.id]);
+    assert_eq!(listener.wait().expect("it ends").code(), Some(3));
+    let last = err.next().expect("a line").expect("text");
+    assert!(last.contains("4501"), "{last}");
+    let refused = place.run(&["send", "--token", &alice, "--to", "bob1", "{}"]);
+    assert_eq!(refused.code, 3);
+    assert!(refused.err.contains("key_revoked"), "{}", refused.err);
+}
+
+#[test]
+fn a_token_is_verified_beside_a_running_server_even_without_its_socket() {
+    let place = Place::new();
+    let server = place.serve(&["--dev"]);
+    let key = Key::of(&server.ready);
+    let token = place.token(&key, &["--api", &server.url()]);
+    let verify = [
+        "token",
+        "verify",
+        &token,
+        "--data",
+        "hexline-data",
+        "--url",
+        &server.url(),
+    ];
+    assert_eq!(place.ok(&verify[..5]).trim(), "valid");
+    std::fs::remove_file(place.data("control.sock")).expect("it was there");
+    assert_eq!(place.ok(&verify).trim(), "valid");
+}
+
+#[test]
+fn a_second_server_on_the_same_data_directory_is_refused() {
+    let place = Place::new();
+    let _server = place.serve(&[]);
+    let run = place.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(run.code, 6);
+    assert!(run.err.contains("in use by process"), "{}", run.err);
+}
+
+#[test]
+fn nobody_there_is_told_as_unavailable() {
+    let place = Place::new();
+    let key = Key {
+        id: "a".repeat(32),
+        secret: "x".repeat(43),
+    };
+    let token = place.token(&key, &["--api", "http://127.0.0.1:1"]);
+    let run = place.run(&["send", "--token", &token, "--to", "bob", "{}"]);
+    assert_eq!(run.code, 6, "{}", run.err);
+    assert!(!run.err.contains(&token));
+    assert_eq!(
+        place
+            .run(&["send", "--token", "nonsense", "--to", "bob", "{}"])
+            .code,
+        2
+    );
+}

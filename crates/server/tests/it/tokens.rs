@@ -1,0 +1,381 @@
+use hexline_token::{Algorithm, PrivateKey};
+use serde_json::{Value, json};
+
+use crate::program::{Key, Place};
+
+const ID: &str = "b234fdb83571400f9b62e204d735126e";
+const SECRET: &str = "zW3tYm0dGm1jJm0yL0sQ0mOqVf6Wb3mB5kQm4rJx2nE";
+
+fn key() -> Key {
+    Key {
+        id: ID.to_owned(),
+        secret: SECRET.to_owned(),
+    }
+}
+
+fn claims(place: &Place, token: &str) -> Value {
+    let run = place.run(&["token", "inspect", token, "--json"]);
+    serde_json::from_str::<Value>(&run.out).expect("JSON")["claims"].clone()
+}
+
+#[test]
+fn a_token_is_made_inspected_and_verified() {
+    let place = Place::new();
+    let token = place.token(
+        &key(),
+        &["--grant", "signal", "--iat", "1490479599", "--ttl", "509"],
+    );
+    assert_eq!(
+        claims(&place, &token),
+        json!({
+            "aud": "http://localhost:8000/client/v1", "sub": "alice/web1",
+            "grants": {"signal": true}, "iss": ID, "iat": 1_490_479_599, "exp": 1_490_480_108
+        })
+    );
+    let verify = |more: &[&str]| {
+        place.run_with(&[&["token", "verify", &token], more].concat(), &key().env())
+    };
+    let valid = verify(&["--at", "1490479700"]);
+    assert_eq!((valid.code, valid.out.trim()), (0, "valid"));
+    let expired = verify(&[]);
+    assert_eq!(expired.code, 3);
+    assert!(
+        expired.out.starts_with("invalid: token_expired"),
+        "{}",
+        expired.out
+    );
+    let early = verify(&["--at", "1490479000"]);
+    assert!(
+        early.out.starts_with("invalid: token_not_yet_valid"),
+        "{}",
+        early.out
+    );
+    let elsewhere = verify(&["--at", "1490479700", "--url", "https://hexline.example"]);
+    assert!(
+        elsewhere.out.starts_with("invalid: audience_mismatch"),
+        "{}",
+        elsewhere.out
+    );
+    let chat = verify(&["--at", "1490479700", "--grant", "chat"]);
+    assert!(
+        chat.out.starts_with("invalid: grant_missing"),
+        "{}",
+        chat.out
+    );
+    let platform = verify(&["--at", "1490479700", "--access", "platform"]);
+    assert!(
+        platform.out.starts_with("invalid: audience_mismatch"),
+        "{}",
+        platform.out
+    );
+}
+
+#[test]
+fn every_option_of_the_builder_has_a_flag() {
+    let place = Place::new();
+    let token = place.token(
+        &key(),
+        &[
+            "--env",
+            "dev",
+            "--grants",
+            r#"{"video":true,"chat":true}"#,
+            "--grant",
+            r#"signal={"publish":false}"#,
+            "--profile",
+            r#"{"name":"Alice","age":1.0}"#,
+            "--exp",
+            "1490480108",
+            "--nbf",
+            "1490479599",
+            "--jti",
+            "t1",
+            "--iat",
+            "1490479599",
+            "--kid",
+            ID,
+        ],
+    );
+    let run = place.run(&["token", "inspect", &token]);
+    let order = [
+        "aud", "sub", "grants", "video", "chat", "signal", "iss", "iat", "nbf", "exp",
+    ];
+    let places: Vec<_> = order
+        .iter()
+        .map(|name| run.out.find(&format!("\"{name}\"")))
+        .collect();
+    assert!(
+        places.is_sorted() && places.iter().all(Option::is_some),
+        "{}",
+        run.out
+    );
+    assert_eq!(
+        claims(&place, &token)["aud"],
+        "https://api.dev.bit6.com/client/v1"
+    );
+    assert_eq!(
+        claims(&place, &token)["profile"],
+        json!({"name": "Alice", "age": 1})
+    );
+
+    let args = [
+        "token",
+        "create",
+        "--access",
+        "platform",
+        "--aud",
+        "https://x.example/platform",
+    ];
+    let platform = place.run_with(&args, &key().env());
+    let claims = claims(&place, platform.out.trim());
+    assert_eq!(
+        (&claims["aud"], &claims["sub"]),
+        (&json!(args[5]), &Value::Null)
+    );
+}
+
+#[test]
+fn the_secret_may_come_from_a_file_stdin_or_the_old_names() {
+    let place = Place::new();
+    let args = [
+        "token",
+        "create",
+        "--identity",
+        "a",
+        "--device",
+        "b",
+        "--iat",
+        "1490479599",
+    ];
+    let expected = place.run_with(&args, &key().env()).out;
+    place.write("secret", &format!("{SECRET}\n"));
+    let with = |more: &[&'static str]| [&args[..], more].concat();
+    assert_eq!(
+        place
+            .run(&with(&["--key-id", ID, "--secret-file", "secret"]))
+            .out,
+        expected
+    );
+    let stdin = with(&["--key-id", ID, "--secret-file", "-"]);
+    assert_eq!(place.run_on(&stdin, SECRET).out, expected);
+    assert_eq!(
+        place
+            .run(&with(&["--key-id", ID, "--key-secret", SECRET]))
+            .out,
+        expected
+    );
+    let old = [("BIT6_KEY_ID", ID), ("BIT6_KEY_SECRET", SECRET)];
+    assert_eq!(place.run_with(&args, &old).out, expected);
+    let key = key();
+    let both = [&old[..], &key.env()].concat();
+    assert_eq!(place.run_with(&args, &both).out, expected);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let place = Place::new();
+    let without = |env: &[(&str, &str)], more: &[&str]| {
+        let run = place.run_with(&[&["token", "create"], more].concat(), env);
+        assert_eq!(run.code, 2, "{}", run.out);
+        run.err
+    };
+    assert!(without(&[], &[]).contains("HEXLINE_KEY_ID"));
+    assert!(without(&[("HEXLINE_KEY_ID", ID)], &[]).contains("HEXLINE_KEY_SECRET"));
+    assert!(without(&key().env(), &["--device", "b"]).contains("identity"));
+    assert!(without(&key().env(), &["--grant", "signal={"]).contains("JSON"));
+    assert!(without(&key().env(), &["--ttl", "soon"]).contains("90s"));
+    let weak = [("HEXLINE_KEY_ID", ID), ("HEXLINE_KEY_SECRET", "hunter2")];
+    let message = without(&weak, &["--identity", "a", "--device", "b"]);
+    assert!(!message.contains("hunter2"), "{message}");
+    assert_eq!(
+        place.run(&["token", "verify", "a.b.c"]).code,
+        2,
+        "nothing to verify with"
+    );
+}
+
+#[test]
+fn asymmetric_keys_sign_and_verify() {
+    let place = Place::new();
+    for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
+        let private = PrivateKey::generate(algorithm).expect("generated");
+        let pem = private.to_pkcs8_pem().expect("it can be written");
+        place.write("private.pem", pem.expose());
+        let public = private.verifying_key().to_jwk(None).expect("a public key");
+        place.write("public.jwk", &public);
+        let args = [
+            "token",
+            "create",
+            "--key-id",
+            ID,
+            "--private-key",
+            "private.pem",
+            "--identity",
+            "a",
+            "--device",
+            "b",
+        ];
+        let token = place.ok(&args);
+        let verify = ["token", "verify", "-", "--public-key", "public.jwk"];
+        let run = place.run_on(&verify, &token);
+        assert_eq!(
+            (run.code, run.out.trim()),
+            (0, "valid"),
+            "{algorithm}: {}",
+            run.err
+        );
+        place.write("set.json", &format!("{{\"keys\":[{public}]}}"));
+        let verify = [
+            "token",
+            "verify",
+            "-",
+            "--public-key",
+            "set.json",
+            "--key-id",
+            ID,
+        ];
+        assert_eq!(place.run_on(&verify, &token).code, 0, "{algorithm}");
+        let other = PrivateKey::generate(algorithm)
+            .expect("generated")
+            .verifying_key();
+        place.write("other.jwk", &other.to_jwk(None).expect("a public key"));
+        let verify = ["token", "verify", "-", "--public-key", "other.jwk"];
+        let refused = place.run_on(&verify, &token);
+        assert!(
+            refused.out.starts_with("invalid: signature_invalid"),
+            "{}",
+            refused.out
+        );
+    }
+}
+
+#[test]
+fn inspecting_without_a_key_leaves_those_checks_out() {
+    let place = Place::new();
+    let token = place.token(&key(), &[]);
+    let run = place.run(&["token", "inspect", &token]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(run.out.matches("not reached").count(), 5, "{}", run.out);
+    assert!(
+        run.out.contains("Expires at") && run.out.contains("alice/web1"),
+        "{}",
+        run.out
+    );
+    assert!(!run.out.contains('\u{1b}'), "no colours into a pipe");
+    let report: Value =
+        serde_json::from_str(&place.run(&["token", "inspect", &token, "--json"]).out)
+            .expect("JSON");
+    assert_eq!(report["verdict"], "undecided");
+    let garbage = place.run(&["token", "inspect", "what.is.this"]);
+    assert_eq!(garbage.code, 3);
+    assert!(garbage.out.contains("token_malformed"), "{}", garbage.out);
+}
+
+#[test]
+fn each_refusal_has_its_reason_against_a_data_directory() {
+    let place = Place::with_app();
+    let key = place.create_key();
+    let reason = |token: &str| -> Option<String> {
+        let run = place.run(&[
+            "token",
+            "inspect",
+            token,
+            "--data",
+            "hexline-data",
+            "--json",
+        ]);
+        let report: Value = serde_json::from_str(&run.out).expect("JSON");
+        assert_eq!(run.code, if report["reason"].is_null() { 0 } else { 3 });
+        assert_eq!(report["reason"].is_null(), report["verdict"] == "valid");
+        report["reason"].as_str().map(ToOwned::to_owned)
+    };
+    let token = place.token(&key, &["--jti", "t1"]);
+    assert_eq!(reason(&token), None);
+    let wrong = Key {
+        id: key.id.clone(),
+        secret: SECRET.to_owned(),
+    };
+    let unknown = Key {
+        id: ID.to_owned(),
+        secret: key.secret.clone(),
+    };
+    for (token, expected) in [
+        (place.token(&wrong, &[]), "signature_invalid"),
+        (place.token(&unknown, &[]), "key_unknown"),
+        (place.token(&key, &["--exp", "-1h"]), "token_expired"),
+        (
+            place.token(&key, &["--nbf", "+1h", "--exp", "+2h"]),
+            "token_not_yet_valid",
+        ),
+        (place.token(&key, &["--iat", "+1h"]), "token_not_yet_valid"),
+        (place.token(&key, &["--ttl", "60d"]), "token_too_long"),
+        (
+            place.token(&key, &["--api", "https://else.example"]),
+            "audience_mismatch",
+        ),
+        (place.token(&key, &["--alg", "HS384"]), "algorithm_mismatch"),
+        (
+            place.token(&key, &["--grant", r#"signal={"chanels":[]}"#]),
+            "claim_invalid",
+        ),
+    ] {
+        assert_eq!(reason(&token).as_deref(), Some(expected));
+    }
+    place.ok(&["app", "revoke-tokens", "demo", "--jti", "t1"]);
+    assert_eq!(reason(&token).as_deref(), Some("token_revoked"));
+    let fresh = place.token(&key, &["--iat", "-1m"]);
+    assert_eq!(reason(&fresh), None);
+    place.ok(&[
+        "app",
+        "revoke-tokens",
+        "demo",
+        "--identity",
+        "alice",
+        "--device",
+        "web1",
+    ]);
+    assert_eq!(reason(&fresh).as_deref(), Some("token_revoked"));
+    place.ok(&["key", "rotate", &key.id, "--overlap", "0s"]);
+    assert_eq!(reason(&fresh).as_deref(), Some("key_expired"));
+    place.ok(&["key", "revoke", &key.id]);
+    assert_eq!(reason(&fresh).as_deref(), Some("key_revoked"));
+    assert_eq!(
+        place
+            .run(&["token", "inspect", &fresh, "--data", "elsewhere"])
+            .code,
+        4
+    );
+}
+
+#[test]
+fn lines_are_answered_one_by_one() {
+    let place = Place::new();
+    let private = PrivateKey::generate(Algorithm::EdDsa).expect("generated");
+    let jwk: Value =
+        serde_json::from_str(&private.verifying_key().to_jwk(None).expect("public")).expect("JSON");
+    place.write(
+        "private.pem",
+        private.to_pkcs8_pem().expect("it can be written").expose(),
+    );
+    let args = [
+        "token",
+        "create",
+        "--key-id",
+        ID,
+        "--private-key",
+        "private.pem",
+    ];
+    let jws = place.ok(&[&args[..], &["--identity", "a", "--device", "b"]].concat());
+    let jws = jws.trim();
+    let good = json!({"jwk": jwk, "jws": jws});
+    let set = json!({"jwk": {"keys": [jwk]}, "jws": jws, "algs": ["EdDSA"]});
+    let other = json!({"jwk": jwk, "jws": jws, "algs": ["ES256"]});
+    let broken = json!({"jwk": jwk, "jws": &jws[..jws.len() - 4]});
+    let input = format!("{good}\n{set}\n{other}\nnonsense\n\n{broken}\n{good}");
+    let run = place.run_on(&["token", "verify", "--lines"], &input);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let expected = [
+        "valid", "valid", "invalid", "invalid", "invalid", "invalid", "valid",
+    ];
+    assert_eq!(run.out.lines().collect::<Vec<_>>(), expected);
+}
