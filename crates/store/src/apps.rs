@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use hexline_model::{AppId, KeyId};
+use hexline_model::{AppId, KeyId, Timestamp};
 use hexline_services::keys::{App, AppName, AppSettings, AppStore, Revision, StoreError};
 use sqlx::any::AnyRow;
 
@@ -14,7 +14,7 @@ impl AppStore for Database {
             .bind(id.to_string())
             .fetch_optional(self.reader())
             .await
-            .map_err(|e| sort(e, "app"))?;
+            .map_err(sort("app"))?;
         row.as_ref().map(read).transpose()
     }
 
@@ -23,7 +23,7 @@ impl AppStore for Database {
             .bind(name.as_str())
             .fetch_optional(self.reader())
             .await
-            .map_err(|e| sort(e, "app"))?;
+            .map_err(sort("app"))?;
         row.as_ref().map(read).transpose()
     }
 
@@ -33,7 +33,7 @@ impl AppStore for Database {
             .bind(i64::from(limit))
             .fetch_all(self.reader())
             .await
-            .map_err(|e| sort(e, "app"))?;
+            .map_err(sort("app"))?;
         rows.iter().map(read).collect()
     }
 
@@ -43,14 +43,14 @@ impl AppStore for Database {
             .bind(app.id.to_string())
             .bind(app.name.as_str())
             .bind(app.created.as_millis())
-            .bind(app.disabled.map(|t| t.as_millis()))
+            .bind(app.disabled.map(Timestamp::as_millis))
             .bind(settings(app)?)
             .bind(app.signing_key.map(|k| k.to_string()))
             .bind(revision.count())
             .execute(&mut *tx)
             .await
-            .map_err(|e| sort(e, "app"))?;
-        tx.commit().await.map_err(|e| sort(e, "app"))?;
+            .map_err(sort("app"))?;
+        tx.commit().await.map_err(sort("app"))?;
         Ok(revision)
     }
 
@@ -58,17 +58,17 @@ impl AppStore for Database {
         let (mut tx, revision) = self.change(expected).await?;
         let done = sqlx::query(UPDATE)
             .bind(app.id.to_string())
-            .bind(app.disabled.map(|t| t.as_millis()))
+            .bind(app.disabled.map(Timestamp::as_millis))
             .bind(settings(app)?)
             .bind(app.signing_key.map(|k| k.to_string()))
             .bind(revision.count())
             .execute(&mut *tx)
             .await
-            .map_err(|e| sort(e, "app"))?;
+            .map_err(sort("app"))?;
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound { what: "app" });
         }
-        tx.commit().await.map_err(|e| sort(e, "app"))?;
+        tx.commit().await.map_err(sort("app"))?;
         Ok(revision)
     }
 }

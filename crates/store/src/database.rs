@@ -185,13 +185,13 @@ impl Database {
             .bind(now)
             .execute(&mut *tx)
             .await
-            .map_err(|e| sort(e, "probe"))?;
+            .map_err(sort("probe"))?;
         let found: i64 = sqlx::query(PROBE_READ)
             .fetch_one(&mut *tx)
             .await
             .and_then(|row| row.try_get("at_ms"))
-            .map_err(|e| sort(e, "probe"))?;
-        tx.commit().await.map_err(|e| sort(e, "probe"))?;
+            .map_err(sort("probe"))?;
+        tx.commit().await.map_err(sort("probe"))?;
         if found == now {
             Ok(())
         } else {
@@ -212,7 +212,7 @@ impl Database {
             .fetch_one(&self.reader)
             .await
             .and_then(|row| row.try_get("version"))
-            .map_err(|e| sort(e, "version"))?;
+            .map_err(sort("version"))?;
         let pools: &[&AnyPool] = match self.backend {
             Backend::Sqlite => &[&self.writer, &self.reader],
             Backend::Postgres => &[&self.reader],
@@ -256,7 +256,7 @@ impl Database {
         self.writer
             .begin_with(begin)
             .await
-            .map_err(|e| sort(e, "transaction"))
+            .map_err(sort("transaction"))
     }
 
     /// A transaction all of whose reads see one state.
@@ -268,7 +268,7 @@ impl Database {
         self.reader
             .begin_with(begin)
             .await
-            .map_err(|e| sort(e, "transaction"))
+            .map_err(sort("transaction"))
     }
 }
 

@@ -91,8 +91,8 @@ pub enum DatabaseError {
 }
 
 /// Sorts a failure by who must act. `what` names the thing that a conflict is about.
-pub(crate) fn sort(error: sqlx::Error, what: &'static str) -> StoreError {
-    match &error {
+pub(crate) fn sort(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| match &error {
         sqlx::Error::Database(cause) => match cause.kind() {
             ErrorKind::UniqueViolation => StoreError::Conflict { what },
             ErrorKind::ForeignKeyViolation => StoreError::NotFound { what: "app" },
@@ -140,10 +140,10 @@ mod tests {
     #[test]
     fn a_pool_that_gives_no_connection_is_worth_another_try() {
         for error in [sqlx::Error::PoolTimedOut, sqlx::Error::WorkerCrashed] {
-            assert!(matches!(sort(error, "app"), StoreError::Unavailable(_)));
+            assert!(matches!(sort("app")(error), StoreError::Unavailable(_)));
         }
         assert!(matches!(
-            sort(sqlx::Error::RowNotFound, "app"),
+            sort("app")(sqlx::Error::RowNotFound),
             StoreError::Other(_)
         ));
     }

@@ -13,7 +13,7 @@ impl Journal for Database {
         let row = sqlx::query(REVISION)
             .fetch_one(self.reader())
             .await
-            .map_err(|e| sort(e, "meta"))?;
+            .map_err(sort("meta"))?;
         row.column("meta.revision").map(Revision::from_stored)
     }
 
@@ -22,24 +22,24 @@ impl Journal for Database {
         let meta = sqlx::query(META)
             .fetch_one(&mut *tx)
             .await
-            .map_err(|e| sort(e, "meta"))?;
+            .map_err(sort("meta"))?;
         let master_key: Option<String> = meta.column("meta.master_key")?;
         let apps = sqlx::query(apps::SINCE)
             .bind(revision.count())
             .fetch_all(&mut *tx)
             .await
-            .map_err(|e| sort(e, "app"))?;
+            .map_err(sort("app"))?;
         let keys = sqlx::query(keys::SINCE)
             .bind(revision.count())
             .fetch_all(&mut *tx)
             .await
-            .map_err(|e| sort(e, "key"))?;
+            .map_err(sort("key"))?;
         let revocations = sqlx::query(revocations::SINCE)
             .bind(revision.count())
             .fetch_all(&mut *tx)
             .await
-            .map_err(|e| sort(e, "revocation"))?;
-        tx.commit().await.map_err(|e| sort(e, "meta"))?;
+            .map_err(sort("revocation"))?;
+        tx.commit().await.map_err(sort("meta"))?;
         Ok(Changes {
             revision: meta.column("meta.revision").map(Revision::from_stored)?,
             master_key: master_key.map(Fingerprint::from_stored),
@@ -65,7 +65,7 @@ impl Database {
             .bind(expected.count())
             .execute(&mut *tx)
             .await
-            .map_err(|e| sort(e, "meta"))?;
+            .map_err(sort("meta"))?;
         if done.rows_affected() == 0 {
             return Err(StoreError::Stale { expected });
         }
@@ -80,11 +80,11 @@ impl Database {
         sqlx::query(COUNT)
             .execute(&mut *tx)
             .await
-            .map_err(|e| sort(e, "meta"))?;
+            .map_err(sort("meta"))?;
         let row = sqlx::query(REVISION)
             .fetch_one(&mut *tx)
             .await
-            .map_err(|e| sort(e, "meta"))?;
+            .map_err(sort("meta"))?;
         let revision = row.column("meta.revision").map(Revision::from_stored)?;
         Ok((tx, revision))
     }

@@ -18,7 +18,7 @@ impl KeyStore for Database {
             .bind(id.to_string())
             .fetch_optional(self.reader())
             .await
-            .map_err(|e| sort(e, "key"))?;
+            .map_err(sort("key"))?;
         row.as_ref().map(read).transpose()
     }
 
@@ -39,7 +39,7 @@ impl KeyStore for Database {
             .bind(i64::from(limit))
             .fetch_all(self.reader())
             .await
-            .map_err(|e| sort(e, "key"))?;
+            .map_err(sort("key"))?;
         rows.iter().map(read).collect()
     }
 
@@ -51,7 +51,7 @@ impl KeyStore for Database {
     ) -> Result<Revision, StoreError> {
         let (mut tx, revision) = self.change(expected).await?;
         insert(&mut tx, key, signs, revision).await?;
-        tx.commit().await.map_err(|e| sort(e, "key"))?;
+        tx.commit().await.map_err(sort("key"))?;
         Ok(revision)
     }
 
@@ -66,7 +66,7 @@ impl KeyStore for Database {
         let (mut tx, revision) = self.change(expected).await?;
         insert(&mut tx, new, signs, revision).await?;
         update_state(&mut tx, old, KeyState::Retiring { until }, revision).await?;
-        tx.commit().await.map_err(|e| sort(e, "key"))?;
+        tx.commit().await.map_err(sort("key"))?;
         Ok(revision)
     }
 
@@ -78,7 +78,7 @@ impl KeyStore for Database {
     ) -> Result<Revision, StoreError> {
         let (mut tx, revision) = self.change(expected).await?;
         update_state(&mut tx, id, state, revision).await?;
-        tx.commit().await.map_err(|e| sort(e, "key"))?;
+        tx.commit().await.map_err(sort("key"))?;
         Ok(revision)
     }
 
@@ -96,9 +96,9 @@ impl KeyStore for Database {
                 .bind(at.as_millis())
                 .execute(&mut *tx)
                 .await
-                .map_err(|e| sort(e, "key"))?;
+                .map_err(sort("key"))?;
         }
-        tx.commit().await.map_err(|e| sort(e, "key"))
+        tx.commit().await.map_err(sort("key"))
     }
 }
 
@@ -125,10 +125,10 @@ async fn insert(
         .bind(key.label.as_str())
         .bind(key.algorithm.map(|a| a.to_string()))
         .bind(key.created.as_millis())
-        .bind(key.expires.map(|t| t.as_millis()))
+        .bind(key.expires.map(Timestamp::as_millis))
         .bind(retiring_until)
         .bind(revoked)
-        .bind(key.last_used.map(|t| t.as_millis()))
+        .bind(key.last_used.map(Timestamp::as_millis))
         .bind(ceiling)
         .bind(key.material.kind())
         .bind(sealed)
@@ -136,7 +136,7 @@ async fn insert(
         .bind(revision.count())
         .execute(&mut **tx)
         .await
-        .map_err(|e| sort(e, "key"))?;
+        .map_err(sort("key"))?;
     if signs {
         sqlx::query(SET_SIGNING_KEY)
             .bind(key.app.to_string())
@@ -144,7 +144,7 @@ async fn insert(
             .bind(revision.count())
             .execute(&mut **tx)
             .await
-            .map_err(|e| sort(e, "app"))?;
+            .map_err(sort("app"))?;
     }
     Ok(())
 }
@@ -163,7 +163,7 @@ async fn update_state(
         .bind(revision.count())
         .execute(&mut **tx)
         .await
-        .map_err(|e| sort(e, "key"))?;
+        .map_err(sort("key"))?;
     if done.rows_affected() == 0 {
         return Err(StoreError::NotFound { what: "key" });
     }

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use hexline_model::AppId;
+use hexline_model::{AppId, Timestamp};
 use hexline_services::keys::{
     Revision, Revocation, RevocationCursor, RevocationStore, StoreError, SweepHorizon, Target,
     TargetKind,
@@ -26,7 +26,7 @@ impl RevocationStore for Database {
             .bind(i64::from(limit))
             .fetch_all(self.reader())
             .await
-            .map_err(|e| sort(e, "revocation"))?;
+            .map_err(sort("revocation"))?;
         rows.iter().map(read).collect()
     }
 
@@ -41,12 +41,12 @@ impl RevocationStore for Database {
             .bind(revocation.target.kind().as_str())
             .bind(revocation.target.subject())
             .bind(revocation.at.as_millis())
-            .bind(expires.map(|t| t.as_millis()))
+            .bind(expires.map(Timestamp::as_millis))
             .bind(revision.count())
             .execute(&mut *tx)
             .await
-            .map_err(|e| sort(e, "revocation"))?;
-        tx.commit().await.map_err(|e| sort(e, "revocation"))?;
+            .map_err(sort("revocation"))?;
+        tx.commit().await.map_err(sort("revocation"))?;
         Ok(revision)
     }
 
@@ -57,7 +57,7 @@ impl RevocationStore for Database {
             .bind(horizon.expired_before.as_millis())
             .execute(&mut *tx)
             .await
-            .map_err(|e| sort(e, "revocation"))?
+            .map_err(sort("revocation"))?
             .rows_affected();
         if let Some(issued_before) = horizon.issued_before {
             swept += sqlx::query(SWEEP_ISSUED)
@@ -65,10 +65,10 @@ impl RevocationStore for Database {
                 .bind(issued_before.as_millis())
                 .execute(&mut *tx)
                 .await
-                .map_err(|e| sort(e, "revocation"))?
+                .map_err(sort("revocation"))?
                 .rows_affected();
         }
-        tx.commit().await.map_err(|e| sort(e, "revocation"))?;
+        tx.commit().await.map_err(sort("revocation"))?;
         Ok(swept)
     }
 }

@@ -14,7 +14,7 @@ impl SealStore for Database {
         let row = sqlx::query(MASTER_KEY)
             .fetch_one(self.reader())
             .await
-            .map_err(|e| sort(e, "meta"))?;
+            .map_err(sort("meta"))?;
         read(&row)
     }
 
@@ -24,9 +24,9 @@ impl SealStore for Database {
             .bind(fingerprint.as_str())
             .execute(&mut *tx)
             .await
-            .map_err(|e| sort(e, "meta"))?;
+            .map_err(sort("meta"))?;
         let found = in_force(&mut tx).await?;
-        tx.commit().await.map_err(|e| sort(e, "meta"))?;
+        tx.commit().await.map_err(sort("meta"))?;
         found.ok_or(StoreError::NotFound { what: "master key" })
     }
 
@@ -51,7 +51,7 @@ impl SealStore for Database {
         let rows = sqlx::query(SEALED)
             .fetch_all(&mut *tx)
             .await
-            .map_err(|e| sort(e, "key"))?;
+            .map_err(sort("key"))?;
         let mut count = 0;
         for row in &rows {
             let key = row.parsed("keys.id", "key id", |t| KeyId::parse(t).ok())?;
@@ -65,15 +65,15 @@ impl SealStore for Database {
                 .bind(revision.count())
                 .execute(&mut *tx)
                 .await
-                .map_err(|e| sort(e, "key"))?;
+                .map_err(sort("key"))?;
             count += 1;
         }
         sqlx::query(REPLACE)
             .bind(to.as_str())
             .execute(&mut *tx)
             .await
-            .map_err(|e| sort(e, "meta"))?;
-        tx.commit().await.map_err(|e| sort(e, "meta"))?;
+            .map_err(sort("meta"))?;
+        tx.commit().await.map_err(sort("meta"))?;
         Ok(count)
     }
 }
@@ -82,7 +82,7 @@ async fn in_force(tx: &mut Transaction<'static, Any>) -> Result<Option<Fingerpri
     let row = sqlx::query(MASTER_KEY)
         .fetch_one(&mut **tx)
         .await
-        .map_err(|e| sort(e, "meta"))?;
+        .map_err(sort("meta"))?;
     read(&row)
 }
 

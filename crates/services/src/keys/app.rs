@@ -252,8 +252,10 @@ mod tests {
             "https://x/?a",
             "https://x y",
         ] {
-            let mut settings = AppSettings::default();
-            settings.audiences = vec![bad.to_owned()];
+            let settings = AppSettings {
+                audiences: vec![bad.to_owned()],
+                ..AppSettings::default()
+            };
             assert_eq!(
                 settings.check(),
                 Err(AppSettingsError::Audience { found: bad.into() })

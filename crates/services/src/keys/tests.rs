@@ -37,7 +37,7 @@ impl Rig {
         let events = Arc::new(Mutex::new(Vec::new()));
         let log = events.clone();
         registry.on_event(Box::new(move |event| {
-            log.lock().expect("no panic").push(*event)
+            log.lock().expect("no panic").push(*event);
         }));
         let app = App {
             id: AppId::generate(&SeededEntropy::new(1)),
@@ -128,7 +128,7 @@ fn purpose(record: &KeyRecord) -> Purpose {
 
 fn builder(record: &KeyRecord, secret: &str) -> TokenBuilder {
     TokenBuilder::create()
-        .key(&record.id.to_string(), secret)
+        .key(record.id.to_string(), secret)
         .identity("alice")
         .device("web1")
         .jti("a-jti")
@@ -498,7 +498,7 @@ fn a_connection_ends_when_its_key_leaves_the_fetched_set() {
     let (document, private) = key_set(&["a"]);
     let set = KeySet::parse(&document).expect("parses");
     let token = TokenBuilder::create()
-        .signing_key(&record.id.to_string(), private[0].clone())
+        .signing_key(record.id.to_string(), private[0].clone())
         .identity("alice")
         .device("web1")
         .build_at(NOW)

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hexline_model::{ManualClock, Secret};
-use hexline_services::keys::{NewKey, StoreError};
+use hexline_services::keys::{AppSettings, NewKey, Revision, StoreError};
 use hexline_store::{Backend, Database, DatabaseConfig, DatabaseError};
 use hexline_token::Algorithm;
 use sqlx::{Connection as _, Executor as _, Row as _};
@@ -47,7 +47,7 @@ async fn a_database_that_is_gone_is_unavailable(rig: &mut Rig) {
     rig.database.close().await;
     let read = stores.apps.list(None, 1).await;
     assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
-    let written = stores.apps.add(&app("demo"), Default::default()).await;
+    let written = stores.apps.add(&app("demo"), Revision::default()).await;
     assert!(
         matches!(written, Err(StoreError::Unavailable(_))),
         "{written:?}"
@@ -81,7 +81,7 @@ async fn a_row_that_no_release_wrote_is_named(rig: &mut Rig) {
 async fn a_secret_stands_nowhere_in_plain_text(rig: &mut Rig) {
     let service = rig.service().await;
     let app = service
-        .create_app("demo".parse().expect("a name"), Default::default())
+        .create_app("demo".parse().expect("a name"), AppSettings::default())
         .await
         .expect("creates");
     let mut secrets = Vec::new();
@@ -127,7 +127,9 @@ fn assert_files_hold_none(path: &Path, secrets: &[String]) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |hex, b| format!("{hex}{b:02x}"))
 }
 
 async fn health_names_the_backend_and_the_schema(rig: &mut Rig) {

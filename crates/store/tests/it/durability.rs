@@ -3,7 +3,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use hexline_model::{KeyId, ManualClock, Secret, SystemEntropy};
-use hexline_services::keys::{KeyService, KeyState, NewKey, Sealer};
+use hexline_services::keys::{AppSettings, KeyService, KeyState, NewKey, Sealer};
 use hexline_store::{Database, DatabaseConfig};
 use hexline_token::Algorithm;
 
@@ -90,7 +90,7 @@ async fn keys_are_made_and_printed_until_the_process_is_killed() {
     .expect("opens");
     let name = format!("app-{}", std::process::id());
     let app = service
-        .create_app(name.parse().expect("a name"), Default::default())
+        .create_app(name.parse().expect("a name"), AppSettings::default())
         .await
         .expect("creates");
     loop {

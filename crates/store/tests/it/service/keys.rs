@@ -1,0 +1,423 @@
+use std::collections::HashSet;
+use std::time::Duration;
+
+use hexline_model::{AppId, Identity, KeyId, Secret, SystemEntropy};
+use hexline_services::keys::{
+    AppSettings, CreatedKey, KeyError, KeyEvent, KeyState, NewKey, Scope,
+};
+use hexline_token::{Algorithm, Grants, PrivateKey, Reason, TokenBuilder};
+
+use super::{check, create, demo, events_of, hmac, take, token};
+use crate::rig::{NOW, Rig};
+
+on_both!(
+    a_key_that_was_just_made_verifies_its_tokens,
+    everything_is_the_same_after_a_restart,
+    the_first_hmac_key_signs_and_the_next_after_it_is_gone,
+    a_rotated_key_verifies_until_the_overlap_is_over,
+    only_an_active_hmac_key_is_rotated,
+    a_revoked_key_stays_revoked,
+    names_and_ids_are_taken_once,
+    a_disabled_app_lets_nobody_in,
+    a_token_check_touches_no_database,
+    a_refused_order_leaves_nothing_behind,
+);
+
+async fn a_key_that_was_just_made_verifies_its_tokens(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    for (algorithm, shown) in [
+        (Algorithm::Hs256, 43),
+        (Algorithm::Hs384, 64),
+        (Algorithm::Hs512, 86),
+    ] {
+        let order = NewKey::generate(algorithm).label("backend");
+        let made = service.create_key(app.id, order).await.expect("creates");
+        let secret = made.secret.expect("an HMAC key has one");
+        assert_eq!(secret.expose().len(), shown);
+        let key = PrivateKey::hmac(algorithm, secret.expose().as_bytes()).expect("passes");
+        let token = TokenBuilder::create()
+            .signing_key(made.record.id.to_string(), key)
+            .identity("alice")
+            .device("web1")
+            .build_at(NOW)
+            .expect("builds");
+        assert_eq!(check(&service, &token, NOW), Ok(()));
+        assert_eq!(made.record.label, "backend");
+    }
+}
+
+async fn everything_is_the_same_after_a_restart(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let (one, two) = (hmac(&service, &app).await, hmac(&service, &app).await);
+    let ceiling = Grants::parse(r#"{"signal":true}"#).expect("grants");
+    let private = PrivateKey::generate(Algorithm::Es256).expect("generates");
+    let jwk = private.verifying_key().to_jwk(None).expect("is public");
+    let order = NewKey::public_jwk(jwk)
+        .ceiling(ceiling)
+        .expires(NOW.plus(Duration::from_hours(1)));
+    let public = service.create_key(app.id, order).await.expect("registers");
+    assert!(public.secret.is_none());
+    service.revoke_key(two.record.id).await.expect("revokes");
+    let settings = AppSettings {
+        longest_ttl: Duration::from_hours(2),
+        ..AppSettings::default()
+    };
+    service.update_app(app.id, settings).await.expect("updates");
+    service
+        .revoke_token(app.id, "another-jti", None)
+        .await
+        .expect("revokes");
+    let all = Identity::parse("bob").expect("an identity");
+    service
+        .revoke_issued_before(app.id, Scope::Identity(all), NOW)
+        .await
+        .expect("revokes");
+
+    let before = (
+        service.list_apps(),
+        service.list_keys(app.id).await.expect("lists"),
+        service
+            .list_revocations(app.id, None, 9)
+            .await
+            .expect("lists"),
+    );
+    rig.reopen().await;
+    let again = rig.service().await;
+    let after = (
+        again.list_apps(),
+        again.list_keys(app.id).await.expect("lists"),
+        again
+            .list_revocations(app.id, None, 9)
+            .await
+            .expect("lists"),
+    );
+    assert_eq!(before, after);
+    assert_eq!((after.0.len(), after.1.len(), after.2.len()), (1, 3, 2));
+    assert_eq!(check(&again, &token(&one, NOW), NOW), Ok(()));
+    assert_eq!(
+        check(&again, &token(&two, NOW), NOW),
+        Err(Reason::KeyRevoked)
+    );
+    let by_public = TokenBuilder::create()
+        .signing_key(public.record.id.to_string(), private)
+        .identity("alice")
+        .device("web1")
+        .build_at(NOW)
+        .expect("builds");
+    assert_eq!(check(&again, &by_public, NOW), Ok(()));
+    let late = NOW.plus(Duration::from_hours(1));
+    assert_eq!(check(&again, &by_public, late), Err(Reason::KeyExpired));
+}
+
+async fn the_first_hmac_key_signs_and_the_next_after_it_is_gone(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let none = service.signing_key(app.id).expect_err("nothing signs yet");
+    assert_eq!(none.code().text(), "no_signing_key");
+    let url = NewKey::jwks_url("https://example.org/jwks.json");
+    service.create_key(app.id, url).await.expect("registers");
+    assert!(
+        service.signing_key(app.id).is_err(),
+        "a public key can't sign"
+    );
+
+    let (one, two) = (hmac(&service, &app).await, hmac(&service, &app).await);
+    let signing = service.signing_key(app.id).expect("signs");
+    assert_eq!(signing.id, one.record.id);
+    assert_eq!(signing.algorithm, Algorithm::Hs256);
+    assert_eq!(
+        signing.secret.expose(),
+        one.secret.expect("has one").expose()
+    );
+
+    service.revoke_key(one.record.id).await.expect("revokes");
+    assert!(
+        service.signing_key(app.id).is_err(),
+        "nobody else takes its place unasked"
+    );
+    let three = hmac(&service, &app).await;
+    assert_eq!(
+        service.signing_key(app.id).expect("signs").id,
+        three.record.id
+    );
+    service.set_signing_key(two.record.id).await.expect("sets");
+    rig.reopen().await;
+    let again = rig.service().await;
+    assert_eq!(again.signing_key(app.id).expect("signs").id, two.record.id);
+    let refused = again
+        .set_signing_key(one.record.id)
+        .await
+        .expect_err("is revoked");
+    assert_eq!(refused.code().text(), "conflict");
+}
+
+async fn a_rotated_key_verifies_until_the_overlap_is_over(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let ceiling = Grants::parse(r#"{"chat":true}"#).expect("grants");
+    let order = NewKey::generate(Algorithm::Hs512)
+        .label("backend")
+        .ceiling(ceiling);
+    let old = service.create_key(app.id, order).await.expect("creates");
+    let events = events_of(&service);
+
+    let new = service
+        .rotate_key(old.record.id, None)
+        .await
+        .expect("rotates");
+    assert_ne!(new.record.id, old.record.id);
+    assert_ne!(
+        new.secret.as_ref().expect("has one").expose(),
+        old.secret.as_ref().expect("has one").expose()
+    );
+    assert_eq!(new.record.label, "backend");
+    assert_eq!(new.record.algorithm, Some(Algorithm::Hs512));
+    assert_eq!(new.record.ceiling, old.record.ceiling);
+    assert_eq!(
+        service.signing_key(app.id).expect("signs").id,
+        new.record.id
+    );
+    let until = NOW.plus(Duration::from_hours(24));
+    let record = service.lookup_key(old.record.id).await.expect("is there");
+    assert_eq!(record.state, KeyState::Retiring { until });
+    let told: HashSet<_> = take(&events).into_iter().collect();
+    let expected = HashSet::from([
+        KeyEvent::KeyChanged {
+            app: app.id,
+            key: old.record.id,
+        },
+        KeyEvent::KeyChanged {
+            app: app.id,
+            key: new.record.id,
+        },
+        KeyEvent::AppChanged { app: app.id },
+    ]);
+    assert_eq!(told, expected);
+
+    let made = |key: &CreatedKey, now| {
+        let secret = key.secret.as_ref().expect("has one").expose().as_bytes();
+        let key_of = PrivateKey::hmac(Algorithm::Hs512, secret).expect("passes");
+        TokenBuilder::create()
+            .signing_key(key.record.id.to_string(), key_of)
+            .identity("alice")
+            .device("web1")
+            .build_at(now)
+            .expect("builds")
+    };
+    let last = until.minus(Duration::from_millis(1));
+    assert_eq!(check(&service, &made(&old, last), last), Ok(()));
+    assert_eq!(
+        check(&service, &made(&old, last), until),
+        Err(Reason::KeyExpired)
+    );
+    assert_eq!(check(&service, &made(&new, until), until), Ok(()));
+    let again = service
+        .rotate_key(old.record.id, None)
+        .await
+        .expect_err("is retiring");
+    assert_eq!(again.code().text(), "conflict");
+}
+
+async fn only_an_active_hmac_key_is_rotated(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let url = NewKey::jwks_url("https://example.org/jwks.json");
+    let public = service
+        .create_key(app.id, url)
+        .await
+        .expect("registers")
+        .record
+        .id;
+    let refused = service
+        .rotate_key(public, None)
+        .await
+        .expect_err("has no secret");
+    assert!(
+        matches!(refused, KeyError::NotRotatable { .. }),
+        "{refused}"
+    );
+    assert!(matches!(
+        service.reveal_secret(public),
+        Err(KeyError::NoSecret { .. })
+    ));
+    let unknown = KeyId::generate(&SystemEntropy);
+    let refused = service
+        .rotate_key(unknown, None)
+        .await
+        .expect_err("is not there");
+    assert_eq!(refused.code().text(), "not_found");
+    let one = hmac(&service, &app).await.record.id;
+    let refused = service
+        .rotate_key(one, Some(Duration::MAX))
+        .await
+        .expect_err("is too long");
+    assert_eq!(refused.code().text(), "invalid_params");
+    let new = service
+        .rotate_key(one, Some(Duration::ZERO))
+        .await
+        .expect("rotates");
+    service.revoke_key(new.record.id).await.expect("revokes");
+    let refused = service
+        .rotate_key(new.record.id, None)
+        .await
+        .expect_err("is revoked");
+    assert_eq!(refused.code().text(), "conflict");
+}
+
+async fn a_revoked_key_stays_revoked(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let key = hmac(&service, &app).await;
+    let events = events_of(&service);
+    let first = service.revoke_key(key.record.id).await.expect("revokes");
+    assert_eq!(first.state, KeyState::Revoked { at: NOW });
+    assert_eq!(
+        take(&events),
+        [KeyEvent::KeyChanged {
+            app: app.id,
+            key: key.record.id
+        }]
+    );
+    let later = rig.advance(Duration::from_secs(5));
+    let second = service.revoke_key(key.record.id).await.expect("is revoked");
+    assert_eq!(second.state, KeyState::Revoked { at: NOW });
+    assert_eq!(take(&events), []);
+    assert_eq!(
+        check(&service, &token(&key, NOW), later),
+        Err(Reason::KeyRevoked)
+    );
+    rig.reopen().await;
+    let again = rig.service().await;
+    assert_eq!(
+        check(&again, &token(&key, NOW), later),
+        Err(Reason::KeyRevoked)
+    );
+}
+
+async fn names_and_ids_are_taken_once(rig: &mut Rig) {
+    let service = rig.service().await;
+    let (first, second) = (
+        demo(&service).await,
+        create(&service, "second").await.expect("creates"),
+    );
+    let refused = create(&service, "demo").await.expect_err("is taken");
+    assert!(matches!(refused, KeyError::AppExists { .. }) && refused.code().text() == "conflict");
+    let id = KeyId::parse("b234fdb83571400f9b62e204d735126e").expect("an id");
+    let order = || NewKey::hmac(id, Algorithm::Hs256, Secret::new("s".repeat(32)));
+    let made = service
+        .create_key(first.id, order())
+        .await
+        .expect("imports");
+    assert_eq!(made.record.id, id);
+    let refused = service
+        .create_key(second.id, order())
+        .await
+        .expect_err("is taken");
+    assert!(matches!(refused, KeyError::KeyExists { .. }) && refused.code().text() == "conflict");
+    assert_eq!(check(&service, &token(&made, NOW), NOW), Ok(()));
+    for name in ["demo", &first.id.to_string()] {
+        assert_eq!(service.find_app(name).expect("is there").id, first.id);
+    }
+    assert_eq!(
+        service
+            .find_app("nobody")
+            .expect_err("is not there")
+            .code()
+            .text(),
+        "not_found"
+    );
+}
+
+async fn a_disabled_app_lets_nobody_in(rig: &mut Rig) {
+    let service = rig.service().await;
+    let (app, other) = (
+        demo(&service).await,
+        create(&service, "other").await.expect("creates"),
+    );
+    let (key, elsewhere) = (hmac(&service, &app).await, hmac(&service, &other).await);
+    let events = events_of(&service);
+    service.disable_app(app.id).await.expect("disables");
+    service.disable_app(app.id).await.expect("is disabled");
+    assert_eq!(take(&events), [KeyEvent::AppChanged { app: app.id }]);
+    assert_eq!(
+        check(&service, &token(&key, NOW), NOW),
+        Err(Reason::TokenRevoked)
+    );
+    assert_eq!(check(&service, &token(&elsewhere, NOW), NOW), Ok(()));
+    rig.reopen().await;
+    let again = rig.service().await;
+    assert_eq!(
+        check(&again, &token(&key, NOW), NOW),
+        Err(Reason::TokenRevoked)
+    );
+    again.enable_app(app.id).await.expect("enables");
+    assert_eq!(check(&again, &token(&key, NOW), NOW), Ok(()));
+}
+
+async fn a_token_check_touches_no_database(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let key = hmac(&service, &app).await;
+    rig.database.close().await;
+    assert_eq!(check(&service, &token(&key, NOW), NOW), Ok(()));
+    let unknown = TokenBuilder::create()
+        .key(KeyId::generate(&SystemEntropy).to_string(), "s".repeat(32))
+        .identity("alice")
+        .device("web1")
+        .build_at(NOW)
+        .expect("builds");
+    assert_eq!(check(&service, &unknown, NOW), Err(Reason::KeyUnknown));
+    assert_eq!(
+        service.signing_key(app.id).expect("signs").id,
+        key.record.id
+    );
+    let refused = service
+        .revoke_key(key.record.id)
+        .await
+        .expect_err("can't be written");
+    assert_eq!(refused.code().text(), "unavailable");
+    assert_eq!(
+        check(&service, &token(&key, NOW), NOW),
+        Ok(()),
+        "what was not written is not so"
+    );
+}
+
+async fn a_refused_order_leaves_nothing_behind(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let short = Secret::new("x".repeat(31));
+    let id = KeyId::generate(&SystemEntropy);
+    for order in [
+        NewKey::hmac(id, Algorithm::Hs256, short),
+        NewKey::generate(Algorithm::Es256),
+        NewKey::generate(Algorithm::Hs256).expires(NOW),
+        NewKey::generate(Algorithm::Hs256).label("a\nb"),
+        NewKey::jwks_url("http://127.0.0.1/jwks"),
+        NewKey::public_jwk(r#"{"kty":"oct","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U"}"#),
+        NewKey::public_pem("no key", None),
+        NewKey::jwks(r#"{"keys":[]}"#),
+    ] {
+        let refused = service
+            .create_key(app.id, order)
+            .await
+            .expect_err("is refused");
+        assert_eq!(refused.code().text(), "invalid_params", "{refused}");
+    }
+    assert_eq!(service.list_keys(app.id).await.expect("lists"), []);
+    let nobody = AppId::generate(&SystemEntropy);
+    let refused = service
+        .create_key(nobody, NewKey::generate(Algorithm::Hs256))
+        .await;
+    assert_eq!(
+        refused.expect_err("is not there").code().text(),
+        "not_found"
+    );
+    let refused = service.revoke_issued_before(nobody, Scope::App, NOW).await;
+    assert_eq!(
+        refused.expect_err("is not there").code().text(),
+        "not_found"
+    );
+}
