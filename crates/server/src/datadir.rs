@@ -314,8 +314,11 @@ impl MasterKeyFile {
 
     fn make(&self, entropy: &dyn Entropy) -> Result<MasterKey, MasterKeyError> {
         let key = MasterKey::generate(entropy);
-        write_new(&self.path, &key.to_text())?;
-        Ok(key)
+        match write_new(&self.path, &key.to_text()) {
+            Ok(()) => Ok(key),
+            // Another node that shares the file was first.
+            Err(error) => read(&self.path)?.ok_or(error),
+        }
     }
 
     fn next_path(&self) -> PathBuf {
@@ -371,8 +374,7 @@ fn write_new(path: &Path, text: &Secret<String>) -> Result<(), MasterKeyError> {
         file.write_all(text.expose().as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
-        std::fs::hard_link(&draft, path)?;
-        std::fs::remove_file(&draft)?;
+        put_in_place(&draft, path)?;
         sync_dir(parent(path))
     })();
     written.map_err(|source| {
@@ -384,6 +386,17 @@ fn write_new(path: &Path, text: &Secret<String>) -> Result<(), MasterKeyError> {
             source,
         }
     })
+}
+
+// Never over a file that is there: nodes that share a key file may start together.
+fn put_in_place(draft: &Path, path: &Path) -> io::Result<()> {
+    match std::fs::hard_link(draft, path) {
+        Ok(()) => std::fs::remove_file(draft),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Some file systems have no hard links.
+        Err(_) if !path.exists() => std::fs::rename(draft, path),
+        Err(error) => Err(error),
+    }
 }
 
 fn remove(path: &Path) -> Result<(), MasterKeyError> {

@@ -1,5 +1,10 @@
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::Finding;
 use crate::config::Config;
@@ -33,19 +38,23 @@ pub(super) async fn ready(config: &Config, server: Option<&StatusView>) -> Findi
     let Some(server) = server else {
         return Finding::ok(NAME, "no server runs on this data directory");
     };
+    // Flags may have told a server that does not say where it is something else than we read.
+    let sure = server.url.is_some();
+    let broken = if sure { Finding::fail } else { Finding::warn };
     let known = server.url.clone();
     let url = known.unwrap_or_else(|| config.base_url(config.listen.port()));
-    match ask(&format!("{url}/readyz")).await {
+    match ask(config, &format!("{url}/readyz")).await {
         Ok(200) => Finding::ok(NAME, format!("{url}/readyz answers 200")),
-        Ok(status) => Finding::fail(NAME, format!("{url}/readyz answers {status}, expected 200"))
+        Ok(status) => broken(NAME, format!("{url}/readyz answers {status}, expected 200"))
             .remedy("a proxy in between, or the server's log, says why"),
-        Err(error) => Finding::fail(NAME, format!("{url}/readyz: {error}"))
+        Err(error) => broken(NAME, format!("{url}/readyz: {error}"))
             .remedy("check public_url, name resolution, proxy and firewall"),
     }
 }
 
-async fn ask(url: &str) -> Result<u16, String> {
+async fn ask(config: &Config, url: &str) -> Result<u16, String> {
     let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(config).map_err(|e| format!("no TLS: {e}"))?)
         .timeout(WITHIN)
         .build()
         .map_err(|e| format!("no HTTP client: {e}"))?;
@@ -60,6 +69,22 @@ async fn ask(url: &str) -> Result<u16, String> {
         text
     })?;
     Ok(answer.status().as_u16())
+}
+
+// Trusts the public roots, and the server's own chain: it may be a private authority's.
+fn tls(config: &Config) -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    if let Some(files) = &config.tls
+        && let Ok(chain) = CertificateDer::pem_file_iter(&files.cert_file)
+    {
+        roots.add_parsable_certificates(chain.flatten());
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 const WITHIN: Duration = Duration::from_secs(5);
