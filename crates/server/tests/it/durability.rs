@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::mpsc;
 
+use hexline_model::{Clock as _, Moment, SystemClock};
 use serde_json::Value;
 
 use crate::program::{Key, Place};
@@ -31,8 +32,10 @@ fn printed(out: &[u8]) -> Option<Key> {
 #[test]
 fn a_kill_in_the_middle_of_key_create_loses_no_key_that_was_printed() {
     let place = Place::with_app();
+    let clock = SystemClock::new();
     let mut keys = vec![place.create_key()];
-    for round in 0..40_u64 {
+    let whole = clock.moment().since(Moment::default());
+    for round in 0..ROUNDS {
         let mut command = place.command(&["key", "create", "--json"]);
         let mut child = command
             .stdout(Stdio::piped())
@@ -40,49 +43,50 @@ fn a_kill_in_the_middle_of_key_create_loses_no_key_that_was_printed() {
             .spawn()
             .expect("it runs");
         // Not to wait for something: to kill it at another moment of its life each time.
-        std::thread::sleep(Duration::from_millis(round * 2));
+        std::thread::sleep(whole * round / (ROUNDS - 10));
         child.kill().expect("killed, or ended already");
         keys.extend(printed(&child.wait_with_output().expect("it ends").stdout));
     }
+    keys.push(place.create_key());
     let known = ids(&place);
-    assert!(keys.len() > 1, "some rounds came to their end");
     for key in &keys {
         assert!(
             known.contains(&key.id),
             "{} was printed and is lost",
             key.id
         );
+        assert!(verifies(&place, key));
     }
-    assert!(verifies(&place, keys.last().expect("some")));
 }
 
 #[test]
 fn a_kill_of_the_server_in_the_middle_of_key_create_loses_no_key_that_was_printed() {
     let place = Place::with_app();
     let mut keys = Vec::new();
-    for round in 0..4_u64 {
+    for kill_after in 1..=4 {
         let server = place.serve(&[]);
-        let creators: Vec<_> = (0..6)
-            .map(|_| {
-                let mut command = place.command(&["key", "create", "--json"]);
-                command
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .expect("it runs")
-            })
-            .collect();
-        // As above: another moment each time.
-        std::thread::sleep(Duration::from_millis(10 + round * 15));
-        server.kill();
-        for creator in creators {
-            keys.extend(printed(
-                &creator.wait_with_output().expect("it ends").stdout,
-            ));
-        }
+        let (tell, told) = mpsc::channel();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let (place, tell) = (&place, tell.clone());
+                scope.spawn(move || {
+                    for _ in 0..4 {
+                        let run = place.run(&["key", "create", "--json"]);
+                        let key = printed(run.out.as_bytes());
+                        assert!(key.is_some() || run.code != 0, "{}", run.err);
+                        tell.send(key).expect("somebody listens");
+                    }
+                });
+            }
+            drop(tell);
+            keys.extend(told.iter().flatten().take(kill_after));
+            // The other creators are in the middle of it.
+            server.kill();
+            keys.extend(told.iter().flatten());
+        });
     }
     let known = ids(&place);
-    assert!(!keys.is_empty());
+    assert!(keys.len() > 4);
     for key in &keys {
         assert!(
             known.contains(&key.id),
@@ -160,3 +164,5 @@ fn an_interrupted_rotation_is_settled_by_the_next_command() {
     assert!(!place.data("master.key.next").exists());
     assert!(verifies(&place, &key));
 }
+
+const ROUNDS: u32 = 40;
