@@ -26,9 +26,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     match office::carry_out(&config, Command::MasterKeyRotate, false).await? {
         Answer::MasterKeyRotated(rotated) if context.json => print::json(&rotated)?,
         Answer::MasterKeyRotated(rotated) => print::text(&format!(
-            "Rotated: {} secrets are sealed with the new master key in {}.\n\
+            "The new master key is in {}. Secrets sealed with it: {}.\n\
              Backups made before need the old one.",
-            rotated.secrets, rotated.file
+            rotated.file, rotated.secrets
         ))?,
         other => return Err(office::unexpected(&other)),
     }

@@ -71,7 +71,7 @@ pub struct Config {
 pub struct TokenServiceConfig {
     /// On without `dev` too.
     pub enabled: bool,
-    /// The app whose signing key it uses; unset, the demo app or the only app.
+    /// The app whose signing key it uses; unset, the one called `demo`.
     pub app: Option<String>,
     /// It may run without `dev` on an address that is not loopback.
     pub allow_public_token: bool,
