@@ -1,15 +1,15 @@
 //! The command line: what a person or a script at a terminal asks for.
 //!
-//! Commands that change apps and keys go through [`office`], which asks a running server by its
+//! Commands that change apps and keys go through `office.rs`, which asks a running server by its
 //! control socket and otherwise opens the data directory itself; `token` needs neither.
 //!
 //! Invariants: stdout carries the answer and nothing else, so that it can be piped; everything
 //! for people's eyes only goes to stderr. With `--json` an answer is one JSON value on one line.
 //! A secret is printed once, after it is on disk. Colours only on a terminal. Exit codes are
-//! those of [`Exit`] and documented in docs/operating.md.
+//! those of `exit.rs` and documented in docs/operating.md.
 //!
 //! To add a command: a file with its arguments (clap's derive) and a `run`, a variant of
-//! [`Command`], and an example in docs/operating.md.
+//! `Command`, and an example in docs/operating.md.
 
 mod app;
 mod ask;

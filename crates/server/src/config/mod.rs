@@ -1,14 +1,14 @@
 //! What the server is told: defaults, a file, the environment and flags become one [`Config`].
 //!
 //! Later layers win, option by option: defaults < `hexline.toml` < `HEXLINE_…` < flags. Every
-//! option stands once, in [`options`], with its default; the environment name follows from its
+//! option stands once, in `options.rs`, with its default; the environment name follows from its
 //! key (`limits.frame_bytes` is `HEXLINE_LIMITS_FRAME_BYTES`).
 //!
 //! Invariants: an unknown key or name is an error that says where it stands and what was probably
 //! meant; a value out of range is an error that says what was found and what was expected; no
 //! error and no `Debug` shows a secret. A `Config` that was loaded has passed [`Config::check`].
 //!
-//! To add an option: a field here, a row in [`options`], a line in `read`, an entry in
+//! To add an option: a field here, a row in `options.rs`, a line in `read`, an entry in
 //! `hexline.sample.toml` (a test compares it) and, for a limit, a row in `docs/limits.md`.
 
 mod error;
