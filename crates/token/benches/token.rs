@@ -3,11 +3,6 @@
 //! The bar: verifying HS256 takes at most 1.5 times as long as `hs256/bare`. Read
 //! `cargo bench -p hexline-token --bench token`.
 
-#![expect(
-    missing_docs,
-    reason = "criterion's macros make undocumented functions"
-)]
-
 use std::hint::black_box;
 
 use aws_lc_rs::hmac;

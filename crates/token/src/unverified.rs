@@ -36,8 +36,8 @@ pub struct UnverifiedToken<'a> {
 /// A piece of `parts`.
 #[derive(Clone, Copy)]
 struct Span {
-    start: usize,
-    end: usize,
+    start: u16,
+    end: u16,
 }
 
 /// A string of `parts`, or what it unescapes to.
@@ -85,7 +85,7 @@ impl<'a> UnverifiedToken<'a> {
         let algorithm = header.algorithm.map(|text| Text::new(text, &parts));
         let kid = header.kid.map(|text| Text::new(text, &parts));
         let (issuer, members) =
-            Members::read(claims, header_length).map_err(|flaw| flawed(flaw, "claims"))?;
+            Members::read(claims, &parts).map_err(|flaw| flawed(flaw, "claims"))?;
         let issuer = issuer.ok_or_else(|| malformed("no iss in the claims", "a string"))?;
         Ok(Self {
             compact,
@@ -204,17 +204,17 @@ impl<'a> UnverifiedToken<'a> {
     fn claim(&self, member: Option<(Kind, Span)>) -> Option<Claim<'_>> {
         member.map(|(kind, span)| Claim {
             kind,
-            json: &self.parts[span.start..span.end],
+            json: span.resolve(&self.parts),
         })
     }
 }
 
 impl Members {
-    /// Reads the claims, all of them strictly; `offset` is where they stand in `parts`.
-    fn read(json: &str, offset: usize) -> Result<(Option<Text>, Self), Flaw> {
+    /// Reads the claims, which are the end of `parts`, all of them strictly.
+    fn read(claims: &str, parts: &str) -> Result<(Option<Text>, Self), Flaw> {
         let mut members = Self::default();
         let mut issuer = None;
-        let mut reader = Reader::new(json);
+        let mut reader = Reader::new(claims);
         reader.object(|reader, name| {
             let member = match name {
                 "aud" => &mut members.audience,
@@ -230,29 +230,13 @@ impl Members {
                     if kind != Kind::String {
                         return Err(refused(format!("{} as iss", kind.name()), "a string"));
                     }
-                    issuer = Some(match reader.string()? {
-                        Cow::Borrowed(text) => {
-                            let end = offset + reader.position() - 1;
-                            Text::Plain(Span {
-                                start: end - text.len(),
-                                end,
-                            })
-                        }
-                        Cow::Owned(text) => Text::Unescaped(text.into_boxed_str()),
-                    });
+                    issuer = Some(Text::new(reader.string()?, parts));
                     return Ok(());
                 }
                 _ => return reader.skip(),
             };
             let (kind, raw) = reader.raw()?;
-            let end = offset + reader.position();
-            *member = Some((
-                kind,
-                Span {
-                    start: end - raw.len(),
-                    end,
-                },
-            ));
+            *member = Some((kind, Span::of(raw, parts)));
             Ok(())
         })?;
         reader.end()?;
@@ -260,24 +244,34 @@ impl Members {
     }
 }
 
+impl Span {
+    /// Where a piece borrowed from `parts` stands in it.
+    fn of(piece: &str, parts: &str) -> Self {
+        let start = piece.as_ptr().addr() - parts.as_ptr().addr();
+        let small = |at| u16::try_from(at).expect("a token has at most 8192 bytes");
+        Self {
+            start: small(start),
+            end: small(start + piece.len()),
+        }
+    }
+
+    fn resolve(self, parts: &str) -> &str {
+        &parts[usize::from(self.start)..usize::from(self.end)]
+    }
+}
+
 impl Text {
-    /// `text` is borrowed from `parts` or owned.
+    /// `text` is borrowed from `parts`, or owned.
     fn new(text: Cow<'_, str>, parts: &str) -> Self {
         match text {
-            Cow::Borrowed(text) => {
-                let start = text.as_ptr().addr() - parts.as_ptr().addr();
-                Self::Plain(Span {
-                    start,
-                    end: start + text.len(),
-                })
-            }
+            Cow::Borrowed(text) => Self::Plain(Span::of(text, parts)),
             Cow::Owned(text) => Self::Unescaped(text.into_boxed_str()),
         }
     }
 
     fn resolve<'b>(&'b self, parts: &'b str) -> &'b str {
         match self {
-            Self::Plain(span) => &parts[span.start..span.end],
+            Self::Plain(span) => span.resolve(parts),
             Self::Unescaped(text) => text,
         }
     }

@@ -8,8 +8,13 @@ pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
-    /// Member names of all open objects, the innermost's last.
-    names: Vec<Cow<'a, str>>,
+}
+
+/// The names of an object's members so far: the first few as they stand, then a set.
+struct Names<'a> {
+    few: [&'a str; FEW_NAMES],
+    count: usize,
+    many: Option<HashSet<Cow<'a, str>>>,
 }
 
 /// What sort of value comes next.
@@ -46,7 +51,6 @@ impl<'a> Reader<'a> {
             text,
             at: 0,
             depth: 0,
-            names: Vec::new(),
         }
     }
 
@@ -67,26 +71,18 @@ impl<'a> Reader<'a> {
     ) -> Result<(), Flaw> {
         self.want(Kind::Object)?;
         self.enter()?;
-        let first = self.names.len();
-        let mut many: Option<HashSet<Cow<'a, str>>> = None;
         if !self.closes(b'}') {
+            let mut names = Names::new();
             loop {
                 self.skip_space();
                 let name = self.string()?;
-                let twice = match &mut many {
-                    Some(many) => !many.insert(name.clone()),
-                    None => self.names[first..].contains(&name),
-                };
-                if twice {
-                    return Err(Flaw::Duplicate(name.into_owned()));
-                }
                 self.skip_space();
                 self.take(b':')?;
-                member(self, &name)?;
-                self.names.push(name);
-                if many.is_none() && self.names.len() - first > FEW_MEMBERS {
-                    many = Some(self.names.drain(first..).collect());
+                if !names.is_new(&name) {
+                    return Err(Flaw::Duplicate(name.into_owned()));
                 }
+                member(self, &name)?;
+                names.add(name);
                 self.skip_space();
                 match self.next() {
                     Some(b',') => {}
@@ -95,7 +91,6 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        self.names.truncate(first);
         self.depth -= 1;
         Ok(())
     }
@@ -204,11 +199,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How many bytes have been read.
-    pub(crate) fn position(&self) -> usize {
-        self.at
-    }
-
     /// What sort of value comes next.
     pub(crate) fn peek(&mut self) -> Result<Kind, Flaw> {
         self.skip_space();
@@ -251,11 +241,16 @@ impl<'a> Reader<'a> {
 
     /// Moves over a string's characters up to the next quote, backslash or illegal byte.
     fn run(&mut self) {
-        let rest = &self.text.as_bytes()[self.at..];
-        self.at += rest
+        let mut rest = &self.text.as_bytes()[self.at..];
+        while let Some((eight, after)) = rest.split_first_chunk::<8>()
+            && !holds_special(u64::from_le_bytes(*eight))
+        {
+            rest = after;
+        }
+        let special = rest
             .iter()
-            .position(|c| matches!(c, b'"' | b'\\' | 0..=0x1f))
-            .unwrap_or(rest.len());
+            .position(|c| matches!(c, b'"' | b'\\' | 0..=0x1f));
+        self.at = self.text.len() - rest.len() + special.unwrap_or(rest.len());
     }
 
     fn escape(&mut self) -> Result<char, Flaw> {
@@ -339,6 +334,54 @@ impl<'a> Reader<'a> {
     }
 }
 
+impl<'a> Names<'a> {
+    fn new() -> Self {
+        Self {
+            few: [""; FEW_NAMES],
+            count: 0,
+            many: None,
+        }
+    }
+
+    fn is_new(&self, name: &str) -> bool {
+        match &self.many {
+            None => !self.few[..self.count].contains(&name),
+            Some(many) => !many.contains(name),
+        }
+    }
+
+    fn add(&mut self, name: Cow<'a, str>) {
+        if let Some(many) = &mut self.many {
+            many.insert(name);
+            return;
+        }
+        match name {
+            Cow::Borrowed(name) if self.count < FEW_NAMES => {
+                self.few[self.count] = name;
+                self.count += 1;
+            }
+            name => {
+                let few = self.few[..self.count]
+                    .iter()
+                    .map(|name| Cow::Borrowed(*name));
+                self.many = Some(few.chain([name]).collect());
+            }
+        }
+    }
+}
+
+/// Whether one of eight bytes ends the plain part of a string: a quote, a backslash or a control
+/// character. May also say so of bytes above them in the word, never the other way round.
+fn holds_special(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGHS: u64 = ONES << 7;
+    let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let quote = zero_byte(word ^ (ONES * 0x22));
+    let backslash = zero_byte(word ^ (ONES * 0x5c));
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    quote | backslash | control != 0
+}
+
 impl Kind {
     /// As in "found …".
     pub(crate) const fn name(self) -> &'static str {
@@ -373,8 +416,8 @@ impl Flaw {
 
 const MAX_DEPTH: usize = 16;
 
-/// Up to so many members, looking through all of them is faster than hashing.
-const FEW_MEMBERS: usize = 24;
+/// Up to so many names, looking through all of them is faster than hashing.
+const FEW_NAMES: usize = 12;
 
 #[cfg(test)]
 #[path = "reader_tests.rs"]

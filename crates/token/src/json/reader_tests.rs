@@ -65,6 +65,8 @@ fn a_member_twice_is_refused_however_it_is_spelt_and_however_deep() {
     for twice in [
         r#"{"a":1,"a":1}"#,
         r#"{"a":1,"\u0061":2}"#,
+        r#"{"\u0061":1,"b":2,"a":3}"#,
+        r#"{"\u0061":1,"b":2,"b":3}"#,
         r#"{"x":[{"y":{"a":1,"b":2,"a":3}}]}"#,
         r#"{"":1,"":2}"#,
     ] {
@@ -82,7 +84,13 @@ fn a_member_twice_is_refused_among_many() {
         .map(|n| format!("\"m{n}\":{{\"m{n}\":1}}"))
         .collect();
     assert_eq!(check(&format!("{{{}}}", members.join(","))), Ok(()));
-    for again in ["\"m0\":1", "\"m30\":1", "\"m499\":1"] {
+    for again in [
+        "\"m0\":1",
+        "\"m11\":1",
+        "\"m12\":1",
+        "\"m499\":1",
+        "\"\\u006d0\":1",
+    ] {
         members.push(again.to_owned());
         let text = format!("{{{}}}", members.join(","));
         assert!(matches!(check(&text), Err(Flaw::Duplicate(_))), "{again}");
