@@ -142,7 +142,16 @@ impl Database {
             return Err(DatabaseError::Url);
         }
         // The parser's own error may quote the URL and with it the password.
-        let options: AnyConnectOptions = url.expose().parse().map_err(|_| DatabaseError::Url)?;
+        let mut options: AnyConnectOptions =
+            url.expose().parse().map_err(|_| DatabaseError::Url)?;
+        let url = &mut options.database_url;
+        if !url
+            .query_pairs()
+            .any(|(name, _)| name == "application_name")
+        {
+            url.query_pairs_mut()
+                .append_pair("application_name", "hexline");
+        }
         let options = options.disable_statement_logging();
 
         // A connection of its own: if a migration fails, closing it gives up the lock.
@@ -334,4 +343,4 @@ const SERVER_VERSION: &str = "select current_setting('server_version_num') as nu
      current_setting('server_version') as version";
 // A statement that hangs must not hang its caller.
 const SESSION: &str = "set lock_timeout = '5s'; set statement_timeout = '30s'; \
-     set idle_in_transaction_session_timeout = '30s'; set application_name = 'hexline'";
+     set idle_in_transaction_session_timeout = '30s'";

@@ -14,6 +14,7 @@ on_both!(
     a_probe_of_a_database_that_is_gone_fails,
     a_database_that_is_gone_is_unavailable,
     a_row_that_no_release_wrote_is_named,
+    a_database_that_is_busy_for_too_long_is_unavailable,
     a_secret_stands_nowhere_in_plain_text,
     health_names_the_backend_and_the_schema,
 );
@@ -52,6 +53,35 @@ async fn a_database_that_is_gone_is_unavailable(rig: &mut Rig) {
         matches!(written, Err(StoreError::Unavailable(_))),
         "{written:?}"
     );
+}
+
+async fn a_database_that_is_busy_for_too_long_is_unavailable(rig: &mut Rig) {
+    let (demo, revision) = rig.add_app("demo").await;
+    let mut busy = rig.raw().await;
+    if rig.sqlite_path().is_some() {
+        busy.execute("begin immediate").await.expect("begins");
+    } else {
+        busy.execute("begin").await.expect("begins");
+        busy.execute("lock table meta in exclusive mode")
+            .await
+            .expect("locks");
+    }
+    let refused = rig.stores().apps.update(&demo, revision).await;
+    assert!(
+        matches!(refused, Err(StoreError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert_eq!(
+        rig.stores().apps.lookup(demo.id).await.expect("reads"),
+        Some(demo.clone())
+    );
+    busy.execute("rollback").await.expect("rolls back");
+    rig.stores()
+        .apps
+        .update(&demo, revision)
+        .await
+        .expect("updates");
+    busy.close().await.expect("closes");
 }
 
 async fn a_row_that_no_release_wrote_is_named(rig: &mut Rig) {
@@ -147,6 +177,32 @@ async fn health_names_the_backend_and_the_schema(rig: &mut Rig) {
         Backend::Sqlite => assert_eq!(major, 3),
         Backend::Postgres => assert!(major >= 14),
     }
+}
+
+#[tokio::test]
+async fn postgres_connections_that_the_server_closed_are_replaced() {
+    crate::rig::on_postgres(async |rig: &mut Rig| {
+        rig.add_app("demo").await;
+        let mut other = rig.raw().await;
+        for round in 0..3 {
+            let row = other
+                .fetch_one(
+                    "select count(pg_terminate_backend(pid)) as closed from pg_stat_activity \
+                     where application_name = current_setting('application_name') \
+                     and pid <> pg_backend_pid()",
+                )
+                .await
+                .expect("closes them");
+            assert!(row.get::<i64, _>("closed") > 0, "round {round}");
+            rig.database.probe().await.expect("works again");
+            assert_eq!(
+                rig.stores().apps.list(None, 9).await.expect("reads").len(),
+                1
+            );
+        }
+        other.close().await.expect("closes");
+    })
+    .await;
 }
 
 #[cfg(unix)]

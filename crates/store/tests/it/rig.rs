@@ -224,7 +224,7 @@ async fn run(server: &str, sql: &str) {
 
 fn in_schema(server: &str, name: &str) -> String {
     let separator = if server.contains('?') { '&' } else { '?' };
-    format!("{server}{separator}options[search_path]={name}")
+    format!("{server}{separator}options[search_path]={name}&application_name={name}")
 }
 
 /// When every test begins.

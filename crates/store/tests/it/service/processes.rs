@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use hexline_services::keys::{KeyError, KeyEvent, KeyState};
-use hexline_token::Reason;
+use hexline_services::keys::{KeyError, KeyEvent, KeyState, NewKey};
+use hexline_token::{Algorithm, Reason};
 
 use super::{check, create, demo, events_of, hmac, take, token};
 use crate::rig::{NOW, Rig};
@@ -12,6 +12,7 @@ on_both!(
     a_change_that_both_want_is_made_once,
     many_changes_at_once_all_happen,
     a_revocation_by_another_process_is_not_lost_between_our_own,
+    a_change_that_is_dropped_halfway_is_taken_in_later,
 );
 
 async fn what_another_process_changed_takes_effect_on_refresh(rig: &mut Rig) {
@@ -214,4 +215,37 @@ async fn a_revocation_by_another_process_is_not_lost_between_our_own(rig: &mut R
         Err(Reason::TokenRevoked)
     );
     database.close().await;
+}
+
+async fn a_change_that_is_dropped_halfway_is_taken_in_later(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    // Each time it may go on a little longer; at last it ends.
+    let (mut ended, mut turns) = (0_usize, 0_u64);
+    while ended < 5 {
+        turns += 1 + turns / 8;
+        let order = NewKey::generate(Algorithm::Hs256);
+        let waited = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            made = service.create_key(app.id, order) => {
+                made.expect("creates");
+                ended += 1;
+            }
+            () = waited => {}
+        }
+    }
+    service.refresh().await.expect("refreshes");
+    let keys = service.list_keys(app.id).await.expect("lists");
+    assert!(keys.len() >= ended);
+    for key in &keys {
+        assert_eq!(service.registry().key_record(key.id).as_ref(), Some(key));
+        service.reveal_secret(key.id).expect("opens");
+    }
+    assert!(!service.refresh().await.expect("refreshes"));
+    hmac(&service, &app).await;
 }
