@@ -1,8 +1,9 @@
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use anyhow::Context as _;
 use hexline_bus::Bus;
-use hexline_model::{Clock, Device, Entropy, Identity};
-use hexline_services::keys::{KeyError, KeyService};
+use hexline_model::{Clock, Device, Entropy, Identity, KeyId, Timestamp};
+use hexline_services::keys::{AppName, KeyError, KeyService};
 use hexline_store::Database;
 use hexline_token::{PrivateKey, TokenBuilder};
 use serde_json::json;
@@ -26,6 +27,7 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     pub(crate) door: Doorkeeper,
     pub(crate) sessions: Arc<SessionContext>,
+    pub(crate) demo_tokens: DemoTokens,
     pub(crate) probe: Probe,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -37,27 +39,55 @@ pub(crate) struct App {
 /// The app that `--dev` makes, and that the demo token service uses unless told otherwise.
 pub const DEMO_APP: &str = "demo";
 
-impl App {
-    /// A token for the demo token service: every service, for an hour.
-    pub(crate) fn demo_token(
+/// Mints what `POST /token` gives away: every service, for an hour.
+pub(crate) struct DemoTokens {
+    app: AppName,
+    url: String,
+    /// A builder for the key that signed last, so that the key is opened once.
+    template: RwLock<Option<(KeyId, TokenBuilder)>>,
+}
+
+impl DemoTokens {
+    /// `app` is the one whose signing key is used, `url` what the tokens name as audience.
+    pub(crate) fn new(app: Option<&str>, url: &str) -> anyhow::Result<Self> {
+        let name = app.unwrap_or(DEMO_APP);
+        let app = AppName::parse(name)
+            .with_context(|| format!("token_service.app is {name:?}, expected an app's name"))?;
+        Ok(Self { app, url: url.to_owned(), template: RwLock::default() })
+    }
+
+    /// A token for a user's device.
+    pub(crate) fn mint(
         &self,
+        keys: &KeyService,
         identity: &Identity,
         device: &Device,
+        now: Timestamp,
     ) -> Result<String, KeyError> {
-        let name = self.config.token_service.app.as_deref().unwrap_or(DEMO_APP);
-        let key = self.keys.signing_key(self.keys.find_app(name)?.id)?;
+        let builder = self.builder(keys, now)?;
+        let token = builder.identity(identity.as_str()).device(device.as_str()).build_at(now);
+        Ok(token.expect("identity, device and key are well formed"))
+    }
+
+    fn builder(&self, keys: &KeyService, now: Timestamp) -> Result<TokenBuilder, KeyError> {
+        let signer = keys.registry().signer(&self.app, now);
+        if let Some((key, template)) =
+            self.template.read().unwrap_or_else(PoisonError::into_inner).as_ref()
+            && Some(*key) == signer
+        {
+            return Ok(template.clone());
+        }
+        let key = keys.signing_key(keys.find_app(self.app.as_str())?.id)?;
         let signer = PrivateKey::hmac(key.algorithm, key.secret.expose().as_bytes())
             .expect("a stored secret was screened when it was made");
-        let grants = json!({ "chat": true, "push": true, "signal": true, "video": true });
-        let token = TokenBuilder::create()
+        let builder = TokenBuilder::create()
             .signing_key(key.id.to_string(), signer)
             .api(&self.url)
-            .identity(identity.as_str())
-            .device(device.as_str())
-            .grants(grants)
-            .ttl(DEMO_TTL_S)
-            .build_at(self.clock.now());
-        Ok(token.expect("identity, device and key are well formed"))
+            .grants(json!({ "chat": true, "push": true, "signal": true, "video": true }))
+            .ttl(DEMO_TTL_S);
+        *self.template.write().unwrap_or_else(PoisonError::into_inner) =
+            Some((key.id, builder.clone()));
+        Ok(builder)
     }
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::adapters::{jwks::JwksFetcher, tls};
-use crate::app::{App, DEMO_APP};
+use crate::app::{App, DEMO_APP, DemoTokens};
 use crate::auth::Doorkeeper;
 use crate::config::{Config, TlsConfig};
 use crate::control::{self, ControlSocket, Desk};
@@ -100,8 +100,10 @@ impl Server {
             Arc::clone(&metrics),
         );
         let bus: Arc<dyn Bus> = Arc::new(LocalBus::new(Arc::new(Announcements)));
+        let url = config.base_url(local_addr.port());
         let app = Arc::new(App {
-            url: config.base_url(local_addr.port()),
+            demo_tokens: DemoTokens::new(config.token_service.app.as_deref(), &url)?,
+            url,
             keys: records.keys,
             database: records.database,
             bus,
@@ -125,7 +127,8 @@ impl Server {
         app.keys
             .on_event(Box::new(move |event| hub.on_key_event(event)));
 
-        let desk = Desk::new(Arc::clone(&app.keys), records.master_key, entropy);
+        let desk = Desk::new(Arc::clone(&app.keys), records.master_key, entropy)
+            .serving(&app.url, local_addr);
         let control = control::serve(&app.config.control_path(), Arc::new(desk))
             .context("cannot open the control socket")?;
         let handle = Handle::new();

@@ -7,6 +7,7 @@
 //! To add a route: a handler in the file of its service, a line in [`router`].
 
 pub(crate) mod error;
+mod frame;
 mod health;
 mod me;
 mod tokens;
@@ -16,16 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use hexline_protocol::ErrorCode;
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::{Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::timeout::TimeoutLayer;
@@ -33,6 +30,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::app::App;
 use crate::gateway::upgrade;
 use error::Refusal;
+use frame::FrameLayer;
 
 /// Every route, at the root and below the path of each base URL.
 pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
@@ -45,12 +43,12 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
     router
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::REQUEST_TIMEOUT,
-            REQUEST_PATIENCE,
+        // One layer of many: each `layer` is a box that every request has to open.
+        .layer((
+            FrameLayer::new(Arc::clone(app)),
+            CatchPanicLayer::custom(panicked),
+            TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_PATIENCE),
         ))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Arc::clone(app), frame_response))
         .with_state(Arc::clone(app))
 }
 
@@ -63,8 +61,7 @@ fn routes(app: &App) -> Router<Arc<App>> {
         client = client.route("/token", post(tokens::demo_token));
     }
     let mut routes = client
-        .layer(DefaultBodyLimit::max(app.config.limits.body_bytes))
-        .layer(cors())
+        .layer((cors(), DefaultBodyLimit::max(app.config.limits.body_bytes)))
         .route("/", get(health::greeting))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz));
@@ -125,32 +122,6 @@ async fn wrong_method() -> Refusal {
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked");
     Refusal::new(ErrorCode::InternalError, "a fault of the server").into_response()
-}
-
-/// What every response carries, and the time that it took.
-async fn frame_response(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let start = tokio::time::Instant::now();
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
-    );
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    if app.config.tls.is_some() {
-        headers.insert(
-            STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static("max-age=31536000"),
-        );
-    }
-    app.metrics
-        .http_duration
-        .observe(start.elapsed().as_secs_f64());
-    response
 }
 
 #[cfg(test)]

@@ -229,6 +229,14 @@ impl KeyRegistry {
         self.key_of(id).map(|key| key.record.clone())
     }
 
+    /// The key that signs what the server mints for an app, if it may sign now. Copies nothing.
+    pub fn signer(&self, app: &AppName, now: Timestamp) -> Option<KeyId> {
+        let state = self.read();
+        let app = state.apps.get(state.names.get(app)?)?;
+        let key = &state.keys.get(&app.app.signing_key?)?.record;
+        key.may_sign(now).then_some(key.id)
+    }
+
     /// Whether browsers on this origin may connect for this app. Compared without regard to case.
     pub fn allows_origin(&self, id: AppId, origin: &str) -> bool {
         self.read().apps.get(&id).is_some_and(|held| {
