@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hexline_tests::{TestServer, now, refusal};
+use hexline_tests::{Socket, TestServer, now, refusal};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,6 +37,32 @@ async fn revoking_a_key_closes_what_it_opened_with_4501_and_nothing_else() {
     .await;
     assert_eq!(carol.after_ping().await, []);
     assert_eq!(app.refused(&token).await, refusal(401, "key_revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_connection_slips_in_while_its_key_is_being_revoked() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    for _ in 0..10 {
+        let key = app.another_key(None).await;
+        let mut opening = tokio::task::JoinSet::new();
+        for n in 0..12 {
+            let (key, at) = (key.clone(), server.at());
+            opening.spawn(async move {
+                let subject = format!("user{n}/web");
+                let request = key.request(&key.token(&subject));
+                Socket::open(at, &subject, request).await.ok()
+            });
+        }
+        let first = opening.join_next().await.expect("12 are opening");
+        key.revoke_key().await;
+        let mut opened = vec![first.expect("no panic")];
+        opened.extend(opening.join_all().await);
+        for socket in opened.iter_mut().flatten() {
+            let closed = tokio::time::timeout(Duration::from_secs(1), socket.closed()).await;
+            assert_eq!(closed, Ok(4501));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

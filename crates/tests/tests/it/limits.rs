@@ -61,6 +61,49 @@ async fn calls_over_the_rate_for_too_long_close_with_4029() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_call_of_a_batch_counts() {
+    let server = TestServer::start_with(|config| {
+        config.limits.calls_per_second = 10;
+        config.limits.call_burst = 10;
+        config.limits.rate_patience = Duration::from_millis(500);
+    })
+    .await;
+    let app = server.app("one").await;
+    let call = r#"{"jsonrpc":"2.0","method":"signal.send","params":{"to":"x"}}"#;
+    let mut alice = app.connect("alice/web").await;
+    alice.text(format!("[{}]", [call; 8].join(","))).await;
+    assert_eq!(alice.after_ping().await, []);
+    alice.text(format!("[{}]", [call; 100].join(","))).await;
+    assert_eq!(alice.closed().await, 4029);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_calls_without_reading_the_answers_is_closed_and_harms_nobody() {
+    let server = TestServer::start_with(|config| {
+        config.limits.outbox_bytes = 64 * 1024;
+    })
+    .await;
+    let app = server.app("one").await;
+    let mut bob = app.connect("bob/web").await;
+    bob.call("signal.join", json!({"id": "room", "presence": true}))
+        .await;
+    let request = app.request(&app.token("alice/web"));
+    let mut alice = Socket::open_narrow(server.at(), "alice/web", request).await;
+    alice
+        .call("signal.join", json!({"id": "room", "presence": true}))
+        .await;
+    bob.expect("signal.join").await;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"signal.dance"}"#;
+    let flood = async { while alice.try_message(Message::text(call)).await.is_ok() {} };
+    hexline_tests::within("the server closes", flood).await;
+    bob.expect("signal.leave").await;
+    assert_eq!(bob.after_ping().await, []);
+    // What it had not read by then may have been lost with the connection.
+    let code = alice.try_closed().await;
+    assert!([None, Some(4008)].contains(&code), "{code:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_129th_channel_is_refused_until_one_is_left() {
     let server = TestServer::start().await;
     let app = server.app("one").await;

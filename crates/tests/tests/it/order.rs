@@ -87,6 +87,36 @@ async fn senders_that_speak_at_once_each_keep_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_before_a_close_arrives_and_then_the_leave() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let mut bob = app.connect("bob/web").await;
+    bob.call("signal.join", json!({"id": "room", "presence": true}))
+        .await;
+    for _ in 0..20 {
+        let mut alice = app.connect("alice/web").await;
+        alice
+            .notify("signal.join", json!({"id": "room", "presence": true}))
+            .await;
+        for n in 0..20 {
+            alice
+                .notify("signal.send", json!({"to": "bob", "n": n}))
+                .await;
+            alice
+                .notify("signal.publish", json!({"id": "room", "n": n}))
+                .await;
+        }
+        alice.close().await;
+        bob.expect("signal.join").await;
+        for n in 0..20 {
+            assert_eq!(bob.expect("signal.send").await["n"], n);
+            assert_eq!(bob.expect("signal.publish").await["n"], n);
+        }
+        bob.expect("signal.leave").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn frames_sent_in_one_burst_are_answered_in_order() {
     let server = TestServer::start().await;
     let app = server.app("one").await;
