@@ -52,10 +52,13 @@ impl Json {
     pub fn parse(text: &str) -> Result<Self, JsonError> {
         let mut reader = Reader::new(text);
         let read = Self::read(&mut reader).and_then(|value| reader.end().map(|()| value));
-        read.map_err(|flaw| {
-            let (found, expected) = flaw.describe();
-            JsonError::Malformed { found, expected }
-        })
+        read.map_err(malformed)
+    }
+
+    /// Holds a text to the rules of [`Json::parse`] and makes nothing of it.
+    pub(crate) fn check(text: &str) -> Result<(), JsonError> {
+        let mut reader = Reader::new(text);
+        reader.skip().and_then(|()| reader.end()).map_err(malformed)
     }
 
     /// Writes it without white space; what is escaped and how numbers look: docs/tokens.md.
@@ -130,25 +133,36 @@ impl Json {
     }
 }
 
+fn malformed(flaw: Flaw) -> JsonError {
+    let (found, expected) = flaw.describe();
+    JsonError::Malformed { found, expected }
+}
+
 /// Escapes only `"`, `\` and U+0000 to U+001F; everything else stays as it is.
 pub(crate) fn write_string(value: &str, text: &mut String) {
     text.push('"');
-    for c in value.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{c}' => text.push_str("\\f"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\0'..='\u{1f}' => {
-                text.push_str(if c < '\u{10}' { "\\u000" } else { "\\u001" });
-                text.extend(char::from_digit(u32::from(c) & 15, 16));
-            }
-            _ => text.push(c),
+    let mut plain = 0;
+    for (at, byte) in value.bytes().enumerate() {
+        let short = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            0x08 => "\\b",
+            0x0c => "\\f",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..0x10 => "\\u000",
+            0x10..0x20 => "\\u001",
+            _ => continue,
+        };
+        text.push_str(&value[plain..at]);
+        text.push_str(short);
+        if short.len() > 2 {
+            text.extend(char::from_digit(u32::from(byte) & 15, 16));
         }
+        plain = at + 1;
     }
+    text.push_str(&value[plain..]);
     text.push('"');
 }
 
