@@ -177,7 +177,10 @@ impl Clock for ManualClock {
 }
 
 impl fmt::Display for Timestamp {
-    #[expect(clippy::many_single_char_names, reason = "h, m, s, z and f are what they are called")]
+    #[expect(
+        clippy::many_single_char_names,
+        reason = "h, m, s, z and f are what they are called"
+    )]
     /// RFC 3339 in UTC, e.g. `2017-03-25T22:06:39.000Z`; for people, never on the wire.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let days = self.0.div_euclid(86_400_000);

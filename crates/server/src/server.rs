@@ -7,7 +7,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use hexline_bus::{Bus, LocalBus};
 use hexline_model::{Clock, Entropy, KeyId, Secret, SystemClock, SystemEntropy};
-use hexline_services::keys::{AppName, AppSettings, KeyService, NewKey};
+use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_token::Algorithm;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -261,16 +261,15 @@ fn serve(
 
 /// The demo app with a key whose secret is known: made on the first start, found on later ones.
 async fn demo_app(keys: &KeyService) -> anyhow::Result<DevApp> {
-    let app = match keys.find_app(DEMO_APP) {
-        Ok(app) => app,
-        Err(_) => {
-            let name = AppName::parse(DEMO_APP).expect("a valid name");
-            keys.create_app(name, AppSettings::default()).await?
-        }
+    let app = if let Ok(app) = keys.find_app(DEMO_APP) {
+        app
+    } else {
+        let name = AppName::parse(DEMO_APP).expect("a valid name");
+        keys.create_app(name, AppSettings::default()).await?
     };
     let (key_id, key_secret) = match keys.signing_key(app.id) {
         Ok(key) => (key.id, key.secret),
-        Err(_) => {
+        Err(KeyError::NoSigningKey { .. }) => {
             let order = NewKey::generate(Algorithm::Hs256).label("made by --dev");
             let made = keys.create_key(app.id, order).await?;
             (
@@ -278,6 +277,7 @@ async fn demo_app(keys: &KeyService) -> anyhow::Result<DevApp> {
                 made.secret.context("a generated key has a secret")?,
             )
         }
+        Err(error) => return Err(error.into()),
     };
     Ok(DevApp {
         app: app.name.to_string(),
@@ -300,14 +300,12 @@ fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken
             }
         });
     };
-    // Only another process can change things behind our back, and only in a shared database.
-    if app.config.uses_postgres() {
-        every(Duration::from_millis(500), Duty::CatchUp);
-    }
+    // Another process on a shared database, or a change whose end nobody here saw.
+    every(Duration::from_millis(500), Duty::CatchUp);
     every(Duration::from_secs(30), Duty::FlushLastUsed);
-    every(Duration::from_secs(60), Duty::RefreshKeySets);
-    every(Duration::from_secs(60), Duty::ForgetFailures);
-    every(Duration::from_secs(600), Duty::SweepRevocations);
+    every(Duration::from_mins(1), Duty::RefreshKeySets);
+    every(Duration::from_mins(1), Duty::ForgetFailures);
+    every(Duration::from_mins(10), Duty::SweepRevocations);
     if let (Some(tls), Some(files)) = (tls, app.config.tls.clone()) {
         let stop = stop.clone();
         tasks.spawn(async move {
@@ -359,7 +357,7 @@ async fn follow_certificate(tls: RustlsConfig, files: TlsConfig) {
             match tls::reload(&tls, &files) {
                 Ok(()) => tracing::info!("took up the new certificate"),
                 Err(error) => {
-                    tracing::error!(error = %format!("{error:#}"), "kept the old certificate")
+                    tracing::error!(error = %format!("{error:#}"), "kept the old certificate");
                 }
             }
         }

@@ -1,7 +1,7 @@
 use hexline_model::{Clock as _, Identity, IdentityError, SystemClock, Timestamp};
 
 use crate::compact::MAX_BYTES;
-use crate::json::{Json, JsonError, write_string};
+use crate::json::{Json, JsonError, write_escaped, write_string};
 use crate::{Access, Algorithm, KeyScreenError, PrivateKey, base64url};
 
 /// Builds access tokens.
@@ -292,18 +292,25 @@ impl TokenBuilder {
     /// The claims, in the one order: aud, sub, grants, iss, iat, nbf, exp, jti, profile.
     fn claims(&self, id: &str, now: Timestamp) -> Result<String, BuildError> {
         let access = Access::parse(&self.access).ok_or(BuildError::UnknownAccess)?;
-        let audience = match &self.audience {
-            Some(audience) => audience.clone(),
-            None => format!("{}/{access}/v1", self.api.trim_end_matches('/')),
-        };
         let mut text = String::with_capacity(256);
-        text.push_str("{\"aud\":");
-        write_string(&audience, &mut text);
+        text.push_str("{\"aud\":\"");
+        if let Some(audience) = &self.audience {
+            write_escaped(audience, &mut text);
+        } else {
+            write_escaped(self.api.trim_end_matches('/'), &mut text);
+            text.push('/');
+            text.push_str(access.name());
+            text.push_str("/v1");
+        }
+        text.push('"');
         if access == Access::Client {
-            text.push_str(",\"sub\":");
+            text.push_str(",\"sub\":\"");
             let identity = part(self.identity.as_deref(), "identity")?;
             let device = part(self.device.as_deref(), "device")?;
-            write_string(&format!("{identity}/{device}"), &mut text);
+            write_escaped(identity, &mut text);
+            text.push('/');
+            write_escaped(device, &mut text);
+            text.push('"');
         }
         text.push_str(",\"grants\":{");
         let Grants::Members(grants) = &self.grants else {

@@ -245,6 +245,13 @@ impl Default for Config {
     }
 }
 
+impl Limits {
+    /// Calls that one batch may hold: as many as may be made at once.
+    pub fn batch(&self) -> usize {
+        usize::try_from(self.call_burst).unwrap_or(usize::MAX)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Config::defaults().limits

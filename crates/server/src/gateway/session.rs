@@ -7,7 +7,7 @@ use hexline_model::{Clock, Moment, Timestamp};
 use hexline_protocol::{CloseCode, ErrorCode, Incoming, Item, PONG, RawCall};
 use hexline_services::Caller;
 
-use super::dispatch::{Services, dispatch};
+use super::dispatch::{CallFailure, Services, dispatch};
 use super::hub::Place;
 use super::outbox::{Outbox, Outgoing};
 use super::rate::{CallRate, Verdict};
@@ -147,30 +147,16 @@ impl Session {
             ..
         } = self;
         let note = |method| context.metrics.called(method);
-        match (
-            dispatch(&context.services, caller, link.as_mut(), call, note),
-            call.id,
-        ) {
-            (Ok(result), Some(id)) => Some(hexline_protocol::result(id, &result)),
-            (Ok(_), None) => None,
-            (Err(failure), id) => {
-                context.metrics.rejected(failure.code);
-                match id {
-                    Some(id) => Some(hexline_protocol::error(
-                        Some(id),
-                        failure.code,
-                        &failure.message,
-                        &[],
-                    )),
-                    None => {
-                        tracing::debug!(
-                            route = %caller.address.route(),
-                            reason = failure.code.text(),
-                            "notification refused"
-                        );
-                        None
-                    }
+        match dispatch(&context.services, caller, link.as_mut(), call, note) {
+            Ok(result) => call.id.map(|id| hexline_protocol::result(id, &result)),
+            Err(CallFailure { code, message }) => {
+                context.metrics.rejected(code);
+                if call.id.is_none() {
+                    let route = caller.address.route();
+                    tracing::debug!(%route, reason = code.text(), "notification refused");
                 }
+                call.id
+                    .map(|id| hexline_protocol::error(Some(id), code, &message, &[]))
             }
         }
     }
@@ -189,6 +175,21 @@ impl Conversation for Session {
                 if let Some(response) = self.answer(&item) {
                     self.say(response);
                 }
+            }
+            // What could never be paid for is not carried out first.
+            Incoming::Batch(items) if items.len() > self.context.limits.batch() => {
+                let limit = self.context.limits.batch();
+                let why = format!(
+                    "the batch has {} calls, at most {limit} are allowed",
+                    items.len()
+                );
+                self.context.metrics.rejected(ErrorCode::TooLarge);
+                self.say(hexline_protocol::error(
+                    None,
+                    ErrorCode::TooLarge,
+                    &why,
+                    &[],
+                ));
             }
             Incoming::Batch(items) => {
                 calls = items.len();

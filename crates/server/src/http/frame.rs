@@ -49,7 +49,10 @@ impl<S> Layer<S> for FrameLayer {
     type Service = Frame<S>;
 
     fn layer(&self, inner: S) -> Frame<S> {
-        Frame { inner, app: Arc::clone(&self.app) }
+        Frame {
+            inner,
+            app: Arc::clone(&self.app),
+        }
     }
 }
 
@@ -67,7 +70,11 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let start = Instant::now();
-        FrameFuture { inner: self.inner.call(request), app: Arc::clone(&self.app), start }
+        FrameFuture {
+            inner: self.inner.call(request),
+            app: Arc::clone(&self.app),
+            start,
+        }
     }
 }
 
@@ -87,11 +94,19 @@ where
             CONTENT_SECURITY_POLICY,
             HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
         );
-        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
         if this.app.config.tls.is_some() {
-            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+            headers.insert(
+                STRICT_TRANSPORT_SECURITY,
+                HeaderValue::from_static("max-age=31536000"),
+            );
         }
-        this.app.metrics.http_duration.observe(this.start.elapsed().as_secs_f64());
+        this.app
+            .metrics
+            .http_duration
+            .observe(this.start.elapsed().as_secs_f64());
         Poll::Ready(Ok(response))
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, RawQuery, State};
+use hexline_model::Timestamp;
 use hexline_token::{Access, KeyEntry as _, Verified};
 use http::HeaderMap;
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ pub(crate) async fn me(
         "grants": claims.grants(),
         "ceiling": entry.ceiling().map(std::sync::Arc::as_ref),
         "issued": claims.issued().as_millis(),
-        "expires": claims.expires().map(|t| t.as_millis()),
+        "expires": claims.expires().map(Timestamp::as_millis),
         "jti": claims.token_id(),
         "profile": claims.profile(),
     })))

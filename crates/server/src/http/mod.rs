@@ -6,6 +6,7 @@
 //!
 //! To add a route: a handler in the file of its service, a line in [`router`].
 
+mod body;
 pub(crate) mod error;
 mod frame;
 mod health;
@@ -17,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use hexline_protocol::ErrorCode;
@@ -25,7 +25,6 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
-use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use crate::gateway::upgrade;
@@ -47,7 +46,6 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
         .layer((
             FrameLayer::new(Arc::clone(app)),
             CatchPanicLayer::custom(panicked),
-            TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_PATIENCE),
         ))
         .with_state(Arc::clone(app))
 }
@@ -61,7 +59,9 @@ fn routes(app: &App) -> Router<Arc<App>> {
         client = client.route("/token", post(tokens::demo_token));
     }
     let mut routes = client
-        .layer((cors(), DefaultBodyLimit::max(app.config.limits.body_bytes)))
+        // Before the layer, so that a preflight finds it and not the refusal.
+        .method_not_allowed_fallback(wrong_method)
+        .layer(cors())
         .route("/", get(health::greeting))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz));
@@ -80,9 +80,6 @@ fn path_of(url: &str) -> Option<&str> {
     let path = rest[rest.find('/')?..].trim_end_matches('/');
     (!path.is_empty()).then_some(path)
 }
-
-/// How long a request may take, its body included. An upgraded connection is answered already.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The three forms that clients derive from `…/client` and `…/client/v1`.
 const PUBSUB: [&str; 3] = [
@@ -104,7 +101,7 @@ fn cors() -> CorsLayer {
         ])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE])
         .expose_headers([RETRY_AFTER])
-        .max_age(Duration::from_secs(3600))
+        .max_age(Duration::from_hours(1))
 }
 
 async fn no_route() -> Refusal {

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hexline_model::{Device, Identity};
@@ -8,6 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 
+use super::body::PromptBody;
 use super::error::Refusal;
 use crate::app::App;
 
@@ -16,14 +16,17 @@ use crate::app::App;
 pub(crate) async fn demo_token(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    body: Bytes,
+    PromptBody(body): PromptBody,
 ) -> Response {
     let wanted = match Wanted::read(&headers, &body) {
         Ok(wanted) => wanted,
         Err(message) => return (StatusCode::BAD_REQUEST, message).into_response(),
     };
     let now = app.clock.now();
-    match app.demo_tokens.mint(&app.keys, &wanted.identity, &wanted.device, now) {
+    match app
+        .demo_tokens
+        .mint(&app.keys, &wanted.identity, &wanted.device, now)
+    {
         // A token needs no escaping.
         Ok(token) => {
             let json = HeaderValue::from_static("application/json");

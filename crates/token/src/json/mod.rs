@@ -16,5 +16,5 @@ mod value;
 
 pub(crate) use number::parse_number;
 pub(crate) use reader::{Flaw, Kind, Reader};
-pub(crate) use value::write_string;
 pub use value::{Json, JsonError};
+pub(crate) use value::{write_escaped, write_string};

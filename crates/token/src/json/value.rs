@@ -141,6 +141,12 @@ fn malformed(flaw: Flaw) -> JsonError {
 /// Escapes only `"`, `\` and U+0000 to U+001F; everything else stays as it is.
 pub(crate) fn write_string(value: &str, text: &mut String) {
     text.push('"');
+    write_escaped(value, text);
+    text.push('"');
+}
+
+/// The inside of a string, without its quotes.
+pub(crate) fn write_escaped(value: &str, text: &mut String) {
     let mut plain = 0;
     for (at, byte) in value.bytes().enumerate() {
         let short = match byte {
@@ -163,7 +169,6 @@ pub(crate) fn write_string(value: &str, text: &mut String) {
         plain = at + 1;
     }
     text.push_str(&value[plain..]);
-    text.push('"');
 }
 
 impl std::fmt::Display for Json {
