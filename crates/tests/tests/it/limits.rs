@@ -73,8 +73,23 @@ async fn every_call_of_a_batch_counts() {
     let mut alice = app.connect("alice/web").await;
     alice.text(format!("[{}]", [call; 8].join(","))).await;
     assert_eq!(alice.after_ping().await, []);
-    alice.text(format!("[{}]", [call; 100].join(","))).await;
+    alice.text(format!("[{}]", [call; 10].join(","))).await;
     assert_eq!(alice.closed().await, 4029);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_could_never_be_paid_for_is_refused_whole() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let mut bob = app.connect("bob/web").await;
+    let mut alice = app.connect("alice/web").await;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"signal.send","params":{"to":"bob"}}"#;
+    alice.text(format!("[{}]", [call; 101].join(","))).await;
+    let answer = alice.frame().await;
+    assert_eq!(answer["error"]["data"]["code"], "too_large");
+    assert_eq!(answer["id"], json!(null));
+    assert_eq!(alice.after_ping().await, []);
+    assert_eq!(bob.after_ping().await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
