@@ -79,7 +79,7 @@ async fn every_call_of_a_batch_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_could_never_be_paid_for_is_refused_whole() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with(|config| config.limits.call_burst = 100).await;
     let app = server.app("one").await;
     let mut bob = app.connect("bob/web").await;
     let mut alice = app.connect("alice/web").await;
