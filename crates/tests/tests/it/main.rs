@@ -17,3 +17,4 @@ mod privacy;
 mod program;
 mod rpc;
 mod shutdown;
+mod tls;
