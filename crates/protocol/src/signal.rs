@@ -122,14 +122,10 @@ pub fn delivered(count: usize) -> String {
 pub const DONE: &str = "{}";
 
 fn announce(method: &str, channel: &ChannelName, from: &Address) -> Bytes {
-    let mut text = String::with_capacity(128);
-    open(&mut text, method);
-    text.push_str("\"id\":");
-    push_string(&mut text, channel.as_str());
-    text.push_str(",\"from\":");
-    push_string(&mut text, from.as_str());
-    text.push_str("}}");
-    text.into()
+    let mut push = open(method, channel.as_str().len() + from.as_str().len());
+    push.extend_from_slice(b"\"id\":");
+    push_string(&mut push, channel.as_str());
+    close(push, from)
 }
 
 fn relay(method: &str, fields: &Fields<'_>, from: &Address) -> Bytes {
@@ -137,52 +133,40 @@ fn relay(method: &str, fields: &Fields<'_>, from: &Address) -> Bytes {
         .iter()
         .map(|(name, value)| name.len() + value.get().len() + 4)
         .sum();
-    let mut text = String::with_capacity(size + from.as_str().len() + 64);
-    open(&mut text, method);
-    for (name, value) in fields.iter().filter(|(name, _)| *name != "from") {
-        push_string(&mut text, name);
-        text.push(':');
-        text.push_str(value.get());
-        text.push(',');
-    }
-    text.push_str("\"from\":");
-    push_string(&mut text, from.as_str());
-    text.push_str("}}");
-    text.into()
-}
-
-fn open(text: &mut String, method: &str) {
-    text.push_str(r#"{"jsonrpc":"2.0","method":""#);
-    text.push_str(method);
-    text.push_str(r#"","params":{"#);
-}
-
-fn push_string(out: &mut String, text: &str) {
-    out.push('"');
-    let mut plain = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let short = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            0x08 => "\\b",
-            0x0c => "\\f",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..0x20 => "",
-            _ => continue,
-        };
-        out.push_str(&text[plain..at]);
-        if short.is_empty() {
-            use std::fmt::Write as _;
-            let _ = write!(out, "\\u{byte:04x}");
-        } else {
-            out.push_str(short);
+    let mut push = open(method, size + from.as_str().len());
+    for (n, (name, value)) in fields
+        .iter()
+        .filter(|(name, _)| *name != "from")
+        .enumerate()
+    {
+        if n > 0 {
+            push.push(b',');
         }
-        plain = at + 1;
+        push_string(&mut push, name);
+        push.push(b':');
+        push.extend_from_slice(value.get().as_bytes());
     }
-    out.push_str(&text[plain..]);
-    out.push('"');
+    close(push, from)
+}
+
+/// A push up to its params; there is always one before `from`.
+fn open(method: &str, size: usize) -> Vec<u8> {
+    let mut push = Vec::with_capacity(size + 80);
+    push.extend_from_slice(br#"{"jsonrpc":"2.0","method":""#);
+    push.extend_from_slice(method.as_bytes());
+    push.extend_from_slice(br#"","params":{"#);
+    push
+}
+
+fn close(mut push: Vec<u8>, from: &Address) -> Bytes {
+    push.extend_from_slice(b",\"from\":");
+    push_string(&mut push, from.as_str());
+    push.extend_from_slice(b"}}");
+    push.into()
+}
+
+fn push_string(push: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(push, text).expect("a string is JSON, and memory takes all of it");
 }
 
 #[cfg(test)]
