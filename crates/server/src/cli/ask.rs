@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_token::Grants;
 
 use super::exit::CliError;
 use crate::config::parse_span;
@@ -39,9 +40,12 @@ pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     text.parse().map(Timestamp::from_secs).map_err(|_| wrong())
 }
 
-/// JSON.
-pub(crate) fn value(text: &str) -> Result<serde_json::Value, String> {
-    serde_json::from_str(text).map_err(|e| format!("expected JSON: {e}"))
+/// A key's ceiling. Its text is passed on as it was typed: parsed JSON would have lost a member
+/// that is there twice.
+pub(crate) fn ceiling(text: &str) -> Result<String, String> {
+    Grants::parse_ceiling(text)
+        .map(|_| text.to_owned())
+        .map_err(|e| e.to_string())
 }
 
 /// A file's text, or stdin's for `-`; at most 1 MiB.

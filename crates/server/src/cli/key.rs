@@ -91,8 +91,8 @@ struct OptionArgs {
     #[arg(long, value_name = "TIME", value_parser = ask::moment)]
     expires: Option<Timestamp>,
     /// What its tokens may be granted at most, e.g. '{"signal":true}'.
-    #[arg(long, value_name = "JSON", value_parser = ask::value)]
-    ceiling: Option<Value>,
+    #[arg(long, value_name = "JSON", value_parser = ask::ceiling)]
+    ceiling: Option<String>,
 }
 
 #[derive(clap::Args)]

@@ -1,6 +1,5 @@
 use hexline_token::Algorithm;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::view::Answer;
 
@@ -153,8 +152,8 @@ pub struct KeyOptions {
     pub label: String,
     /// When it stops verifying.
     pub expires_ms: Option<i64>,
-    /// What its tokens may be granted at most.
-    pub ceiling: Option<Value>,
+    /// What its tokens may be granted at most: JSON as it was written.
+    pub ceiling: Option<String>,
 }
 
 /// A key that was made elsewhere.

@@ -197,7 +197,7 @@ impl Desk {
             order = order.expires(Timestamp::from_millis(ms));
         }
         if let Some(ceiling) = options.ceiling {
-            let ceiling = Grants::parse(&ceiling.to_string())
+            let ceiling = Grants::parse_ceiling(&ceiling)
                 .map_err(|e| Failure::invalid(format!("the ceiling: {e}")))?;
             order = order.ceiling(ceiling);
         }

@@ -154,6 +154,29 @@ fn keys_from_elsewhere_are_imported_and_weak_ones_refused() {
 }
 
 #[test]
+fn a_ceiling_is_taken_as_it_is_typed_or_refused() {
+    let place = Place::with_app();
+    let create = |ceiling: &str| place.run(&["key", "create", "--ceiling", ceiling, "--json"]);
+    let made = create(r#"{"signal":{"publish":false}}"#);
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert!(made.out.contains(r#""publish":false"#), "{}", made.out);
+    for (ceiling, named) in [
+        (r#"{"signal":{"publish":false},"signal":true}"#, "signal"),
+        (r#"{"singal":true}"#, "singal"),
+        (r#"{"signal":{"publihs":false}}"#, "publihs"),
+        ("signal", "JSON"),
+    ] {
+        let refused = create(ceiling);
+        assert_eq!(refused.code, 2, "{ceiling}: {}", refused.out);
+        assert!(refused.err.contains(named), "{ceiling}: {}", refused.err);
+    }
+    assert_eq!(
+        place.json(&["key", "list"]).as_array().map(Vec::len),
+        Some(1)
+    );
+}
+
+#[test]
 fn the_kind_of_tokens_to_revoke_must_be_told() {
     let place = Place::with_app();
     let revoke = |more: &[&str]| {

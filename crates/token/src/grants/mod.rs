@@ -1,7 +1,8 @@
 //! What a token, or a key's ceiling, allows.
 //!
 //! [`Grants`] are read strictly: of a known service every member must be known and of its type,
-//! because a limit that is not understood must not widen. Services nobody knows are ignored.
+//! because a limit that is not understood must not widen. Services nobody knows are ignored in a
+//! token, and refused in a ceiling, whose author is there to be told.
 //! [`Permissions`] keep a token's grants and the key's ceiling beside each other; every question
 //! is asked of both.
 //!
@@ -140,9 +141,17 @@ impl Grants {
         }
     }
 
-    /// Reads the `grants` claim or a key's ceiling.
+    /// Reads the `grants` claim.
     pub fn parse(json: &str) -> Result<Self, GrantsError> {
-        parse::grants(json)
+        parse::grants(json, parse::Unknown::Ignored)
+    }
+
+    /// Reads a key's ceiling as an administrator writes it: here an unknown service is an error,
+    /// because it is a typing error rather than something newer.
+    ///
+    /// From the text, not from parsed JSON, which may have dropped a member that is there twice.
+    pub fn parse_ceiling(json: &str) -> Result<Self, GrantsError> {
+        parse::grants(json, parse::Unknown::Refused)
     }
 
     /// `signal`, if granted.

@@ -16,9 +16,18 @@ pub struct GrantsError {
     pub expected: String,
 }
 
-pub(super) fn grants(json: &str) -> Result<Grants, GrantsError> {
+/// What becomes of a service that is not known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// It is passed over: a newer builder may grant it.
+    Ignored,
+    /// It refuses the whole: whoever wrote it is there to be told.
+    Refused,
+}
+
+pub(super) fn grants(json: &str, others: Unknown) -> Result<Grants, GrantsError> {
     let mut reader = Reader::new(json);
-    read(&mut reader)
+    read(&mut reader, others)
         .and_then(|grants| reader.end().map(|()| grants))
         .map_err(|flaw| {
             let (found, expected) = match flaw {
@@ -31,7 +40,7 @@ pub(super) fn grants(json: &str) -> Result<Grants, GrantsError> {
         })
 }
 
-fn read(reader: &mut Reader<'_>) -> Result<Grants, Flaw> {
+fn read(reader: &mut Reader<'_>, others: Unknown) -> Result<Grants, Flaw> {
     let mut grants = Grants::default();
     reader.object(|reader, service| {
         match service {
@@ -43,6 +52,12 @@ fn read(reader: &mut Reader<'_>) -> Result<Grants, Flaw> {
             }
             "video" => grants.video = narrowed(reader, service, ALL_VIDEO, video)?,
             "platform" => grants.platform = platform(reader)?,
+            _ if others == Unknown::Refused => {
+                return Err(refused(
+                    format!("the unknown service {}", quote(service)),
+                    "signal, chat, push, video, platform",
+                ));
+            }
             _ => reader.skip()?,
         }
         Ok(())
@@ -336,6 +351,26 @@ mod tests {
             r#"{"platform":[]}"#,
         ] {
             assert!(Grants::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_ceiling_is_read_as_it_is_meant_or_not_at_all() {
+        assert_eq!(
+            Grants::parse_ceiling(r#"{"signal":{"publish":false},"chat":true}"#),
+            Grants::parse(r#"{"signal":{"publish":false},"chat":true}"#),
+        );
+        for (bad, named) in [
+            (
+                r#"{"signal":{"publish":false},"signal":true}"#,
+                "\"signal\" twice",
+            ),
+            (r#"{"singal":true}"#, "\"singal\""),
+            (r#"{"signal":{"channel":[]}}"#, "\"channel\""),
+            ("true", "an object of services"),
+        ] {
+            let error = Grants::parse_ceiling(bad).expect_err(bad).to_string();
+            assert!(error.contains(named), "{bad}: {error}");
         }
     }
 
