@@ -1,7 +1,8 @@
 //! The WebSocket door: from an upgrade request to a connection that calls and is called.
 //!
-//! `upgrade.rs` lets a request in: token, origin, limits. `socket.rs` does the reading, writing
-//! and waiting for one connection and knows no rules. `session.rs` is the rules of one connection
+//! `upgrade.rs` lets a request in: token, origin, limits. `frames.rs` reads and writes RFC 6455's
+//! frames without I/O, `socket.rs` does the reading, writing and waiting for one connection; neither
+//! knows rules. `session.rs` is the rules of one connection
 //! as a state machine without I/O: what arrives goes in, what to do comes out. `dispatch.rs` takes
 //! each call to its service. `hub.rs` knows every connection, admits and closes them. `outbox.rs`
 //! is what waits to be written to one connection. `echo.rs` is a session that says everything
@@ -15,6 +16,7 @@
 
 pub(crate) mod dispatch;
 pub(crate) mod echo;
+mod frames;
 pub(crate) mod hub;
 mod outbox;
 mod rate;

@@ -98,7 +98,7 @@ impl Outbox {
         let mut state = self.lock();
         if state.closing.is_none() {
             state.closing = Some(code);
-            wake(state, WaitsFor::Anything);
+            wake(state, WaitsFor::Close);
         }
     }
 
@@ -111,17 +111,16 @@ impl Outbox {
     }
 
     /// Why it is closing, if it is.
-    #[cfg(test)]
     pub(crate) fn closing(&self) -> Option<CloseCode> {
         self.lock().closing
     }
 
-    /// Moves messages of about `budget` bytes, one at least, into `batch`.
+    /// Hands out messages of about `budget` bytes, one at least.
     pub(crate) fn poll_take(
         &self,
         cx: &mut Context<'_>,
         budget: usize,
-        batch: &mut VecDeque<Outgoing>,
+        mut hand_out: impl FnMut(Outgoing),
     ) -> Poll<Take> {
         let mut state = self.lock();
         let mut taken = 0;
@@ -129,7 +128,7 @@ impl Outbox {
             && let Some(message) = state.queue.pop_front()
         {
             taken += message.cost();
-            batch.push_back(message);
+            hand_out(message);
         }
         if taken > 0 {
             if state.queue.is_empty() && state.queue.capacity() > KEPT_CAPACITY {
@@ -224,7 +223,7 @@ fn wake(mut state: MutexGuard<'_, State>, news: WaitsFor) {
 const OVERHEAD: usize = 48;
 
 /// A queue that once was long gives its memory back.
-const KEPT_CAPACITY: usize = 32;
+const KEPT_CAPACITY: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -241,7 +240,8 @@ mod tests {
     fn take(outbox: &Outbox, budget: usize) -> (Poll<Take>, VecDeque<Outgoing>) {
         let mut batch = VecDeque::new();
         let mut cx = Context::from_waker(Waker::noop());
-        (outbox.poll_take(&mut cx, budget, &mut batch), batch)
+        let take = outbox.poll_take(&mut cx, budget, |message| batch.push_back(message));
+        (take, batch)
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) trait Conversation: Send {
     /// A binary message arrived.
     fn handle_binary(&mut self, now: Now, bytes: Bytes);
 
-    /// A ping or pong arrived.
+    /// A ping, a pong or a fragment of a message arrived.
     fn handle_control(&mut self, now: Now);
 
     /// A moment that [`Conversation::poll_timeout`] named has come; `true` asks for a ping.

@@ -1,30 +1,29 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use bytes::Bytes;
 use hexline_model::{Clock, Moment};
 use hexline_protocol::CloseCode;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Sleep;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::frames::{FrameReader, Inbound, OutFrame};
 use super::outbox::{Outgoing, Take};
 use super::session::{Conversation, Now};
 use crate::telemetry::Metrics;
 
 /// How one connection's bytes are moved.
 pub(crate) struct SocketOptions {
-    /// The largest message, and the largest frame.
+    /// The largest message.
     pub(crate) max_message: usize,
-    /// How long a write may make no progress.
+    /// How long a write may make no progress, and how long a closing connection may take to
+    /// write what waits.
     pub(crate) write_stall: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
@@ -32,58 +31,71 @@ pub(crate) struct SocketOptions {
 
 /// Reads, writes and waits for one conversation until it ends.
 ///
-/// Reading goes on while a write is blocked, and the other way round: a client that sends without
-/// reading is served until its outbox is full.
+/// Reading, writing and time are polled together, and nothing else is ever awaited while the
+/// conversation lives: a client that sends without reading is served until its outbox is full,
+/// and a client whose writes are stuck can still be closed. An idle connection holds no buffer.
 pub(crate) async fn run<S, C>(io: S, conversation: C, options: &SocketOptions)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     C: Conversation,
 {
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(WRITE_BUFFER + 2 * options.max_message)
-        .max_message_size(Some(options.max_message))
-        .max_frame_size(Some(options.max_message));
-    let ws = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     let mut socket = Socket {
-        ws,
-        batch: VecDeque::new(),
+        io,
+        reader: FrameReader::new(options.max_message),
+        writing: VecDeque::new(),
         unwritten: 0,
+        pong: None,
+        ping_due: false,
         blocked_since: None,
+        closing_since: None,
     };
     let end = converse(&mut socket, conversation, options).await;
     // The conversation is gone by now: it has left its channels before we say goodbye.
-    match end {
-        End::ByServer(code) => {
-            options.metrics.closed(code);
-            socket.say_goodbye(code).await;
+    let goodbye = async {
+        match end {
+            End::ByServer(code) => {
+                options.metrics.closed(code);
+                socket.say_goodbye(code).await
+            }
+            End::Broken(code) => {
+                options.metrics.closed(code);
+                socket.hang_up(code).await
+            }
+            End::ByClient(code) => socket.answer_goodbye(code).await,
+            End::Lost => Ok(()),
         }
-        End::ByClient => socket.answer_goodbye().await,
-        End::Lost => {}
-    }
+    };
+    // Whether the client takes its leave or not, the connection is over.
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
 }
 
 struct Socket<S> {
-    ws: WebSocketStream<S>,
-    batch: VecDeque<Outgoing>,
-    /// Bytes handed to `ws` and not flushed yet.
+    io: S,
+    reader: FrameReader,
+    writing: VecDeque<OutFrame>,
+    /// What of the outbox's bytes is in `writing`.
     unwritten: usize,
+    /// The answer to the latest ping; earlier ones need none any more (RFC 6455 §5.5.3).
+    pong: Option<Bytes>,
+    ping_due: bool,
+    /// Since when the socket has taken nothing of what is to be written.
     blocked_since: Option<Moment>,
+    closing_since: Option<Moment>,
 }
 
 enum Event {
-    Message(Message),
-    /// The client's stream has failed in a way that RFC 6455 has a close code for.
-    Broken(CloseCode),
+    Frame(Inbound),
     Timer,
+    /// Look at the deadlines again.
     Nudge,
     End(End),
 }
 
 enum End {
     ByServer(CloseCode),
-    ByClient,
+    /// What the client sends can't be understood any more.
+    Broken(CloseCode),
+    ByClient(Option<u16>),
     Lost,
 }
 
@@ -93,67 +105,51 @@ where
     C: Conversation,
 {
     let clock = options.clock.as_ref();
-    let metrics = &options.metrics;
     let mut now = Now::of(clock);
     let mut armed = conversation.poll_timeout(now);
     let mut sleep = Box::pin(tokio::time::sleep(armed.since(now.moment)));
     loop {
-        let may_read = conversation
-            .paused_until()
-            .is_none_or(|until| until <= now.moment);
-        let event = poll_fn(|cx| {
-            socket.poll(
-                cx,
-                &mut conversation,
-                may_read,
-                sleep.as_mut(),
-                clock,
-                metrics,
-            )
-        })
-        .await;
+        // What a closing connection still has to say does not matter any more.
+        let may_read = socket.closing_since.is_none()
+            && conversation
+                .paused_until()
+                .is_none_or(|until| until <= now.moment);
+        let event =
+            poll_fn(|cx| socket.poll(cx, &mut conversation, may_read, sleep.as_mut(), options))
+                .await;
         now = Now::of(clock);
         let mut fired = false;
         match event {
-            Event::Message(Message::Text(text)) => {
-                metrics.messages_in.inc();
-                metrics.bytes_in.inc_by(text.len() as u64);
-                let start = tokio::time::Instant::now();
-                conversation.handle_text(now, text.as_str());
-                metrics.call_duration.observe(start.elapsed().as_secs_f64());
+            Event::Frame(frame) => {
+                if let Some(end) = socket.take_in(frame, &mut conversation, now, &options.metrics) {
+                    return end;
+                }
             }
-            Event::Message(Message::Binary(bytes)) => {
-                metrics.messages_in.inc();
-                metrics.bytes_in.inc_by(bytes.len() as u64);
-                conversation.handle_binary(now, bytes);
-            }
-            Event::Message(Message::Close(_)) => return End::ByClient,
-            Event::Message(_) => conversation.handle_control(now),
-            Event::Broken(code) => return End::ByServer(code),
             Event::Timer => {
                 fired = true;
-                if conversation.handle_timeout(now)
-                    && socket
-                        .ws
-                        .feed(Message::Ping(bytes::Bytes::new()))
-                        .await
-                        .is_err()
-                {
-                    return End::Lost;
+                if socket.closing_since.is_none() {
+                    socket.ping_due |= conversation.handle_timeout(now);
                 }
             }
             Event::Nudge => {}
             Event::End(end) => return end,
         }
-        if socket
-            .blocked_since
-            .is_some_and(|s| now.moment.since(s) >= options.write_stall)
-        {
-            return End::ByServer(CloseCode::TooSlow);
+        let closing = conversation.outbox().closing();
+        if closing.is_some() {
+            socket.closing_since.get_or_insert(now.moment);
         }
-        let mut next = conversation.poll_timeout(now);
-        if let Some(since) = socket.blocked_since {
-            next = next.min(since.plus(options.write_stall));
+        let due = |since: Option<Moment>| since.map(|since| since.plus(options.write_stall));
+        let (blocked, drained) = (due(socket.blocked_since), due(socket.closing_since));
+        let over = |deadline: Option<Moment>| deadline.is_some_and(|at| at <= now.moment);
+        if over(blocked) {
+            return End::ByServer(closing.unwrap_or(CloseCode::TooSlow));
+        }
+        if let Some(code) = closing.filter(|_| over(drained)) {
+            return End::ByServer(code);
+        }
+        let mut next = drained.unwrap_or_else(|| conversation.poll_timeout(now));
+        if let Some(blocked) = blocked {
+            next = next.min(blocked);
         }
         // A later deadline needs no new alarm: the old one rings, and we look again.
         if fired || next < armed {
@@ -165,33 +161,63 @@ where
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
+    fn take_in(
+        &mut self,
+        frame: Inbound,
+        conversation: &mut impl Conversation,
+        now: Now,
+        metrics: &Metrics,
+    ) -> Option<End> {
+        match frame {
+            Inbound::Text(text) => {
+                metrics.messages_in.inc();
+                metrics.bytes_in.inc_by(text.len() as u64);
+                let start = tokio::time::Instant::now();
+                let text = std::str::from_utf8(&text).expect("a text message is UTF-8");
+                conversation.handle_text(now, text);
+                metrics.call_duration.observe(start.elapsed().as_secs_f64());
+            }
+            Inbound::Binary(bytes) => {
+                metrics.messages_in.inc();
+                metrics.bytes_in.inc_by(bytes.len() as u64);
+                conversation.handle_binary(now, bytes);
+            }
+            Inbound::Ping(payload) => {
+                self.pong = Some(payload);
+                conversation.handle_control(now);
+            }
+            Inbound::Pong | Inbound::Fragment => conversation.handle_control(now),
+            Inbound::Close(code) => return Some(End::ByClient(code)),
+        }
+        None
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         conversation: &mut impl Conversation,
         may_read: bool,
         sleep: Pin<&mut Sleep>,
-        clock: &dyn Clock,
-        metrics: &Metrics,
+        options: &SocketOptions,
     ) -> Poll<Event> {
         let was_blocked = self.blocked_since.is_some();
-        if let Poll::Ready(event) = self.poll_write(cx, conversation, clock, metrics) {
+        if let Poll::Ready(event) = self.poll_write(cx, conversation, options) {
             return Poll::Ready(event);
         }
-        if may_read && let Poll::Ready(message) = Pin::new(&mut self.ws).poll_next(cx) {
-            return Poll::Ready(match message {
-                Some(Ok(message)) => Event::Message(message),
-                Some(Err(Error::Capacity(_))) => Event::Broken(CloseCode::TooBig),
-                Some(Err(Error::Utf8(_))) => Event::Broken(CloseCode::InvalidUtf8),
-                Some(Err(Error::Protocol(_))) => Event::Broken(CloseCode::ProtocolError),
-                Some(Err(_)) | None => Event::End(End::Lost),
+        if may_read && let Poll::Ready(read) = self.poll_read(cx) {
+            return Poll::Ready(match read {
+                Ok(Some(frame)) => Event::Frame(frame),
+                Ok(None) => Event::End(End::Lost),
+                Err(code) => Event::End(End::Broken(code)),
             });
         }
         if sleep.poll(cx).is_ready() {
             return Poll::Ready(Event::Timer);
         }
-        // A write that has just got stuck needs its own alarm.
-        if !was_blocked && self.blocked_since.is_some() {
+        // A write that has just got stuck, or a close that has just been asked for, needs its
+        // own alarm.
+        let stuck = !was_blocked && self.blocked_since.is_some();
+        if stuck || (self.closing_since.is_none() && conversation.outbox().closing().is_some()) {
             return Poll::Ready(Event::Nudge);
         }
         Poll::Pending
@@ -202,98 +228,163 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         &mut self,
         cx: &mut Context<'_>,
         conversation: &mut impl Conversation,
-        clock: &dyn Clock,
-        metrics: &Metrics,
+        options: &SocketOptions,
     ) -> Poll<Event> {
         let outbox = conversation.outbox();
         loop {
-            match self.poll_flush_batch(cx, metrics) {
+            match self.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.blocked_since = None;
-                    if self.unwritten > 0 {
-                        outbox.written(self.unwritten);
-                        self.unwritten = 0;
-                    }
+                    outbox.written(std::mem::take(&mut self.unwritten));
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::End(End::Lost)),
                 Poll::Pending => {
-                    self.blocked_since.get_or_insert_with(|| clock.moment());
+                    self.blocked_since
+                        .get_or_insert_with(|| options.clock.moment());
                     return outbox
                         .poll_close(cx)
                         .map(|code| Event::End(End::ByServer(code)));
                 }
             }
-            match outbox.poll_take(cx, BATCH, &mut self.batch) {
+            if let Some(payload) = self.pong.take() {
+                self.writing.push_back(OutFrame::pong(payload));
+            }
+            if std::mem::take(&mut self.ping_due) {
+                self.writing.push_back(OutFrame::ping());
+            }
+            let (writing, metrics) = (&mut self.writing, &options.metrics);
+            let take = outbox.poll_take(cx, BATCH, |message| {
+                let frame = match message {
+                    Outgoing::Text(bytes) => OutFrame::text(bytes),
+                    Outgoing::Binary(bytes) => OutFrame::binary(bytes),
+                };
+                metrics.messages_out.inc();
+                metrics.bytes_out.inc_by(frame.payload_len() as u64);
+                writing.push_back(frame);
+            });
+            match take {
                 Poll::Ready(Take::Messages(bytes)) => self.unwritten = bytes,
                 Poll::Ready(Take::Close(code)) => {
                     return Poll::Ready(Event::End(End::ByServer(code)));
                 }
                 Poll::Ready(Take::Nudge) => return Poll::Ready(Event::Nudge),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending if self.writing.is_empty() => return Poll::Pending,
+                Poll::Pending => {}
             }
         }
     }
 
-    /// Writes the batch and flushes: one system call for all of it, if the socket takes it.
-    fn poll_flush_batch(
-        &mut self,
-        cx: &mut Context<'_>,
-        metrics: &Metrics,
-    ) -> Poll<Result<(), Error>> {
-        let mut ws = Pin::new(&mut self.ws);
-        while !self.batch.is_empty() {
-            std::task::ready!(ws.as_mut().poll_ready(cx))?;
-            let Some(message) = self.batch.pop_front() else {
-                break;
-            };
-            let (bytes, kind) = match message {
-                Outgoing::Text(bytes) => (bytes, Data::Text),
-                Outgoing::Binary(bytes) => (bytes, Data::Binary),
-            };
-            metrics.messages_out.inc();
-            metrics.bytes_out.inc_by(bytes.len() as u64);
-            // A frame, not a message: the text is known to be UTF-8 and need not be read again.
-            let frame = Frame::message(bytes, OpCode::Data(kind), true);
-            ws.as_mut().start_send(Message::Frame(frame))?;
+    /// Writes what is at hand: many frames in one system call, their payloads where they are.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.writing.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut used = 0;
+            for frame in self.writing.iter().take(SLICES / 2) {
+                for part in frame.rest() {
+                    if !part.is_empty() {
+                        slices[used] = IoSlice::new(part);
+                        used += 1;
+                    }
+                }
+            }
+            let io = Pin::new(&mut self.io);
+            let mut written = ready!(io.poll_write_vectored(cx, &slices[..used]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.blocked_since = None;
+            while let Some(frame) = self.writing.front_mut() {
+                written = frame.advance(written);
+                if !frame.is_written() {
+                    break;
+                }
+                self.writing.pop_front();
+            }
         }
-        ws.poll_flush(cx)
+        if self.writing.capacity() > KEPT_FRAMES {
+            self.writing = VecDeque::new();
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    async fn say_goodbye(mut self, code: CloseCode) {
-        let frame = CloseFrame {
-            code: code.number().into(),
-            reason: code.reason().into(),
-        };
-        let goodbye = async {
-            self.ws.close(Some(frame)).await?;
-            // Messages on their way here are too late. After a broken stream nothing can be read
-            // as messages any more.
-            while let Some(Ok(_)) = self.ws.next().await {}
-            let io = self.ws.get_mut();
-            io.shutdown().await?;
-            // What arrives unread would reset the connection, and the close frame with it.
-            let mut rest = [0; 512];
-            while io.read(&mut rest).await? > 0 {}
-            Ok::<(), Error>(())
-        };
-        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    /// The next frame; `None` if the client has gone without a word.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Inbound>, CloseCode>> {
+        loop {
+            if let Some(frame) = self.reader.next()? {
+                return Poll::Ready(Ok(Some(frame)));
+            }
+            // On the stack: a connection that waits for its client owns no buffer.
+            let mut space = [MaybeUninit::<u8>::uninit(); READ];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => self.reader.feed(buffer.filled()),
+                _ => return Poll::Ready(Ok(None)),
+            }
+        }
     }
 
-    async fn answer_goodbye(mut self) {
-        let _ = tokio::time::timeout(GOODBYE, async {
-            while let Some(Ok(_)) = self.ws.next().await {}
-        })
-        .await;
+    /// Closes as RFC 6455 §7.1.2 has it: our close frame, the client's, the end.
+    async fn say_goodbye(&mut self, code: CloseCode) -> io::Result<()> {
+        self.write_close(Some(code)).await?;
+        // Messages on their way here are too late.
+        while let Ok(Some(frame)) = poll_fn(|cx| self.poll_read(cx)).await {
+            if matches!(frame, Inbound::Close(_)) {
+                break;
+            }
+        }
+        self.io.shutdown().await
+    }
+
+    /// Closes towards a client whose bytes mean nothing any more.
+    async fn hang_up(&mut self, code: CloseCode) -> io::Result<()> {
+        self.write_close(Some(code)).await?;
+        self.io.shutdown().await?;
+        // What arrives unread would reset the connection, and the close frame with it.
+        let mut rest = [0; 1024];
+        for _ in 0..MAX_UNREAD / rest.len() {
+            if self.io.read(&mut rest).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer_goodbye(&mut self, code: Option<u16>) -> io::Result<()> {
+        self.keep_begun_frame();
+        self.writing
+            .push_back(OutFrame::close(code.map(|code| (code, ""))));
+        poll_fn(|cx| self.poll_flush(cx)).await?;
+        self.io.shutdown().await
+    }
+
+    async fn write_close(&mut self, code: Option<CloseCode>) -> io::Result<()> {
+        self.keep_begun_frame();
+        let close = OutFrame::close(code.map(|code| (code.number(), code.reason())));
+        self.writing.push_back(close);
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// A frame that is half written has to be completed; those behind it are dropped.
+    fn keep_begun_frame(&mut self) {
+        let begun = self.writing.front().is_some_and(OutFrame::is_begun);
+        self.writing.truncate(usize::from(begun));
     }
 }
 
-const READ_BUFFER: usize = 4096;
+/// Bytes read at once.
+const READ: usize = 4096;
 
-/// Messages of so many bytes are handed to the socket at once.
+/// Messages of so many bytes are taken from the outbox at once.
 const BATCH: usize = 16 << 10;
 
-/// Above a batch, so that only a flush makes a system call.
-const WRITE_BUFFER: usize = 2 * BATCH;
+/// Pieces of memory in one system call: a header and a payload for each frame.
+const SLICES: usize = 64;
+
+/// A queue that once was long gives its memory back.
+const KEPT_FRAMES: usize = 8;
 
 /// How long a client has to take its leave.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What a client that broke the protocol may still send before it is cut off.
+const MAX_UNREAD: usize = 1 << 20;

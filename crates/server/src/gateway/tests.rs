@@ -156,7 +156,7 @@ fn outgoing(session: &Session) -> (Vec<String>, Option<CloseCode>) {
     let outbox = session.outbox();
     let mut close = None;
     loop {
-        match outbox.poll_take(&mut cx, usize::MAX, &mut batch) {
+        match outbox.poll_take(&mut cx, usize::MAX, |message| batch.push_back(message)) {
             Poll::Ready(Take::Messages(bytes)) => outbox.written(bytes),
             Poll::Ready(Take::Close(code)) => close = Some(code),
             Poll::Ready(Take::Nudge) => {}
