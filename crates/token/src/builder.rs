@@ -2,7 +2,7 @@ use hexline_model::{Clock as _, Identity, IdentityError, SystemClock, Timestamp}
 
 use crate::compact::MAX_BYTES;
 use crate::json::{Json, JsonError, write_escaped, write_string};
-use crate::{Access, Algorithm, KeyScreenError, PrivateKey, base64url};
+use crate::{Access, Algorithm, KeyScreenError, PrivateKey, base64url, claims};
 
 /// Builds access tokens.
 ///
@@ -75,6 +75,12 @@ pub enum BuildError {
         part: &'static str,
         /// What is wrong with it.
         source: IdentityError,
+    },
+    /// A `jti` by which the token could not be revoked.
+    #[error("found a jti of {bytes} bytes, expected {}", claims::JTI_RULE)]
+    TokenId {
+        /// Its size.
+        bytes: usize,
     },
     /// `grants` was given something else than an object.
     #[error("found grants that are no object, expected services and what is granted of them")]
@@ -245,7 +251,8 @@ impl TokenBuilder {
         }
     }
 
-    /// A name for this one token, by which it can be revoked.
+    /// A name for this one token, by which it can be revoked: 1 to 1024 bytes without control
+    /// characters.
     pub fn jti(self, id: impl Into<String>) -> Self {
         Self {
             token_id: Some(id.into()),
@@ -333,6 +340,9 @@ impl TokenBuilder {
         number("nbf", self.not_before, &mut text);
         number("exp", Some(expires), &mut text);
         if let Some(id) = &self.token_id {
+            if !claims::jti_fits(id) {
+                return Err(BuildError::TokenId { bytes: id.len() });
+            }
             text.push_str(",\"jti\":");
             write_string(id, &mut text);
         }

@@ -74,6 +74,11 @@ impl fmt::Debug for Claims {
     }
 }
 
+/// Whether a `jti` is one that can be revoked: 1 to 1024 bytes without control characters.
+pub fn jti_fits(id: &str) -> bool {
+    (1..=LONGEST_JTI).contains(&id.len()) && !id.chars().any(char::is_control)
+}
+
 /// The strings of `aud`; else the sort of value that is not one.
 pub(crate) fn audiences(claim: Claim<'_>) -> Result<Vec<Cow<'_, str>>, Kind> {
     let mut reader = Reader::new(claim.json);
@@ -115,3 +120,6 @@ pub(crate) fn time(claim: Claim<'_>) -> Option<Timestamp> {
     let millis = (seconds * 1000.0).round() as i64;
     Some(Timestamp::from_millis(millis))
 }
+
+pub(crate) const JTI_RULE: &str = "1 to 1024 bytes without control characters";
+const LONGEST_JTI: usize = 1024;

@@ -227,7 +227,7 @@ pub(crate) fn content(token: &UnverifiedToken<'_>, access: Access) -> Result<Con
     };
     let token_id = match token.token_id_claim() {
         None => None,
-        Some(claim) => Some(string(claim, "jti")?.into()),
+        Some(claim) => Some(token_id(claim)?),
     };
     Ok(Content {
         subject,
@@ -299,6 +299,19 @@ fn time(claim: Option<Claim<'_>>, name: &str) -> Result<Option<Timestamp>, Rejec
 fn subject(claim: Claim<'_>) -> Result<Subject, Rejection> {
     let text = string(claim, "sub")?;
     Subject::parse(&text).map_err(|error| invalid(format!("a sub that {error}"), "identity/device"))
+}
+
+/// A `jti` by which the token can be revoked: a name that no revocation can name would be a way
+/// around them.
+fn token_id(claim: Claim<'_>) -> Result<Box<str>, Rejection> {
+    let id = string(claim, "jti")?;
+    if claims::jti_fits(&id) {
+        return Ok(id.into());
+    }
+    Err(invalid(
+        format!("a jti of {} bytes", id.len()),
+        claims::JTI_RULE,
+    ))
 }
 
 fn string<'a>(claim: Claim<'a>, name: &str) -> Result<Cow<'a, str>, Rejection> {

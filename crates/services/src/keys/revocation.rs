@@ -78,7 +78,7 @@ pub struct SweepHorizon {
 impl TokenId {
     /// Reads a `jti`.
     pub fn parse(text: &str) -> Result<Self, TokenIdError> {
-        if text.is_empty() || text.len() > 1024 || text.chars().any(char::is_control) {
+        if !hexline_token::jti_fits(text) {
             return Err(TokenIdError { found: text.len() });
         }
         Ok(Self(text.to_owned()))

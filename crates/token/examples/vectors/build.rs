@@ -423,6 +423,15 @@ fn refusals() -> Vec<(&'static str, Value)> {
             json!([["identity", "x".repeat(257)], ["device", "web1"]]),
         ),
         ("another access", client(json!([["access", "admin"]]))),
+        ("an empty jti", client(json!([["jti", ""]]))),
+        (
+            "a jti of 1025 bytes",
+            client(json!([["jti", "j".repeat(1025)]])),
+        ),
+        (
+            "a control character in the jti",
+            client(json!([["jti", "a\u{7f}"]])),
+        ),
         (
             "grants that are no object",
             client(json!([["grants", ["signal"]]])),

@@ -331,6 +331,13 @@ pub(super) fn claims(list: &mut List) {
         &json!({"access": "platform"}),
     );
     list.refused("a jti that is no string", with(&json!({"jti": 7})), invalid);
+    let jti = |jti: &str| with(&json!({"jti": jti}));
+    list.valid("a jti of 1024 bytes", jti(&"é".repeat(512)));
+    list.valid("a jti with a space and a slash", jti("a b/c"));
+    list.refused("an empty jti", jti(""), invalid);
+    list.refused("a jti of 1025 bytes", jti(&"j".repeat(1025)), invalid);
+    list.refused("a jti with a line break", jti("a\nb"), invalid);
+    list.refused("a jti with U+0085", jti("a\u{85}b"), invalid);
     list.valid("no grants", with(&json!({"grants": null})));
     for grants in [
         json!([]),
