@@ -52,6 +52,26 @@ impl Audiences {
         self.access_of(audience) == Some(access)
     }
 
+    /// What audiences that stand in one token come to at a door.
+    pub(crate) fn judge<'a>(
+        &self,
+        audiences: impl IntoIterator<Item = &'a str>,
+        access: Access,
+    ) -> Named {
+        if self.any {
+            return judge_any(audiences, access);
+        }
+        let (mut this, mut other) = (false, false);
+        for audience in audiences {
+            match self.access_of(audience) {
+                Some(named) if named == access => this = true,
+                Some(_) => other = true,
+                None => {}
+            }
+        }
+        Named::of(this, other)
+    }
+
     /// The bases as they are compared.
     pub fn bases(&self) -> impl Iterator<Item = &str> {
         self.bases.iter().map(String::as_str)
@@ -62,8 +82,7 @@ impl Audiences {
         let normal = normalise(audience);
         let normal = normal.strip_suffix('/').unwrap_or(&normal);
         if self.any {
-            let (base, access) = split(normal)?;
-            return base.contains("://").then_some(access);
+            return door(normal).map(|(_, access)| access);
         }
         self.bases.iter().find_map(|base| {
             let ("", access) = split(normal.strip_prefix(base.as_str())?)? else {
@@ -87,6 +106,53 @@ impl Audiences {
             }
         }
     }
+}
+
+/// What the audiences of a token name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// This door of ours alone.
+    This,
+    /// Both doors.
+    Both,
+    /// Not this door.
+    Other,
+}
+
+impl Named {
+    fn of(this: bool, other: bool) -> Self {
+        match (this, other) {
+            (true, false) => Self::This,
+            (true, true) => Self::Both,
+            (false, _) => Self::Other,
+        }
+    }
+}
+
+/// Of a server that is not known: each base may be it, so only audiences of one base can name both
+/// doors, and one base with this door alone is enough.
+fn judge_any<'a>(audiences: impl IntoIterator<Item = &'a str>, access: Access) -> Named {
+    let all: Vec<_> = audiences.into_iter().map(normalise).collect();
+    let doors: Vec<_> = all
+        .iter()
+        .filter_map(|audience| door(audience.strip_suffix('/').unwrap_or(audience)))
+        .collect();
+    let mut named = Named::Other;
+    for (base, _) in doors.iter().filter(|(_, door)| *door == access) {
+        let both = doors
+            .iter()
+            .any(|(other, door)| other == base && *door != access);
+        named = Named::of(true, both);
+        if named == Named::This {
+            break;
+        }
+    }
+    named
+}
+
+/// The base of a URL that names a door, and which.
+fn door(normal: &str) -> Option<(&str, Access)> {
+    split(normal).filter(|(base, _)| base.contains("://"))
 }
 
 /// What stands before `/client` or `/platform`, with or without the version, at the end.
@@ -161,6 +227,25 @@ mod tests {
         ] {
             assert_eq!(ours.access_of(audience), access, "{audience}");
         }
+    }
+
+    #[test]
+    fn of_any_base_only_one_and_the_same_can_name_both_doors() {
+        let any = Audiences::any_base();
+        let judge = |audiences: &[&str]| any.judge(audiences.iter().copied(), Access::Client);
+        let (a, a_too) = (
+            "https://a.example/client",
+            "HTTPS://A.example:443/platform/v1",
+        );
+        let (b, b_too) = ("https://b.example/client/v1", "https://b.example/platform/");
+        assert_eq!(judge(&[a]), Named::This);
+        assert_eq!(judge(&["https://else.example", a]), Named::This);
+        assert_eq!(judge(&[b_too, a]), Named::This);
+        assert_eq!(judge(&[a, a_too]), Named::Both);
+        assert_eq!(judge(&[a_too, a, b]), Named::This);
+        assert_eq!(judge(&[a, a_too, b, b_too]), Named::Both);
+        assert_eq!(judge(&[a_too]), Named::Other);
+        assert_eq!(judge(&[]), Named::Other);
     }
 
     #[test]

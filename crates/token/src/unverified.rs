@@ -150,15 +150,20 @@ impl<'a> UnverifiedToken<'a> {
         claims::time(self.issued_claim()?)
     }
 
-    /// Which door it seems to be made for: by its audience, else by whether it has a `sub`.
+    /// Which door it seems to be made for: by the first of its audiences that names one, else by
+    /// whether it has a `sub`.
     pub fn likely_access(&self) -> Access {
-        let named = self
-            .audience()
-            .and_then(|aud| Audiences::any_base().access_of(&aud));
-        named.unwrap_or(match self.members.subject {
-            Some(_) => Access::Client,
-            None => Access::Platform,
-        })
+        self.named_access(&Audiences::any_base())
+            .unwrap_or(match self.members.subject {
+                Some(_) => Access::Client,
+                None => Access::Platform,
+            })
+    }
+
+    /// The door that the first of its audiences that is one of ours names.
+    pub(crate) fn named_access(&self, ours: &Audiences) -> Option<Access> {
+        let all = claims::audiences(self.audience_claim()?).ok()?;
+        all.iter().find_map(|audience| ours.access_of(audience))
     }
 
     pub(crate) fn signed(&self) -> &[u8] {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use hexline_model::{Subject, Timestamp};
 use serde_json::value::RawValue;
 
+use crate::audience::Named;
 use crate::error::quote;
 use crate::json::{Kind, Reader};
 use crate::unverified::Claim;
@@ -127,15 +128,8 @@ pub(crate) fn audience(
     let claim = token
         .audience_claim()
         .ok_or_else(|| mismatch("no aud".to_owned()))?;
-    let (mut client, mut platform) = (false, false);
-    let mut note = |audience: &str| match rules.audiences.access_of(audience) {
-        Some(Access::Client) => client = true,
-        Some(Access::Platform) => platform = true,
-        None => {}
-    };
-    let first = if let Some(only) = plain_string(claim) {
-        note(only);
-        Cow::Borrowed(only)
+    let (named, first) = if let Some(only) = plain_string(claim) {
+        (rules.audiences.judge([only], access), Cow::Borrowed(only))
     } else {
         let all = claims::audiences(claim).map_err(|kind| {
             let inside = if claim.kind == Kind::Array {
@@ -145,22 +139,17 @@ pub(crate) fn audience(
             };
             mismatch(format!("an aud with {}{inside}, not strings", kind.name()))
         })?;
-        for audience in &all {
-            note(audience);
-        }
-        all.into_iter().next().unwrap_or_default()
+        let named = rules.audiences.judge(all.iter().map(|aud| &**aud), access);
+        (named, all.into_iter().next().unwrap_or_default())
     };
-    if client && platform {
-        return Err(Rejection::new(
+    match named {
+        Named::This => Ok(()),
+        Named::Both => Err(Rejection::new(
             Reason::ClaimInvalid,
             "an aud that names both client and platform",
             format!("one that names {access} alone"),
-        ));
-    }
-    match access {
-        Access::Client if client => Ok(()),
-        Access::Platform if platform => Ok(()),
-        _ => Err(mismatch(format!("aud {}", quote(&first)))),
+        )),
+        Named::Other => Err(mismatch(format!("aud {}", quote(&first)))),
     }
 }
 

@@ -1,7 +1,8 @@
 use hexline_model::Timestamp;
+use hexline_token::jws::sign_unchecked;
 use hexline_token::{
     Access, Audiences, Grants, Outcome, Reason, Rules, Service, SingleKey, TokenBuilder, explain,
-    explain_offline,
+    explain_offline, verify,
 };
 
 use crate::keys::Key;
@@ -116,6 +117,68 @@ fn the_kind_of_token_is_told_by_its_look() {
     assert_eq!(explanation.reason(), None);
     let explanation = explain(&platform, Access::Client, &registry(), None, NOW);
     assert_eq!(explanation.reason(), Some(Reason::AudienceMismatch));
+}
+
+#[test]
+fn of_several_audiences_the_first_of_ours_tells_the_kind_of_token() {
+    let claims = |aud: &str, rest: &str| {
+        let key = Key::of("hs256");
+        let claims = format!(
+            r#"{{"aud":{aud},"iss":"{}","iat":1490479599,"exp":1490483199{rest}}}"#,
+            key.id
+        );
+        sign_unchecked(r#"{"alg":"HS256"}"#, claims.as_bytes(), &key.private()).expect("signs")
+    };
+    let (user, server) = (r#","sub":"alice/web1""#, "");
+    for (aud, rest, access) in [
+        (
+            r#"["https://else.example/platform/v1","http://localhost:8000/client/v1"]"#,
+            user,
+            Access::Client,
+        ),
+        (
+            r#"["https://else.example/client/v1","http://localhost:8000/platform/v1"]"#,
+            server,
+            Access::Platform,
+        ),
+        (
+            r#"["https://else.example","http://localhost:8000/platform"]"#,
+            server,
+            Access::Platform,
+        ),
+    ] {
+        let token = claims(aud, rest);
+        let refusal = verify(&token, access, &registry(), NOW).err();
+        assert_eq!(refusal, None, "{aud}");
+        let explanation = explain(&token, None, &registry(), None, NOW);
+        assert_eq!((explanation.access, explanation.reason()), (access, None));
+        let offline = explain_offline(&token, None, &rules(), None, NOW);
+        assert_eq!((offline.access, offline.reason()), (access, None), "{aud}");
+    }
+    let elsewhere = claims(
+        r#"["https://a.example","https://b.example/platform"]"#,
+        user,
+    );
+    let explanation = explain(&elsewhere, None, &registry(), None, NOW);
+    assert_eq!(explanation.access, Access::Platform, "as it looks");
+}
+
+#[test]
+fn without_a_server_in_mind_other_servers_doors_are_not_held_against_a_token() {
+    let any = Rules::new(Audiences::any_base());
+    let token = |aud: &str| {
+        let claims =
+            format!(r#"{{"aud":{aud},"sub":"a/b","iss":"k","iat":1490479599,"exp":1490483199}}"#);
+        let key = Key::of("hs256").private();
+        sign_unchecked(r#"{"alg":"HS256"}"#, claims.as_bytes(), &key).expect("signs")
+    };
+    let two = token(r#"["https://a.example/client/v1","https://b.example/platform/v1"]"#);
+    assert_eq!(explain_offline(&two, None, &any, None, NOW).reason(), None);
+    let one = token(r#"["https://a.example/client/v1","https://a.example/platform/v1"]"#);
+    assert_eq!(
+        explain_offline(&one, None, &any, None, NOW).reason(),
+        Some(Reason::ClaimInvalid)
+    );
 }
 
 #[test]

@@ -100,6 +100,37 @@ pub(super) fn audiences(list: &mut List) {
             "https://else.example/platform/v1"
         ])),
     );
+    list.valid(
+        "platform elsewhere and client here",
+        aud(&json!([
+            "https://else.example/platform/v1",
+            "http://localhost:8000/client/v1"
+        ])),
+    );
+    list.valid(
+        "the same audience in several spellings",
+        aud(&json!([
+            "http://localhost:8000/client",
+            "HTTP://localhost:8000/client/v1/"
+        ])),
+    );
+    list.refused(
+        "both doors, but ours is the other one",
+        aud(&json!([
+            "https://else.example/client/v1",
+            "http://localhost:8000/platform/v1"
+        ])),
+        mismatch,
+    );
+    list.add(
+        "both doors, each at a base of ours",
+        aud(&json!([
+            "http://localhost:8000/client/v1",
+            "https://example.org/platform/v1"
+        ])),
+        "claim_invalid",
+        &json!({"policy": {"audiences": ["http://localhost:8000", "https://example.org"]}}),
+    );
     let escaped = claims_of("hs256", &json!({}))
         .replace("localhost", "localh\\u006fst")
         .replace("/client", "\\/client");
