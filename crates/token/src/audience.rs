@@ -52,6 +52,11 @@ impl Audiences {
         self.access_of(audience) == Some(access)
     }
 
+    /// Whether the server is not known, so that no audience can be said to be its own.
+    pub(crate) fn is_any(&self) -> bool {
+        self.any
+    }
+
     /// What audiences that stand in one token come to at a door.
     pub(crate) fn judge<'a>(
         &self,

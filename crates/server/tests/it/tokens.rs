@@ -255,7 +255,7 @@ fn inspecting_without_a_key_leaves_those_checks_out() {
     let token = place.token(&key(), &[]);
     let run = place.run(&["token", "inspect", &token]);
     assert_eq!(run.code, 0, "{}", run.err);
-    assert_eq!(run.out.matches("not reached").count(), 5, "{}", run.out);
+    assert_eq!(run.out.matches("not reached").count(), 6, "{}", run.out);
     assert!(
         run.out.contains("Expires at") && run.out.contains("alice/web1"),
         "{}",
@@ -266,6 +266,18 @@ fn inspecting_without_a_key_leaves_those_checks_out() {
         serde_json::from_str(&place.run(&["token", "inspect", &token, "--json"]).out)
             .expect("JSON");
     assert_eq!(report["verdict"], "undecided");
+    assert_eq!(report["checks"][4]["outcome"], "not_reached");
+    let with_url = ["--url", "http://localhost:8000", "--json"];
+    let run = place.run(&[&["token", "inspect", &token], &with_url[..]].concat());
+    let report: Value = serde_json::from_str(&run.out).expect("JSON");
+    assert_eq!(report["checks"][4]["outcome"], "pass");
+    let verify = place.run_with(&["token", "verify", &token], &key().env());
+    assert_eq!((verify.code, verify.out.trim()), (0, "valid"));
+    assert!(
+        verify.err.contains("audience, revocation") && verify.err.contains("--url"),
+        "{}",
+        verify.err
+    );
     let garbage = place.run(&["token", "inspect", "what.is.this"]);
     assert_eq!(garbage.code, 3);
     assert!(garbage.out.contains("token_malformed"), "{}", garbage.out);

@@ -70,10 +70,17 @@ fn without_keys_the_rows_that_need_none_are_run() {
     let elsewhere = builder().env("dev").build_at(NOW).expect("builds");
     assert_eq!(
         outcomes(&explain_offline(&elsewhere, None, &any, None, NOW).checks),
-        "p---ppp--"
+        "p----pp--",
+        "whose audience it is, nobody can say"
     );
     assert_eq!(
         outcomes(&explain_offline(&elsewhere, None, &rules(), None, NOW).checks),
+        "p---F----"
+    );
+    let base = builder().aud("http://localhost:8000").build_at(NOW);
+    let base = base.expect("builds");
+    assert_eq!(
+        outcomes(&explain_offline(&base, None, &any, None, NOW).checks),
         "p---F----"
     );
 }

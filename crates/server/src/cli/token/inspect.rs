@@ -132,10 +132,9 @@ pub(super) async fn verify(args: VerifyArgs, context: &Context) -> Result<Exit, 
     }
     if failure.is_none() && !explained.not_reached().is_empty() {
         let paint = Paint::stderr();
-        let missing = explained.not_reached().join(", ");
         eprintln!(
             "{}",
-            paint.faint(&format!("not checked without --data DIR: {missing}"))
+            paint.faint(&format!("Not checked: {}", explained.missing()))
         );
     }
     Ok(explained.exit())
@@ -175,6 +174,19 @@ impl Explained {
         door.filter(|row| row.outcome == NOT_REACHED)
             .map(|row| row.name.as_str())
             .collect()
+    }
+
+    /// What was not reached, and what would reach it.
+    fn missing(&self) -> String {
+        let rows = self.not_reached();
+        let mut wanted = vec!["--data DIR reaches all of it"];
+        if rows.contains(&"audience") {
+            wanted.push("--url URL the audience");
+        }
+        if rows.contains(&"signature") {
+            wanted.push("a key the signature");
+        }
+        format!("{}. {}.", rows.join(", "), wanted.join(", "))
     }
 
     fn exit(&self) -> Exit {
@@ -221,9 +233,8 @@ fn show(explained: &Explained, now: Timestamp) -> String {
         )),
         None if explained.not_reached().is_empty() => paint.good("Valid."),
         None => paint.warning(&format!(
-            "No check failed. Not reached: {}. A key, or --data DIR for keys and revocations, \
-             tells more.",
-            explained.not_reached().join(", ")
+            "No check failed. Not reached: {}",
+            explained.missing()
         )),
     });
     lines.join("\n")
