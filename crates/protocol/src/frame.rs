@@ -1,7 +1,10 @@
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::code::ErrorCode;
@@ -51,6 +54,12 @@ pub struct RawCall<'a> {
 /// A request's id, echoed byte for byte: a string, a number or null.
 #[derive(Debug, Clone, Copy)]
 pub struct Id<'a>(&'a RawValue);
+
+impl<'a> Id<'a> {
+    fn of(value: &'a RawValue) -> Option<Self> {
+        matches!(kind(value), "a string" | "a number" | "null").then_some(Self(value))
+    }
+}
 
 /// Reads a text frame. `max_depth` bounds how deep its values may nest.
 pub fn parse(text: &str, max_depth: usize) -> Incoming<'_> {
@@ -150,12 +159,12 @@ fn item(value: &RawValue) -> Item<'_> {
         return Item::Invalid(None, "a request is an object");
     }
     let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(value.get()) else {
-        return Item::Invalid(None, "a member of the request stands twice");
+        return fault(value);
     };
-    let id = match envelope.id {
+    let id = match envelope.id.map(Id::of) {
         None => None,
-        Some(id) if matches!(kind(id), "a string" | "a number" | "null") => Some(Id(id)),
-        Some(_) => return Item::Invalid(None, "id is not a string, a number or null"),
+        Some(None) => return Item::Invalid(None, "id is not a string, a number or null"),
+        Some(id) => id,
     };
     let Some(method) = envelope.method else {
         if envelope.result.is_some() || envelope.error.is_some() {
@@ -180,6 +189,65 @@ fn item(value: &RawValue) -> Item<'_> {
         params: envelope.params,
     })
 }
+
+/// What is wrong with an object that is JSON and no envelope. The id is kept if there is one.
+fn fault(value: &RawValue) -> Item<'_> {
+    let Ok(Members(members)) = serde_json::from_str(value.get()) else {
+        return Item::Invalid(None, "the request cannot be read");
+    };
+    let mut names: Vec<Cow<'_, str>> = Vec::with_capacity(members.len());
+    let mut ids = Vec::new();
+    for (name, value) in members {
+        // JSON's grammar lets a name be half a surrogate pair, which is no text.
+        let Ok(Text(name)) = serde_json::from_str(name.get()) else {
+            continue;
+        };
+        if name == "id" {
+            ids.push(value);
+        }
+        names.push(name);
+    }
+    let id = match ids.as_slice() {
+        [id] => Id::of(id),
+        _ => None,
+    };
+    let twice = MEMBERS.iter().any(|member| {
+        let same = names.iter().filter(|name| *name == member);
+        same.count() > 1
+    });
+    let why = if twice {
+        "a member of the request stands twice"
+    } else {
+        "the name of a member of the request is not Unicode text"
+    };
+    Item::Invalid(id, why)
+}
+
+/// The members of an object as they are written, whatever their names.
+struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for MembersVisitor<'a> {
+            type Value = Members<'a>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(MembersVisitor(PhantomData))
+    }
+}
+
+/// The members that an [`Envelope`] reads.
+const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
 /// How deep brackets nest, strings aside. Says nothing about whether the text is JSON.
 fn depth(text: &str) -> usize {
@@ -258,6 +326,12 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":1,"method":5}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"a.b","params":"x"}"#,
             r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"a.b"}"#,
+            r#"{"jsonrpc":"2.0","id":4,"method":"a.b","method":"c.d"}"#,
+            r#"{"\ud800":1,"jsonrpc":"2.0","id":4,"method":"a.b"}"#,
+            r#"{"jsonrpc":"2.0","\u0069d":"s","method":"a.b","\ud800":1}"#,
+            r#"{"\ud800":1,"id":{}}"#,
+            r#"{"\ud800":1,"id":1,"id":2}"#,
+            r#"{"jsonrpc":"2.0","id":5,"method":"a.b","more":1,"more":2}"#,
             r#"{"jsonrpc":"2.0","id":1}"#,
             r#"[{"jsonrpc":"2.0","id":1,"method":"a.b"},1,{"jsonrpc":"2.0","method":"c.d"}]"#,
             "[]",
