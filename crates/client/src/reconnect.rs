@@ -167,10 +167,15 @@ impl Reconnecting {
 
     /// Leaves a channel, and does not join it again.
     pub async fn leave(&self, channel: &str) -> Result<(), CallError> {
-        self.remembered().remove(channel);
-        let open = match &*self.current.borrow() {
-            Current::Open(client) => Some(client.clone()),
-            _ => None,
+        let open = {
+            // One step with what `Keeper::rejoin` does last: either that sees that the channel is
+            // forgotten, or the connection is open here.
+            let mut remembered = self.remembered();
+            remembered.remove(channel);
+            match &*self.current.borrow() {
+                Current::Open(client) => Some(client.clone()),
+                _ => None,
+            }
         };
         match open {
             Some(client) => match client.leave(channel).await {
@@ -266,10 +271,7 @@ impl Keeper {
         let mut stopping = false;
         loop {
             tokio::select! {
-                () = &mut rejoined, if !open => {
-                    open = true;
-                    self.current.send_replace(Current::Open(client.clone()));
-                }
+                () = &mut rejoined, if !open => open = true,
                 event = events.recv() => match event {
                     Some(Event::Closed(closed)) => {
                         self.current.send_replace(Current::Connecting);
@@ -292,23 +294,45 @@ impl Keeper {
         }
     }
 
+    /// Joins what is remembered, and declares the connection open.
     async fn rejoin(&self, client: &Client) {
-        let channels = self
-            .channels
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        for (channel, presence) in channels {
-            if let Err(error @ CallError::Refused { .. }) = client.join(&channel, presence).await {
-                self.channels
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&channel);
-                self.events
-                    .push(Event::ChannelLost { channel, error })
-                    .await;
+        let channels: Vec<String> = self.remembered().keys().cloned().collect();
+        let mut joined = Vec::new();
+        for channel in channels {
+            // It may have been left meanwhile.
+            let Some(presence) = self.remembered().get(&channel).copied() else {
+                continue;
+            };
+            match client.join(&channel, presence).await {
+                Err(error @ CallError::Refused { .. }) => {
+                    let lost = self.remembered().remove(&channel).is_some();
+                    if lost {
+                        let lost = Event::ChannelLost { channel, error };
+                        self.events.push(lost).await;
+                    }
+                }
+                _ => joined.push(channel),
             }
         }
+        while let Some(left) = self.open_unless_left(client, &mut joined) {
+            // With the connection, the channel is left.
+            let _ = client.leave(&left).await;
+        }
+    }
+
+    /// Takes out of `joined` a channel that was left meanwhile; if there is none, the connection is
+    /// open from now on.
+    fn open_unless_left(&self, client: &Client, joined: &mut Vec<String>) -> Option<String> {
+        let remembered = self.remembered();
+        let left = joined.iter().position(|c| !remembered.contains_key(c));
+        if left.is_none() {
+            self.current.send_replace(Current::Open(client.clone()));
+        }
+        left.map(|at| joined.swap_remove(at))
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -137,6 +137,57 @@ async fn a_channel_that_is_refused_on_coming_back_is_told_and_forgotten() {
 }
 
 #[tokio::test]
+async fn a_channel_that_is_left_while_the_others_are_joined_again_stays_left() {
+    let server = Server::start().await;
+    let (connection, mut events) = start(&server);
+    let serve = async {
+        let mut peer = server.accept().await;
+        for _ in 0..3 {
+            let call = peer.call().await;
+            peer.answer(&call, "{}").await;
+        }
+        peer.close(4012, "going away").await;
+        let mut peer = server.accept().await;
+        let call = peer.call().await;
+        assert_eq!(call["params"]["id"], "a");
+        (peer, call)
+    };
+    let used = async {
+        for channel in ["a", "b", "c"] {
+            connection.join(channel, false).await.expect("joined");
+        }
+    };
+    let ((mut peer, joining), ()) = tokio::join!(serve, used);
+
+    // The first is on its way, the second is still to come.
+    connection.leave("a").await.expect("left");
+    connection.leave("b").await.expect("left");
+    peer.answer(&joining, "{}").await;
+    for (method, channel) in [("signal.join", "c"), ("signal.leave", "a")] {
+        let call = peer.call().await;
+        assert_eq!(
+            (&call["method"], &call["params"]["id"]),
+            (&method.into(), &channel.into())
+        );
+        peer.answer(&call, "{}").await;
+    }
+
+    // Then it is open, and says nothing more of its own.
+    let next = async {
+        let call = peer.call().await;
+        peer.answer(&call, "{}").await;
+        call
+    };
+    let (call, left) = tokio::join!(next, async {
+        let client = connection.client().await.expect("open");
+        client.leave("z").await
+    });
+    left.expect("left");
+    assert_eq!(call["params"]["id"], "z");
+    assert!(matches!(events.recv().await, Some(Event::Opened)));
+}
+
+#[tokio::test]
 async fn without_a_token_it_tries_again_and_dropping_both_ends_stops_it() {
     let asked = Arc::new(tokio::sync::Semaphore::new(0));
     let asking = Arc::clone(&asked);
