@@ -28,9 +28,9 @@ pub enum CloseCode {
     RateLimited,
     /// 4501: the token, its key, its device or identity was revoked.
     Revoked,
-    /// 4503: the app, or this use of it, is no longer allowed.
+    /// 4503: the app was disabled, or this use of it is no longer allowed.
     Forbidden,
-    /// 4509: another connection took this one's place.
+    /// 4509: another connection took this one's place. Reserved: nothing says it yet.
     Replaced,
 }
 
