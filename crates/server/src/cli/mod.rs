@@ -47,8 +47,9 @@ pub struct Cli {
     /// Answer in JSON: one value on one line.
     #[arg(long, global = true)]
     json: bool,
-    /// The configuration file; `hexline.toml` in the working directory if it is there.
-    #[arg(long, global = true, value_name = "FILE", env = "HEXLINE_CONFIG")]
+    /// The configuration file; `HEXLINE_CONFIG`, or else `hexline.toml` in the working directory if
+    /// it is there.
+    #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
@@ -108,7 +109,10 @@ pub fn run() -> ExitCode {
     };
     let context = Context {
         json: cli.json,
-        config: cli.config,
+        config: cli.config.or_else(|| {
+            let file = std::env::var_os("HEXLINE_CONFIG");
+            file.filter(|file| !file.is_empty()).map(PathBuf::from)
+        }),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

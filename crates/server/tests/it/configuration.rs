@@ -18,6 +18,20 @@ fn an_unknown_option_is_an_error_wherever_it_stands() {
 }
 
 #[test]
+fn the_file_may_be_named_by_the_environment_and_an_empty_name_is_none() {
+    let place = Place::new();
+    place.write("hexline.toml", "data_dir = 'from-file'\n");
+    place.write("named.toml", "data_dir = 'from-named'\n");
+    for (name, made) in [("", "from-file"), ("named.toml", "from-named")] {
+        let run = place.run_with(&["app", "create", "demo"], &[("HEXLINE_CONFIG", name)]);
+        assert_eq!(run.code, 0, "{name}: {}", run.err);
+        assert!(place.path().join(made).exists(), "{name}");
+    }
+    let run = place.run_with(&["app", "list"], &[("HEXLINE_CONFIG", "missing.toml")]);
+    assert_eq!(run.code, 2, "{}", run.out);
+}
+
+#[test]
 fn the_data_directory_comes_from_file_environment_or_flag() {
     let place = Place::new();
     place.write("hexline.toml", "data_dir = 'from-file'\n");

@@ -390,4 +390,42 @@ fn lines_are_answered_one_by_one() {
         "valid", "valid", "invalid", "invalid", "invalid", "invalid", "valid",
     ];
     assert_eq!(run.out.lines().collect::<Vec<_>>(), expected);
+
+    let args = ["token", "verify", "--lines", "--json"];
+    let run = place.run_on(&args, &format!("{good}\nnonsense\n"));
+    assert_eq!((run.code, run.err.as_str()), (0, ""));
+    assert_eq!(run.out, "{\"valid\":true}\n{\"valid\":false}\n");
+}
+
+#[test]
+fn lines_go_with_what_is_set_for_every_command_and_not_with_a_token() {
+    let place = Place::new();
+    place.write("elsewhere.toml", "");
+    let lines = ["token", "verify", "--lines"];
+    for (config, more) in [
+        ("elsewhere.toml", &[][..]),
+        ("", &["--config", "hexline.toml"]),
+    ] {
+        let run = place.run_with(&[&lines, more].concat(), &[("HEXLINE_CONFIG", config)]);
+        assert_eq!((run.code, run.err.as_str()), (0, ""), "{config}");
+    }
+    let with_key = place.run_with(&lines, &key().env());
+    assert_eq!(with_key.code, 0, "{}", with_key.err);
+    for more in [
+        &["a.b.c"][..],
+        &["--key-id", ID],
+        &["--key-secret", SECRET],
+        &["--secret-file", "-"],
+        &["--public-key", "key.pem"],
+        &["--alg", "HS256"],
+        &["--url", "http://localhost:8000"],
+        &["--data", "hexline-data"],
+        &["--access", "client"],
+        &["--grant", "signal"],
+        &["--at", "+1h"],
+    ] {
+        let run = place.run(&[&lines, more].concat());
+        assert_eq!(run.code, 2, "{more:?}: {}", run.err);
+        assert!(run.err.contains("--lines"), "{more:?}: {}", run.err);
+    }
 }

@@ -25,8 +25,15 @@ pub(super) struct VerifyArgs {
     #[arg(required_unless_present = "lines")]
     token: Option<String>,
     /// Read one JSON object per line from stdin, {"jwk":…|{"keys":[…]},"jws":"…","algs":[…]}, and
-    /// answer `valid` or `invalid`: form, header, key, algorithm and signature only.
-    #[arg(long, exclusive = true)]
+    /// answer `valid` or `invalid` (with --json: {"valid":true} or {"valid":false}): form, header,
+    /// key, algorithm and signature only.
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "token", "key_id", "key_secret", "secret_file", "public_key", "alg", "urls", "data",
+            "access", "grant", "at",
+        ]
+    )]
     lines: bool,
     #[command(flatten)]
     question: QuestionArgs,

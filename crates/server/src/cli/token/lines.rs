@@ -5,10 +5,11 @@ use hexline_token::jws::{LineVerdict, verify_line};
 use crate::cli::exit::{CliError, Exit};
 
 /// Reads one JSON object per line from stdin, `{"jwk":…|{"keys":[…]},"jws":"…","algs":[…]}`, and
-/// answers each with `valid` or `invalid`.
-pub(super) fn run() -> Result<Exit, CliError> {
+/// answers each with `valid` or `invalid`, or with one JSON object.
+pub(super) fn run(json: bool) -> Result<Exit, CliError> {
     let mut input = io::BufReader::with_capacity(1 << 16, io::stdin().lock());
-    match answer(&mut input, io::stdout().lock()) {
+    let words = if json { JSON } else { PLAIN };
+    match answer(&mut input, io::stdout().lock(), words) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(CliError::failed(format!("stdin or stdout failed: {error}")))
         }
@@ -16,7 +17,18 @@ pub(super) fn run() -> Result<Exit, CliError> {
     }
 }
 
-fn answer(input: &mut io::BufReader<impl io::Read>, output: impl Write) -> io::Result<()> {
+/// The answers, with their line ends.
+#[derive(Clone, Copy)]
+struct Words {
+    valid: &'static str,
+    invalid: &'static str,
+}
+
+fn answer(
+    input: &mut io::BufReader<impl io::Read>,
+    output: impl Write,
+    words: Words,
+) -> io::Result<()> {
     let mut output = BufWriter::new(output);
     let mut line = Vec::new();
     while let Some(whole) = next_line(input, &mut line)? {
@@ -24,10 +36,11 @@ fn answer(input: &mut io::BufReader<impl io::Read>, output: impl Write) -> io::R
             Ok(text) if whole => verify_line(text),
             _ => LineVerdict::Invalid,
         };
-        output.write_all(match verdict {
-            LineVerdict::Valid => b"valid\n",
-            LineVerdict::Invalid => b"invalid\n",
-        })?;
+        let word = match verdict {
+            LineVerdict::Valid => words.valid,
+            LineVerdict::Invalid => words.invalid,
+        };
+        output.write_all(word.as_bytes())?;
         // Whoever asks line by line is answered line by line; whoever sends many, in large pieces.
         if !input.buffer().contains(&b'\n') {
             output.flush()?;
@@ -68,6 +81,15 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<
 
 const MAX_LINE: usize = 1 << 20;
 
+const PLAIN: Words = Words {
+    valid: "valid\n",
+    invalid: "invalid\n",
+};
+const JSON: Words = Words {
+    valid: "{\"valid\":true}\n",
+    invalid: "{\"valid\":false}\n",
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,7 +99,8 @@ mod tests {
         let long = "x".repeat(MAX_LINE + 1);
         let input = format!("{{}}\nnot json\n\n{long}\n\u{fe}\nlast without an end");
         let mut output = Vec::new();
-        answer(&mut io::BufReader::new(input.as_bytes()), &mut output).expect("no I/O fails");
+        let mut input = io::BufReader::new(input.as_bytes());
+        answer(&mut input, &mut output, PLAIN).expect("no I/O fails");
         assert_eq!(
             String::from_utf8(output).expect("words"),
             "invalid\n".repeat(6)

@@ -37,7 +37,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     match args.action {
         Action::Create(args) => create::run(&args, context),
         Action::Inspect(args) => inspect::inspect(args, context).await,
-        Action::Verify(args) if args.lines() => lines::run(),
+        Action::Verify(args) if args.lines() => lines::run(context.json),
         Action::Verify(args) => inspect::verify(args, context).await,
     }
 }
