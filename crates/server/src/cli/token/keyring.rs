@@ -1,8 +1,9 @@
 //! What a token is checked against: nothing, one key at hand, or the records of a data directory.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use hexline_model::Timestamp;
+use hexline_model::{SystemEntropy, Timestamp};
 use hexline_token::{
     Access, Algorithm, Audiences, Explanation, KeyScreenError, KeySet, Rules, Service, SingleKey,
     UnverifiedToken, VerifyingKey, explain, explain_offline,
@@ -123,32 +124,36 @@ impl KeyArgs {
             data: Some(dir.to_owned()),
         })?;
         config.extra_urls.extend(self.urls.iter().cloned());
-        DataDir::existing(&config.data_dir)?;
+        let dir = DataDir::existing(&config.data_dir)?;
         // A running server knows best, its own audiences included.
-        let command = Command::TokenExplain {
-            token: question.token.to_owned(),
-            access: question.access.map(|access| access.name().to_owned()),
-            grant: question.grant.map(|grant| grant.to_string()),
-            at_ms: Some(question.now.as_millis()),
-            urls: self.urls.clone(),
-        };
-        match control::call(&config.control_path(), &command).await {
-            Ok(Ok(Answer::Explanation(explanation))) => return Ok(explanation),
-            Ok(Err(failure)) => return Err(failure.into()),
-            Ok(Ok(other)) => return Err(crate::cli::office::unexpected(&other)),
-            Err(CallError::NoServer) => {}
-            Err(error) => return Err(error.into()),
+        if self.urls.is_empty() {
+            let command = Command::TokenExplain {
+                token: question.token.to_owned(),
+                access: question.access.map(|access| access.name().to_owned()),
+                grant: question.grant.map(|grant| grant.to_string()),
+                at_ms: Some(question.now.as_millis()),
+            };
+            match control::call(&config.control_path(), &command).await {
+                Ok(Ok(Answer::Explanation(explanation))) => return Ok(explanation),
+                Ok(Err(failure)) => return Err(failure.into()),
+                Ok(Ok(other)) => return Err(crate::cli::office::unexpected(&other)),
+                Err(CallError::NoServer) => {}
+                Err(error) => return Err(CliError::new(Exit::Unavailable, error.to_string())),
+            }
         }
-        // Whoever works on the records now is not disturbed: this only reads.
-        DataDir::with_records(&config)?;
-        let registry = records::read(&config, config.listen.port()).await?;
+        // Reading needs no lock, but where it is free it keeps a starting server out of the way.
+        let lock = dir.lock().ok();
+        let port = config.listen.port();
+        let records = records::open(&config, port, Arc::new(SystemEntropy)).await?;
         let Question {
             token,
             access,
             grant,
             now,
         } = *question;
-        let explanation = explain(token, access, &*registry, grant, now);
+        let explanation = explain(token, access, &**records.keys.registry(), grant, now);
+        records.database.close().await;
+        drop(lock);
         Ok(json(&explanation))
     }
 }
