@@ -19,7 +19,9 @@ use prometheus_client::registry::{Registry, Unit};
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) connections: Gauge,
+    pub(crate) echoes: Gauge,
     pub(crate) opened: Counter,
+    pub(crate) sockets_refused: Counter,
     pub(crate) deliveries: Counter,
     pub(crate) messages_in: Counter,
     pub(crate) messages_out: Counter,
@@ -54,7 +56,9 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("hexline"),
             connections: Gauge::default(),
+            echoes: Gauge::default(),
             opened: Counter::default(),
+            sockets_refused: Counter::default(),
             deliveries: Counter::default(),
             messages_in: Counter::default(),
             messages_out: Counter::default(),
@@ -79,10 +83,16 @@ impl Metrics {
             "Live WebSocket connections",
             self.connections.clone(),
         );
+        r.register("echoes", "Live echo connections", self.echoes.clone());
         r.register(
             "connections_opened",
             "WebSocket connections opened",
             self.opened.clone(),
+        );
+        r.register(
+            "sockets_refused",
+            "Accepted sockets closed at once, over a limit",
+            self.sockets_refused.clone(),
         );
         r.register(
             "deliveries",

@@ -5,30 +5,46 @@ use bytes::Bytes;
 use hexline_model::Moment;
 use hexline_protocol::CloseCode;
 
+use super::hub::Hub;
 use super::outbox::{Outbox, Outgoing};
 use super::session::{Conversation, Now};
 use crate::telemetry::Metrics;
 
 /// Says back every message as it came: for testing clients, networks, and our own socket code.
+///
+/// Anyone may have one, and its messages may be large: so there are few.
 pub(crate) struct Echo {
     outbox: Outbox,
     heard: Moment,
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
 }
 
 impl Echo {
-    pub(crate) fn new(metrics: &Metrics, now: Now) -> Self {
-        let outbox = Outbox::new(4 * Self::MAX_MESSAGE, Arc::clone(&metrics.outbox_bytes));
-        Self {
-            outbox,
-            heard: now.moment,
+    /// `None` if there are too many.
+    pub(crate) fn new(metrics: &Arc<Metrics>, hub: &Arc<Hub>, now: Now) -> Option<Self> {
+        if metrics.echoes.inc() >= Self::MAX_ECHOES {
+            metrics.echoes.dec();
+            return None;
         }
+        Some(Self {
+            outbox: Outbox::new(2 * Self::MAX_MESSAGE, Arc::clone(&metrics.outbox_bytes)),
+            heard: now.moment,
+            hub: Arc::clone(hub),
+            metrics: Arc::clone(metrics),
+        })
     }
 
     /// The largest message, in bytes.
     pub(crate) const MAX_MESSAGE: usize = 16 << 20;
 
+    const MAX_ECHOES: i64 = 16;
+
     /// Nobody needs an echo that nobody uses.
     const IDLE_CLOSE: Duration = Duration::from_secs(75);
+
+    /// How often to see whether the server stops.
+    const LOOK: Duration = Duration::from_secs(1);
 }
 
 impl Conversation for Echo {
@@ -38,9 +54,8 @@ impl Conversation for Echo {
 
     fn handle_text(&mut self, now: Now, text: &str) {
         self.heard = now.moment;
-        let _ = self
-            .outbox
-            .push(Outgoing::Text(Bytes::copy_from_slice(text.as_bytes())));
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        let _ = self.outbox.push(Outgoing::Text(text));
     }
 
     fn handle_binary(&mut self, now: Now, bytes: Bytes) {
@@ -53,17 +68,25 @@ impl Conversation for Echo {
     }
 
     fn handle_timeout(&mut self, now: Now) -> bool {
-        if now.moment.since(self.heard) >= Self::IDLE_CLOSE {
+        if self.hub.is_draining() {
+            self.outbox.close_after_queue(CloseCode::GoingAway);
+        } else if now.moment.since(self.heard) >= Self::IDLE_CLOSE {
             self.outbox.close_after_queue(CloseCode::Idle);
         }
         false
     }
 
-    fn poll_timeout(&self, _now: Now) -> Moment {
-        self.heard.plus(Self::IDLE_CLOSE)
+    fn poll_timeout(&self, now: Now) -> Moment {
+        now.moment.plus(Self::LOOK)
     }
 
     fn paused_until(&self) -> Option<Moment> {
         None
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.metrics.echoes.dec();
     }
 }

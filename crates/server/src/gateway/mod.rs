@@ -4,9 +4,9 @@
 //! frames without I/O, `socket.rs` does the reading, writing and waiting for one connection; neither
 //! knows rules. `session.rs` is the rules of one connection
 //! as a state machine without I/O: what arrives goes in, what to do comes out. `dispatch.rs` takes
-//! each call to its service. `hub.rs` knows every connection, admits and closes them. `outbox.rs`
-//! is what waits to be written to one connection. `echo.rs` is a session that says everything
-//! back.
+//! each call to its service. `hub.rs` knows every connection, admits and closes them.
+//! `connection.rs` is one of them as others see it, `outbox.rs` what waits to be written to it.
+//! `echo.rs` is a session that says everything back.
 //!
 //! Invariants: one task per connection; nobody but that task writes to the socket; whoever has
 //! something to say queues it and goes on; no lock is held across a write; a connection that
@@ -14,6 +14,7 @@
 //!
 //! To add a method: a variant of `protocol::Call`, a line in `dispatch.rs`.
 
+mod connection;
 pub(crate) mod dispatch;
 pub(crate) mod echo;
 mod frames;
@@ -22,6 +23,8 @@ mod outbox;
 mod rate;
 pub(crate) mod session;
 mod socket;
+#[cfg(test)]
+mod socket_tests;
 #[cfg(test)]
 mod tests;
 pub(crate) mod upgrade;

@@ -36,7 +36,7 @@ pub(crate) async fn pubsub(
 ) -> Response {
     match open(&app, socket, &mut request).await {
         Ok((handshake, session)) => start(&app, handshake, session, app.config.limits.frame_bytes),
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => refused(refusal),
     }
 }
 
@@ -45,12 +45,27 @@ pub(crate) async fn echo(
     State(app): State<Arc<App>>,
     mut request: axum::extract::Request,
 ) -> Response {
-    let handshake = match Handshake::read(&mut request) {
-        Ok(handshake) => handshake,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let session = Echo::new(&app.metrics, Now::of(app.clock.as_ref()));
-    start(&app, handshake, session, Echo::MAX_MESSAGE)
+    let opened = Handshake::read(&mut request).and_then(|handshake| {
+        let echo = Echo::new(&app.metrics, &app.hub, Now::of(app.clock.as_ref()));
+        let full = || Refusal::new(ErrorCode::RateLimited, "too many echoes at once");
+        Ok((handshake, echo.ok_or_else(full)?))
+    });
+    match opened {
+        Ok((handshake, echo)) => start(&app, handshake, echo, Echo::MAX_MESSAGE),
+        Err(refusal) => refused(refusal),
+    }
+}
+
+/// A refused handshake that could be made otherwise says how (RFC 6455 §4.4, RFC 9110 §15.5.22).
+fn refused(refusal: Refusal) -> Response {
+    let mut response = refusal.into_response();
+    if response.status() == StatusCode::UPGRADE_REQUIRED {
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    response
 }
 
 async fn open(
@@ -170,8 +185,13 @@ impl Handshake {
                 .decode(key.as_bytes())
                 .is_ok_and(|nonce| nonce.len() == 16)
         });
-        let (true, Some(key)) = (has(&SEC_WEBSOCKET_VERSION, "13"), key) else {
-            let message = "expected Sec-WebSocket-Version: 13 and a Sec-WebSocket-Key of 16 bytes";
+        if !has(&SEC_WEBSOCKET_VERSION, "13") {
+            let message = "expected Sec-WebSocket-Version: 13";
+            return Err(Refusal::new(ErrorCode::InvalidRequest, message)
+                .with_status(StatusCode::UPGRADE_REQUIRED));
+        }
+        let Some(key) = key else {
+            let message = "expected a Sec-WebSocket-Key of 16 bytes in base64";
             return Err(Refusal::new(ErrorCode::InvalidRequest, message));
         };
         let accept = accept(key.as_bytes());

@@ -1,0 +1,191 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hexline_model::{Clock, Moment, Timestamp};
+use hexline_protocol::CloseCode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::outbox::{Outbox, Outgoing};
+use super::session::{Conversation, Now};
+use super::socket::{self, SocketOptions};
+use crate::telemetry::Metrics;
+
+/// Time as tokio's tests have it: it jumps to the next thing that waits.
+struct TestClock(Instant);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.0.elapsed().as_millis()).expect("a short test"))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment::default().plus(self.0.elapsed())
+    }
+}
+
+/// What a test sees of a conversation.
+struct Shared {
+    outbox: Outbox,
+    heard: Mutex<Vec<String>>,
+    /// Closes once so many messages were heard.
+    enough: usize,
+}
+
+struct Talk(Arc<Shared>);
+
+impl Conversation for Talk {
+    fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    fn handle_text(&mut self, _now: Now, text: &str) {
+        let mut heard = self.0.heard.lock().expect("no panic here");
+        heard.push(text.to_owned());
+        if heard.len() == self.0.enough {
+            self.0.outbox.close_after_queue(CloseCode::RateLimited);
+        }
+    }
+
+    fn handle_binary(&mut self, _now: Now, _bytes: Bytes) {}
+
+    fn handle_control(&mut self, _now: Now) {}
+
+    /// Asks for a ping whenever it may.
+    fn handle_timeout(&mut self, _now: Now) -> bool {
+        true
+    }
+
+    fn poll_timeout(&self, now: Now) -> Moment {
+        now.moment.plus(Duration::from_secs(3))
+    }
+
+    fn paused_until(&self) -> Option<Moment> {
+        None
+    }
+}
+
+const STALL: Duration = Duration::from_secs(10);
+
+/// A conversation over a pipe that takes a kilobyte.
+fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, JoinHandle<()>) {
+    let outbox = Outbox::new(1 << 20, Arc::default());
+    let shared = Arc::new(Shared {
+        outbox,
+        heard: Mutex::default(),
+        enough,
+    });
+    let (client, server) = tokio::io::duplex(1024);
+    let options = SocketOptions {
+        max_message: 1 << 16,
+        write_stall: STALL,
+        clock: Arc::new(TestClock(Instant::now())),
+        metrics: Arc::new(Metrics::new()),
+    };
+    let conversation = Talk(Arc::clone(&shared));
+    let running = tokio::spawn(async move {
+        socket::run(server, conversation, &options).await;
+    });
+    (shared, client, running)
+}
+
+fn big() -> Outgoing {
+    Outgoing::Text(Bytes::from(vec![b'x'; 60_000]))
+}
+
+/// A short text as a client sends it, masked with zeros.
+fn frame(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).expect("short");
+    let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+    frame.extend(text.as_bytes());
+    frame
+}
+
+async fn ended(running: JoinHandle<()>, within: Duration) {
+    timeout(within, running)
+        .await
+        .expect("it ends in time")
+        .expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_that_falls_due_while_the_client_does_not_read_holds_nothing_up() {
+    let (shared, _client, running) = talk(usize::MAX);
+    shared.outbox.push(big());
+    ended(running, STALL + Duration::from_secs(3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_can_be_closed() {
+    let (shared, _client, running) = talk(usize::MAX);
+    shared.outbox.push(big());
+    sleep(Duration::from_secs(5)).await;
+    shared.outbox.close(CloseCode::Revoked);
+    ended(running, Duration::from_secs(3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_but_steadily_gets_everything() {
+    let (shared, mut client, running) = talk(usize::MAX);
+    shared.outbox.push(big());
+    let (mut space, mut got) = ([0; 300], 0);
+    while got < 60_004 {
+        sleep(Duration::from_secs(1)).await;
+        got += client.read(&mut space).await.expect("it is open");
+    }
+    assert!(!running.is_finished());
+    drop(client);
+    ended(running, Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closing_connection_is_not_listened_to_any_more() {
+    let (shared, mut client, running) = talk(2);
+    shared.outbox.push(big());
+    for text in ["one", "two", "three", "four"] {
+        client.write_all(&frame(text)).await.expect("it is open");
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(*shared.heard.lock().expect("no panic here"), ["one", "two"]);
+    ended(running, STALL + Duration::from_secs(3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closing_connection_has_so_long_to_take_what_waits_and_no_longer() {
+    let (shared, mut client, running) = talk(usize::MAX);
+    for _ in 0..10 {
+        shared.outbox.push(big());
+    }
+    sleep(Duration::from_secs(1)).await;
+    shared.outbox.close_after_queue(CloseCode::TokenExpired);
+    let reading = tokio::spawn(async move {
+        let mut space = [0; 300];
+        while client.read(&mut space).await.is_ok_and(|read| read > 0) {
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    ended(running, STALL + Duration::from_secs(4)).await;
+    reading.await.expect("no panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_written_before_the_close_frame() {
+    let (shared, mut client, running) = talk(usize::MAX);
+    for text in ["a", "b"] {
+        shared
+            .outbox
+            .push(Outgoing::Text(Bytes::from_static(text.as_bytes())));
+    }
+    shared.outbox.close_after_queue(CloseCode::GoingAway);
+    let mut said = [0; 19];
+    client.read_exact(&mut said).await.expect("all of it");
+    assert_eq!(said[..8], [0x81, 1, b'a', 0x81, 1, b'b', 0x88, 12]);
+    assert_eq!(said[8..10], 4012u16.to_be_bytes());
+    client
+        .write_all(&[0x88, 0x80, 0, 0, 0, 0])
+        .await
+        .expect("it is open");
+    ended(running, Duration::from_secs(1)).await;
+}
