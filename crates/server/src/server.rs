@@ -74,7 +74,8 @@ impl Server {
         let listener = listen(config.listen, config.limits.send_buffer_bytes)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let local_addr = listener.local_addr()?;
-        let records = records::open(&config, local_addr.port(), Arc::clone(&entropy)).await?;
+        let records =
+            records::open(&config, local_addr.port(), Arc::clone(&entropy), &lock).await?;
         let dev = if config.dev {
             Some(demo_app(&records.keys).await?)
         } else {

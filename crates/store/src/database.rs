@@ -56,6 +56,8 @@ pub struct Database {
     writer: AnyPool,
     /// Connections that can't write on SQLite; the same pool on PostgreSQL.
     reader: AnyPool,
+    /// Whether it was opened for more than reading.
+    writes: bool,
     clock: Arc<dyn Clock>,
 }
 
@@ -89,9 +91,43 @@ impl Database {
         }
     }
 
+    /// Opens a database that is there and up to date, for reading alone: makes nothing, migrates
+    /// nothing, and every write fails. Safe beside whoever works with it.
+    pub async fn open_read_only(
+        config: &DatabaseConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, DatabaseError> {
+        sqlx::any::install_default_drivers();
+        let (backend, options, setup) = match config {
+            DatabaseConfig::Sqlite { path } => {
+                let options = sqlite::options(path, "ro")?;
+                (Backend::Sqlite, options, sqlite::READER)
+            }
+            DatabaseConfig::Postgres { url } => {
+                (Backend::Postgres, postgres_options(url)?, LOOK_SESSION)
+            }
+        };
+        let mut connection = options.connect().await.map_err(connect_failed)?;
+        let checked = migrations::check(&mut connection, backend).await;
+        let closed = connection.close().await;
+        checked?;
+        closed.map_err(DatabaseError::Connect)?;
+        let pool = pool(1, setup)
+            .connect_with(options)
+            .await
+            .map_err(connect_failed)?;
+        Ok(Self {
+            backend,
+            writer: pool.clone(),
+            reader: pool,
+            writes: false,
+            clock,
+        })
+    }
+
     async fn open_sqlite(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, DatabaseError> {
         sqlite::make_file(path)?;
-        let options = sqlite::options(path)?;
+        let options = sqlite::options(path, "rw")?;
         // A connection of its own first: a pool would try again until its patience ends, and
         // then not say why.
         let mut connection = options.connect().await.map_err(DatabaseError::Connect)?;
@@ -108,16 +144,6 @@ impl Database {
         .await?;
         connection.close().await.map_err(DatabaseError::Connect)?;
 
-        let pool = |most: u32, pragmas: &'static str| {
-            AnyPoolOptions::new()
-                .min_connections(1)
-                .max_connections(most)
-                .acquire_timeout(PATIENCE)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .test_before_acquire(false)
-                .after_connect(move |connection, _| Box::pin(sqlite::prepare(connection, pragmas)))
-        };
         let writer = pool(1, sqlite::WRITER)
             .connect_with(options.clone())
             .await
@@ -130,6 +156,7 @@ impl Database {
             backend: Backend::Sqlite,
             writer,
             reader,
+            writes: true,
             clock,
         })
     }
@@ -138,22 +165,7 @@ impl Database {
         url: &Secret<String>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, DatabaseError> {
-        if !is_postgres(url.expose()) {
-            return Err(DatabaseError::Url);
-        }
-        // The parser's own error may quote the URL and with it the password.
-        let mut options: AnyConnectOptions =
-            url.expose().parse().map_err(|_| DatabaseError::Url)?;
-        let url = &mut options.database_url;
-        if !url
-            .query_pairs()
-            .any(|(name, _)| name == "application_name")
-        {
-            url.query_pairs_mut()
-                .append_pair("application_name", "hexline");
-        }
-        let options = options.disable_statement_logging();
-
+        let options = postgres_options(url)?;
         // A connection of its own: if a migration fails, closing it gives up the lock.
         let mut connection = options.connect().await.map_err(connect_failed)?;
         let migrated = migrate_postgres(&mut connection).await;
@@ -176,6 +188,7 @@ impl Database {
             backend: Backend::Postgres,
             writer: pool.clone(),
             reader: pool,
+            writes: true,
             clock,
         })
     }
@@ -258,6 +271,9 @@ impl Database {
     /// A transaction that writes. SQLite takes the write lock at once, so that a transaction
     /// that reads first is never refused halfway.
     pub(crate) async fn write(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        if !self.writes {
+            return Err(StoreError::ReadOnly);
+        }
         let begin = match self.backend {
             Backend::Sqlite => "begin immediate",
             Backend::Postgres => "begin isolation level read committed, read write",
@@ -306,6 +322,35 @@ impl fmt::Debug for Database {
     }
 }
 
+/// Connections that stay, each set up by these statements.
+fn pool(most: u32, setup: &'static str) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .min_connections(1)
+        .max_connections(most)
+        .acquire_timeout(PATIENCE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| Box::pin(sqlite::prepare(connection, setup)))
+}
+
+fn postgres_options(url: &Secret<String>) -> Result<AnyConnectOptions, DatabaseError> {
+    if !is_postgres(url.expose()) {
+        return Err(DatabaseError::Url);
+    }
+    // The parser's own error may quote the URL and with it the password.
+    let mut options: AnyConnectOptions = url.expose().parse().map_err(|_| DatabaseError::Url)?;
+    let url = &mut options.database_url;
+    if !url
+        .query_pairs()
+        .any(|(name, _)| name == "application_name")
+    {
+        url.query_pairs_mut()
+            .append_pair("application_name", "hexline");
+    }
+    Ok(options.disable_statement_logging())
+}
+
 async fn migrate_postgres(connection: &mut sqlx::AnyConnection) -> Result<(), DatabaseError> {
     let row = sqlx::query(SERVER_VERSION)
         .fetch_one(&mut *connection)
@@ -341,6 +386,8 @@ const PROBE_WRITE: &str = "update probe set at_ms = $1 where id = 1";
 const PROBE_READ: &str = "select at_ms from probe where id = 1";
 const SERVER_VERSION: &str = "select current_setting('server_version_num') as number, \
      current_setting('server_version') as version";
+const LOOK_SESSION: &str = "set default_transaction_read_only = on; set lock_timeout = '5s'; \
+     set statement_timeout = '30s'";
 // A statement that hangs must not hang its caller.
 const SESSION: &str = "set lock_timeout = '5s'; set statement_timeout = '30s'; \
      set idle_in_transaction_session_timeout = '30s'";

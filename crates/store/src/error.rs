@@ -60,6 +60,17 @@ pub enum DatabaseError {
         /// The newest that this release knows.
         supported: i64,
     },
+    /// An earlier release wrote it, and this one was asked only to look.
+    #[error(
+        "the database has schema version {found}, this release reads version {supported}: start \
+         the server, which brings it up to date"
+    )]
+    SchemaTooOld {
+        /// The version in the database; 0 if it has none.
+        found: i64,
+        /// The newest that this release knows.
+        supported: i64,
+    },
     /// A migration that has run is not the one of this release.
     #[error("schema version {version} of the database is not the one of this release")]
     SchemaDiffers {

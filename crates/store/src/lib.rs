@@ -21,6 +21,7 @@ mod error;
 mod journal;
 mod keys;
 mod migrations;
+mod owner;
 mod revocations;
 mod row;
 mod seals;
@@ -28,3 +29,4 @@ mod sqlite;
 
 pub use database::{Backend, Database, DatabaseConfig, Health};
 pub use error::DatabaseError;
+pub use owner::Owner;

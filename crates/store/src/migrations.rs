@@ -2,8 +2,10 @@
 //!
 //! To change the schema: the next number in both folders, and a line in [`of`] for each.
 
+use std::cmp::Ordering;
+
 use sqlx::migrate::{Migrate as _, MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, SqlSafeStr as _};
+use sqlx::{AnyConnection, Row as _, SqlSafeStr as _};
 
 use crate::database::Backend;
 use crate::error::DatabaseError;
@@ -53,6 +55,35 @@ pub(crate) async fn run(
     connection.unlock().await.map_err(DatabaseError::Migrate)
 }
 
+/// Whether the schema is the one that this release knows. Changes nothing.
+pub(crate) async fn check(
+    connection: &mut AnyConnection,
+    backend: Backend,
+) -> Result<(), DatabaseError> {
+    let is_there = match backend {
+        Backend::Sqlite => {
+            "select count(*) as n from sqlite_master where name = '_sqlx_migrations'"
+        }
+        Backend::Postgres => "select count(to_regclass('_sqlx_migrations')) as n",
+    };
+    let count = async |connection: &mut AnyConnection, sql: &'static str| -> Result<i64, _> {
+        let row = sqlx::query(sql).fetch_one(connection).await;
+        row.and_then(|row| row.try_get("n"))
+            .map_err(DatabaseError::Connect)
+    };
+    let found = if count(connection, is_there).await? == 0 {
+        0
+    } else {
+        count(connection, VERSION).await?
+    };
+    let supported = newest(backend);
+    match found.cmp(&supported) {
+        Ordering::Less => Err(DatabaseError::SchemaTooOld { found, supported }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(DatabaseError::SchemaTooNew { found, supported }),
+    }
+}
+
 /// The newest schema version that this release knows.
 pub(crate) fn newest(backend: Backend) -> i64 {
     of(backend).iter().map(|m| m.version).max().unwrap_or(0)
@@ -84,6 +115,7 @@ fn of(backend: Backend) -> Vec<Migration> {
 }
 
 const TABLE: &str = "_sqlx_migrations";
+const VERSION: &str = "select coalesce(max(version), 0) as n from _sqlx_migrations";
 
 #[cfg(test)]
 mod tests {

@@ -24,14 +24,15 @@ pub(crate) fn make_file(path: &Path) -> Result<(), DatabaseError> {
     }
 }
 
-/// How to connect to the file, which has to exist.
-pub(crate) fn options(path: &Path) -> Result<AnyConnectOptions, DatabaseError> {
+/// How to connect to the file, which has to exist. `mode` is `rw`, or `ro` for one that is only
+/// looked at.
+pub(crate) fn options(path: &Path, mode: &str) -> Result<AnyConnectOptions, DatabaseError> {
     let not_utf8 = || DatabaseError::Path {
         path: path.to_owned(),
     };
     let absolute = std::path::absolute(path).map_err(|source| failed("find", path, source))?;
     let text = absolute.to_str().ok_or_else(not_utf8)?;
-    let url = format!("sqlite://{}?mode=rw", percent_encoded(text));
+    let url = format!("sqlite://{}?mode={mode}", percent_encoded(text));
     let options: AnyConnectOptions = url.parse().map_err(|_| not_utf8())?;
     Ok(options.disable_statement_logging())
 }

@@ -103,7 +103,7 @@ impl From<ConfigError> for CliError {
 impl From<DataDirError> for CliError {
     fn from(error: DataDirError) -> Self {
         let exit = match error {
-            DataDirError::Missing { .. } => Exit::NotFound,
+            DataDirError::Missing { .. } | DataDirError::Empty { .. } => Exit::NotFound,
             _ => Exit::Unavailable,
         };
         Self::new(exit, error.to_string())

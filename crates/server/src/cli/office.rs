@@ -6,6 +6,7 @@ use std::time::Duration;
 use hexline_model::SystemEntropy;
 
 use super::exit::{CliError, Exit};
+use super::paint::Paint;
 use crate::config::Config;
 use crate::control::{self, Answer, CallError, Command, Desk};
 use crate::datadir::{DataDir, DataDirError, DataLock};
@@ -25,6 +26,9 @@ pub(crate) async fn carry_out(
     } else {
         DataDir::existing(&config.data_dir)?
     };
+    for concern in dir.concerns() {
+        eprintln!("{} {concern}", Paint::stderr().bad("warning:"));
+    }
     // A server that is just starting holds the lock and does not answer yet; another command
     // holds it for a moment.
     let mut busy = None;
@@ -32,7 +36,10 @@ pub(crate) async fn carry_out(
         match control::call(&config.control_path(), &command).await {
             Ok(outcome) => return Ok(outcome?),
             Err(CallError::NoServer) => {}
-            Err(error) => return Err(CliError::new(Exit::Unavailable, error.to_string())),
+            Err(error) => return Err(error.into()),
+        }
+        if !make {
+            DataDir::with_records(config)?;
         }
         match dir.lock_within(LOCK_WITHIN).await {
             Ok(lock) => return here(config, command, lock).await,
@@ -53,7 +60,8 @@ pub(crate) fn unexpected(answer: &Answer) -> CliError {
 }
 
 async fn here(config: &Config, command: Command, lock: DataLock) -> Result<Answer, CliError> {
-    let records = records::open(config, config.listen.port(), Arc::new(SystemEntropy)).await?;
+    let entropy = Arc::new(SystemEntropy);
+    let records = records::open(config, config.listen.port(), entropy, &lock).await?;
     let Records {
         database,
         keys,
@@ -64,6 +72,16 @@ async fn here(config: &Config, command: Command, lock: DataLock) -> Result<Answe
     database.close().await;
     drop(lock);
     Ok(outcome?)
+}
+
+impl From<CallError> for CliError {
+    fn from(error: CallError) -> Self {
+        let exit = match error {
+            CallError::TooLong { .. } => Exit::Usage,
+            _ => Exit::Unavailable,
+        };
+        Self::new(exit, error.to_string())
+    }
 }
 
 impl From<OpenError> for CliError {

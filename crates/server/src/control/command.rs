@@ -98,6 +98,9 @@ pub enum Command {
         grant: Option<String>,
         /// At what time; unset, now.
         at_ms: Option<i64>,
+        /// Bases that its audience may name, beside the server's and the app's own.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        urls: Vec<String>,
     },
 }
 

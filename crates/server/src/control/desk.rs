@@ -7,21 +7,24 @@ use hexline_model::{
 };
 use hexline_protocol::ErrorCode;
 use hexline_services::keys::{
-    App, AppName, AppSettings, CreatedKey, Fingerprint, KeyError, KeyRecord, KeyService, MasterKey,
-    NewKey, Scope,
+    App, AppName, AppSettings, CreatedKey, Fingerprint, KeyError, KeyHandle, KeyRecord,
+    KeyRegistry, KeyService, MasterKey, NewKey, Scope,
 };
-use hexline_token::{Access, Grants, Service, explain};
+use hexline_token::{
+    Access, Audiences, Claims, Grants, KeyEntry, KeyStatus, Registry, Revoked, Rules, Service,
+    VerifyingKey, explain,
+};
 
 use super::command::{
     AppChanges, Command, Failure, FailureKind, ImportedKey, KeyOptions, Outcome, TokenScope,
 };
 use super::view::{Answer, AppView, KeyView, NewKeyView, RevokedView, RotatedView, StatusView};
-use crate::datadir::{MasterKeyError, MasterKeyFile};
+use crate::datadir::{HeldKeyFile, MasterKeyError};
 
 /// Where commands are carried out, in the server and without one.
 pub struct Desk {
     keys: Arc<KeyService>,
-    master_key: MasterKeyFile,
+    master_key: HeldKeyFile,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     served: Option<(String, SocketAddr)>,
@@ -29,11 +32,7 @@ pub struct Desk {
 
 impl Desk {
     /// A desk over these keys; `master_key` is the file that they are sealed with.
-    pub fn new(
-        keys: Arc<KeyService>,
-        master_key: MasterKeyFile,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
+    pub fn new(keys: Arc<KeyService>, master_key: HeldKeyFile, entropy: Arc<dyn Entropy>) -> Self {
         Self {
             keys,
             master_key,
@@ -125,7 +124,8 @@ impl Desk {
                 access,
                 grant,
                 at_ms,
-            } => self.explain(&token, access.as_deref(), grant.as_deref(), at_ms),
+                urls,
+            } => self.explain(&token, access.as_deref(), grant.as_deref(), at_ms, &urls),
         }
     }
 
@@ -222,15 +222,16 @@ impl Desk {
         Ok(Answer::Keys(keys))
     }
 
-    // The next key is on disk before the database is sealed with it; see `MasterKeyFile`.
+    // The next key is on disk before the database is sealed with it; see `KeyTurn`.
     async fn rotate_master_key(&self) -> Outcome {
+        let turn = self.master_key.turn().await?;
         self.keys.refresh().await?;
         let in_force = Fingerprint::from_stored(self.keys.master_key_fingerprint());
-        self.master_key.settle(Some(&in_force), &*self.entropy)?;
+        turn.settle(Some(&in_force), &*self.entropy)?;
         let next = MasterKey::generate(&*self.entropy);
-        self.master_key.begin_rotation(&next)?;
+        turn.begin_rotation(&next)?;
         let secrets = self.keys.rotate_master_key(&next).await?;
-        self.master_key.finish_rotation()?;
+        turn.finish_rotation(&next)?;
         let file = self.master_key.path().display().to_string();
         Ok(Answer::MasterKeyRotated(RotatedView { file, secrets }))
     }
@@ -241,6 +242,7 @@ impl Desk {
         access: Option<&str>,
         grant: Option<&str>,
         at_ms: Option<i64>,
+        urls: &[String],
     ) -> Outcome {
         let access = access.map(|text| {
             Access::parse(text)
@@ -251,13 +253,12 @@ impl Desk {
         });
         let now = at_ms.map_or_else(|| self.clock.now(), Timestamp::from_millis);
         let registry = &**self.keys.registry();
-        let explanation = explain(
-            token,
-            access.transpose()?,
-            registry,
-            grant.transpose()?,
-            now,
-        );
+        let (access, grant) = (access.transpose()?, grant.transpose()?);
+        let explanation = if urls.is_empty() {
+            explain(token, access, registry, grant, now)
+        } else {
+            explain(token, access, &Widened { registry, urls }, grant, now)
+        };
         let value = serde_json::value::to_raw_value(&explanation).expect("an explanation is JSON");
         Ok(Answer::Explanation(value))
     }
@@ -299,6 +300,56 @@ impl Desk {
             .map_or_else(|| key.app.to_string(), |app| app.name.to_string());
         let signs = app.is_some_and(|app| app.signing_key == Some(key.id));
         KeyView::new(key, name, signs, self.clock.now())
+    }
+}
+
+/// The registry as it would be with more bases that an audience may name.
+struct Widened<'a> {
+    registry: &'a KeyRegistry,
+    urls: &'a [String],
+}
+
+struct WidenedKey {
+    key: KeyHandle,
+    rules: Rules,
+}
+
+impl Registry for Widened<'_> {
+    type Entry = WidenedKey;
+
+    fn key(&self, issuer: &str, kid: Option<&str>, now: Timestamp) -> KeyStatus<WidenedKey> {
+        match self.registry.key(issuer, kid, now) {
+            KeyStatus::Usable(key) => {
+                let more = self.urls.iter().map(String::as_str);
+                let bases = key.rules().audiences.bases().chain(more);
+                let rules = Rules {
+                    audiences: Arc::new(Audiences::new(bases)),
+                    ..key.rules().clone()
+                };
+                KeyStatus::Usable(WidenedKey { key, rules })
+            }
+            KeyStatus::Unknown => KeyStatus::Unknown,
+            KeyStatus::Revoked { at } => KeyStatus::Revoked { at },
+            KeyStatus::Expired { at } => KeyStatus::Expired { at },
+        }
+    }
+
+    fn revocation(&self, entry: &WidenedKey, claims: &Claims) -> Option<Revoked> {
+        self.registry.revocation(&entry.key, claims)
+    }
+}
+
+impl KeyEntry for WidenedKey {
+    fn verifying_key(&self) -> &VerifyingKey {
+        self.key.verifying_key()
+    }
+
+    fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    fn ceiling(&self) -> Option<&Arc<Grants>> {
+        self.key.ceiling()
     }
 }
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::command::{Command, Failure, Outcome};
@@ -36,6 +37,12 @@ pub enum CallError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The command is longer than the server reads.
+    #[error("the command has {found} bytes, expected at most {MAX_REQUEST}: give it less at once")]
+    TooLong {
+        /// Its bytes.
+        found: usize,
     },
     /// The answer is not one that this version understands.
     #[error("the server's answer is not understood; does it run the same version?")]
@@ -74,15 +81,28 @@ pub async fn call(path: &Path, command: &Command) -> Result<Outcome, CallError> 
             source,
         },
     };
+    let mut line = serde_json::to_vec(command).expect("a command is JSON");
     let stream =
         at_short_path(path, |path| std::os::unix::net::UnixStream::connect(path)).map_err(io)?;
     stream.set_nonblocking(true).map_err(io)?;
     let stream = UnixStream::from_std(stream).map_err(io)?;
-    let answer = timeout(ANSWER_WITHIN, exchange(stream, command)).await;
+    if line.len() as u64 > MAX_REQUEST {
+        return Err(CallError::TooLong { found: line.len() });
+    }
+    line.push(b'\n');
+    let answer = timeout(ANSWER_WITHIN, exchange(stream, &line)).await;
     let answer = answer
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         .map_err(io)?;
     serde_json::from_slice(&answer).map_err(|_| CallError::Answer)
+}
+
+impl ControlSocket {
+    /// Stops serving. A command under way is not carried on with.
+    pub async fn close(mut self) {
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
+    }
 }
 
 impl Drop for ControlSocket {
@@ -93,10 +113,8 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn exchange(mut stream: UnixStream, command: &Command) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(command)?;
-    line.push(b'\n');
-    stream.write_all(&line).await?;
+async fn exchange(mut stream: UnixStream, line: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(line).await?;
     let mut reader = BufReader::new(stream);
     read_line(&mut reader, MAX_ANSWER)
         .await?
@@ -105,6 +123,8 @@ async fn exchange(mut stream: UnixStream, command: &Command) -> io::Result<Vec<u
 
 async fn accept(listener: UnixListener, owner: u32, desk: Arc<Desk>) {
     let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // They end with this task.
+    let mut conversations = JoinSet::new();
     loop {
         let seat = Arc::clone(&seats)
             .acquire_owned()
@@ -126,7 +146,8 @@ async fn accept(listener: UnixListener, owner: u32, desk: Arc<Desk>) {
             }
         }
         let desk = Arc::clone(&desk);
-        tokio::spawn(async move {
+        while conversations.try_join_next().is_some() {}
+        conversations.spawn(async move {
             let _seat = seat;
             if let Err(error) = converse(stream, &desk).await {
                 tracing::debug!(%error, "control connection ended early");
@@ -142,6 +163,9 @@ async fn converse(stream: UnixStream, desk: &Desk) -> io::Result<()> {
         let line = match timeout(REQUEST_WITHIN, read_line(&mut reader, MAX_REQUEST)).await {
             Ok(Ok(Some(line))) => line,
             Ok(Ok(None)) | Err(_) => return Ok(()),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
+                return refuse(&mut reader, &mut write).await;
+            }
             Ok(Err(error)) => return Err(error),
         };
         let outcome = match serde_json::from_slice::<Command>(&line) {
@@ -154,6 +178,28 @@ async fn converse(stream: UnixStream, desk: &Desk) -> io::Result<()> {
         answer.push(b'\n');
         timeout(REQUEST_WITHIN, write.write_all(&answer)).await??;
     }
+}
+
+// Answers a line that is too long. What is still on its way is read away, for closing before that
+// would take the answer back.
+async fn refuse(
+    reader: &mut BufReader<OwnedReadHalf>,
+    write: &mut OwnedWriteHalf,
+) -> io::Result<()> {
+    let outcome: Outcome = Err(Failure::invalid(format!(
+        "the request is longer than {MAX_REQUEST} bytes"
+    )));
+    let mut answer = serde_json::to_vec(&outcome)?;
+    answer.push(b'\n');
+    timeout(REQUEST_WITHIN, write.write_all(&answer)).await??;
+    write.shutdown().await?;
+    let mut rest = reader.take(MAX_ANSWER);
+    timeout(
+        REQUEST_WITHIN,
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()),
+    )
+    .await??;
+    Ok(())
 }
 
 // `None` at the end of the stream; an error for a line that is too long or has no end.

@@ -10,6 +10,7 @@ use super::{
     KeyOptions, NewKeyView, TokenScope, call, serve,
 };
 use crate::config::Config;
+use crate::datadir::DataDir;
 use crate::records::{self, Records};
 
 struct House {
@@ -58,10 +59,16 @@ async fn desk_of(dir: &Path) -> Arc<Desk> {
     };
     let Records {
         keys, master_key, ..
-    } = records::open(&config, 8000, Arc::new(SystemEntropy))
-        .await
-        .expect("opened");
+    } = open(dir, &config).await;
     Arc::new(Desk::new(keys, master_key, Arc::new(SystemEntropy)))
+}
+
+async fn open(dir: &Path, config: &Config) -> Records {
+    let lock = DataDir::existing(dir).and_then(|dir| dir.lock());
+    let entropy = Arc::new(SystemEntropy);
+    records::open(config, 8000, entropy, &lock.expect("free"))
+        .await
+        .expect("opened")
 }
 
 fn create_app(name: &str) -> Command {
@@ -113,7 +120,7 @@ async fn a_path_longer_than_a_socket_address_works_too() {
 }
 
 #[tokio::test]
-async fn a_line_that_is_no_command_is_answered_and_one_without_end_closes() {
+async fn a_line_that_is_no_command_is_answered_and_so_is_one_without_end() {
     let house = House::new().await;
     let (path, _socket) = house.serve("control.sock");
     let mut stream = BufReader::new(UnixStream::connect(&path).await.expect("connected"));
@@ -128,11 +135,21 @@ async fn a_line_that_is_no_command_is_answered_and_one_without_end_closes() {
         "{line}"
     );
     let long = vec![b'x'; 300 << 10];
-    // The server may hang up before all of it was written.
-    let _ = stream.write_all(&long).await;
-    let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest).await;
-    assert!(rest.is_empty());
+    stream.write_all(&long).await.expect("read away");
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.expect("closed");
+    assert!(
+        rest.contains("invalid") && rest.contains("262144"),
+        "{rest}"
+    );
+}
+
+#[tokio::test]
+async fn a_command_that_is_too_long_is_not_even_sent() {
+    let house = House::new().await;
+    let (path, _socket) = house.serve("control.sock");
+    let long = call(&path, &create_app(&"x".repeat(300 << 10))).await;
+    assert!(matches!(long, Err(CallError::TooLong { found }) if found > 300 << 10));
 }
 
 #[tokio::test]
@@ -237,6 +254,7 @@ async fn explaining_names_the_check_that_a_revocation_fails() {
         access: None,
         grant: None,
         at_ms: None,
+        urls: Vec::new(),
     };
     let failing = async || match house.ask(explain()).await {
         Answer::Explanation(value) => serde_json::from_str::<serde_json::Value>(value.get())
@@ -315,7 +333,9 @@ async fn the_master_key_is_rotated_under_a_running_server() {
     assert_ne!(std::fs::read(&path).expect("there"), before);
     assert!(!next.exists());
     house.key().await;
-    let restarted = desk_of(house.dir.path()).await;
+    let House { dir, desk } = house;
+    drop(desk);
+    let restarted = desk_of(dir.path()).await;
     let answer = restarted
         .execute(Command::KeyList { app: None })
         .await

@@ -165,4 +165,63 @@ fn an_interrupted_rotation_is_settled_by_the_next_command() {
     assert!(verifies(&place, &key));
 }
 
+// Regression: looking at a token settled a rotation that was under way in another process and
+// removed the key that the database was about to be sealed with.
+#[test]
+fn looking_at_a_token_leaves_a_rotation_alone() {
+    let place = Place::with_app();
+    let key = place.create_key();
+    let old = std::fs::read(place.data("master.key")).expect("there");
+    let private = || std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    let put = |name: &str, bytes: &[u8]| {
+        std::fs::write(place.data(name), bytes).expect("written");
+        std::fs::set_permissions(place.data(name), private()).expect("changed");
+    };
+    // Before the commit: the next key is of no use yet.
+    let other = Place::with_app();
+    let next = std::fs::read(other.data("master.key")).expect("there");
+    put("master.key.next", &next);
+    assert!(verifies(&place, &key));
+    assert_eq!(
+        std::fs::read(place.data("master.key.next")).expect("still there"),
+        next
+    );
+    // After it: the next key is the one in force.
+    place.ok(&["master-key", "rotate"]);
+    let new = std::fs::read(place.data("master.key")).expect("there");
+    put("master.key.next", &new);
+    put("master.key", &old);
+    assert!(verifies(&place, &key));
+    assert_eq!(
+        std::fs::read(place.data("master.key.next")).expect("still there"),
+        new
+    );
+    assert_eq!(std::fs::read(place.data("master.key")).expect("there"), old);
+}
+
+// Regression: commands that only look made a database and a master key wherever they were run.
+#[test]
+fn looking_makes_nothing() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("hexline-data")).expect("made");
+    let key = Key {
+        id: "f".repeat(32),
+        secret: "s".repeat(43),
+    };
+    let token = place.token(&key, &[]);
+    for command in [
+        &["app", "list"][..],
+        &["key", "list"],
+        &["key", "create"],
+        &["master-key", "rotate"],
+        &["token", "verify", &token, "--data", "hexline-data"],
+    ] {
+        let run = place.run(command);
+        assert_eq!(run.code, 4, "{command:?}: {}", run.err);
+        assert!(run.err.contains("hexline app create"), "{}", run.err);
+    }
+    let made = std::fs::read_dir(place.path().join("hexline-data")).expect("listed");
+    assert_eq!(made.count(), 0);
+}
+
 const ROUNDS: u32 = 40;

@@ -84,6 +84,26 @@ impl KeyService {
         Ok(service)
     }
 
+    /// Loads what tokens are checked against, for one look: writes nothing and follows no change.
+    pub async fn read(
+        stores: &Stores,
+        sealer: &Sealer,
+        options: KeyOptions,
+    ) -> Result<Arc<KeyRegistry>, KeyError> {
+        let changes = stores.journal.since(Revision::default()).await?;
+        if let Some(expected) = &changes.master_key
+            && expected != sealer.fingerprint()
+        {
+            return Err(KeyError::WrongMasterKey {
+                found: sealer.fingerprint().clone(),
+                expected: expected.clone(),
+            });
+        }
+        let registry = KeyRegistry::new(options.base_audiences);
+        registry.apply(changes, sealer);
+        Ok(Arc::new(registry))
+    }
+
     /// Makes an app.
     pub async fn create_app(&self, name: AppName, settings: AppSettings) -> Result<App, KeyError> {
         settings.check()?;

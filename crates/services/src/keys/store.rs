@@ -33,6 +33,9 @@ pub enum StoreError {
     /// The database can't be reached, is busy for too long, or went away; worth another try.
     #[error("the database is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// It was opened for reading alone.
+    #[error("the database was opened for reading alone")]
+    ReadOnly,
     /// Something with this name or id exists.
     #[error("there is such a {what} already")]
     Conflict {

@@ -6,13 +6,14 @@ use hexline_store::{Database, DatabaseConfig, DatabaseError};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _, SqlSafeStr as _};
 
-use crate::rig::{NOW, Rig, raw_url};
+use crate::rig::{NOW, Rig, app, raw_url};
 
 on_both!(
     a_newer_schema_is_refused_and_left_alone,
     a_migration_that_differs_is_refused,
     opening_again_migrates_nothing,
     starting_together_is_safe,
+    a_database_that_is_only_looked_at_is_read_and_not_written,
 );
 
 async fn a_newer_schema_is_refused_and_left_alone(rig: &mut Rig) {
@@ -100,6 +101,27 @@ async fn starting_together_is_safe(rig: &mut Rig) {
     }
 }
 
+async fn a_database_that_is_only_looked_at_is_read_and_not_written(rig: &mut Rig) {
+    let (demo, revision) = rig.add_app("demo").await;
+    let looked = Database::open_read_only(&rig.config, rig.clock.clone())
+        .await
+        .expect("opens");
+    let stores = looked.stores();
+    let found = stores.apps.lookup(demo.id).await.expect("reads");
+    assert_eq!(found.as_ref(), Some(&demo));
+    stores
+        .apps
+        .add(&app("other"), revision)
+        .await
+        .expect_err("only looks");
+    looked.probe().await.expect_err("only looks");
+    looked.close().await;
+    assert_eq!(
+        rig.stores().journal.revision().await.expect("reads"),
+        revision
+    );
+}
+
 fn backups(rig: &Rig) -> Vec<PathBuf> {
     let Some(path) = rig.sqlite_path() else {
         return Vec::new();
@@ -183,6 +205,28 @@ async fn an_older_sqlite_database_is_backed_up_and_migrated() {
         (1, "old")
     );
     connection.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn looking_at_an_older_database_is_refused_and_changes_nothing() {
+    let (dir, config, path) = database_of_schema_1().await;
+    let before = std::fs::read(&path).expect("reads");
+    let clock = Arc::new(ManualClock::new(NOW));
+    let refused = Database::open_read_only(&config, clock.clone()).await;
+    assert!(
+        matches!(refused, Err(DatabaseError::SchemaTooOld { found: 1, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(std::fs::read(&path).expect("reads"), before);
+    assert!(!dir.path().join("backups").exists());
+
+    let nowhere = DatabaseConfig::Sqlite {
+        path: dir.path().join("nowhere.db"),
+    };
+    Database::open_read_only(&nowhere, clock)
+        .await
+        .expect_err("is not there");
+    assert!(!dir.path().join("nowhere.db").exists());
 }
 
 #[tokio::test]

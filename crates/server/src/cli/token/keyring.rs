@@ -1,9 +1,8 @@
 //! What a token is checked against: nothing, one key at hand, or the records of a data directory.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use hexline_model::{SystemEntropy, Timestamp};
+use hexline_model::Timestamp;
 use hexline_token::{
     Access, Algorithm, Audiences, Explanation, KeyScreenError, KeySet, Rules, Service, SingleKey,
     UnverifiedToken, VerifyingKey, explain, explain_offline,
@@ -12,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::SecretArgs;
-use crate::cli::exit::{CliError, Exit};
+use crate::cli::exit::CliError;
 use crate::cli::{Context, DataArgs, ask};
 use crate::control::{self, Answer, CallError, Command};
 use crate::datadir::DataDir;
@@ -52,8 +51,14 @@ pub(super) struct Question<'a> {
 
 impl KeyArgs {
     /// Whether there is anything to check a signature with.
-    pub(super) fn knows_keys(&self) -> Result<bool, CliError> {
-        Ok(self.data.is_some() || self.public_key.is_some() || self.secret.secret()?.is_some())
+    pub(super) fn knows_keys(&self) -> bool {
+        self.data.is_some() || self.public_key.is_some() || self.secret.is_known()
+    }
+
+    /// Whether stdin is taken.
+    pub(super) fn reads_stdin(&self) -> bool {
+        let files = [&self.public_key, &self.secret.secret_file];
+        files.into_iter().flatten().any(|path| ask::is_stdin(path))
     }
 
     /// Runs every check that can be run.
@@ -124,36 +129,32 @@ impl KeyArgs {
             data: Some(dir.to_owned()),
         })?;
         config.extra_urls.extend(self.urls.iter().cloned());
-        let dir = DataDir::existing(&config.data_dir)?;
+        DataDir::existing(&config.data_dir)?;
         // A running server knows best, its own audiences included.
-        if self.urls.is_empty() {
-            let command = Command::TokenExplain {
-                token: question.token.to_owned(),
-                access: question.access.map(|access| access.name().to_owned()),
-                grant: question.grant.map(|grant| grant.to_string()),
-                at_ms: Some(question.now.as_millis()),
-            };
-            match control::call(&config.control_path(), &command).await {
-                Ok(Ok(Answer::Explanation(explanation))) => return Ok(explanation),
-                Ok(Err(failure)) => return Err(failure.into()),
-                Ok(Ok(other)) => return Err(crate::cli::office::unexpected(&other)),
-                Err(CallError::NoServer) => {}
-                Err(error) => return Err(CliError::new(Exit::Unavailable, error.to_string())),
-            }
+        let command = Command::TokenExplain {
+            token: question.token.to_owned(),
+            access: question.access.map(|access| access.name().to_owned()),
+            grant: question.grant.map(|grant| grant.to_string()),
+            at_ms: Some(question.now.as_millis()),
+            urls: self.urls.clone(),
+        };
+        match control::call(&config.control_path(), &command).await {
+            Ok(Ok(Answer::Explanation(explanation))) => return Ok(explanation),
+            Ok(Err(failure)) => return Err(failure.into()),
+            Ok(Ok(other)) => return Err(crate::cli::office::unexpected(&other)),
+            Err(CallError::NoServer) => {}
+            Err(error) => return Err(error.into()),
         }
-        // Reading needs no lock, but where it is free it keeps a starting server out of the way.
-        let lock = dir.lock().ok();
-        let port = config.listen.port();
-        let records = records::open(&config, port, Arc::new(SystemEntropy)).await?;
+        // Whoever works on the records now is not disturbed: this only reads.
+        DataDir::with_records(&config)?;
+        let registry = records::read(&config, config.listen.port()).await?;
         let Question {
             token,
             access,
             grant,
             now,
         } = *question;
-        let explanation = explain(token, access, &**records.keys.registry(), grant, now);
-        records.database.close().await;
-        drop(lock);
+        let explanation = explain(token, access, &*registry, grant, now);
         Ok(json(&explanation))
     }
 }
