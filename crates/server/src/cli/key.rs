@@ -159,7 +159,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     };
     let answer = office::carry_out(&context.records(&data)?, command, false).await?;
     match (answer, context.json) {
-        (Answer::NewKey(new), true) => print::json(&New::of(&new))?,
+        (Answer::NewKey(new), true) => tell(&new, &print::to_json(&New::of(&new)))?,
         (Answer::NewKey(new), false) => announce(&new)?,
         (Answer::Key(key), true) => print::json(&key)?,
         (Answer::Key(key), false) => print::text(&describe(&key))?,
@@ -261,13 +261,25 @@ fn announce(new: &NewKeyView) -> Result<(), CliError> {
             old.id
         ));
     }
-    print::text(&lines.join("\n"))?;
+    tell(new, &lines.join("\n"))?;
     eprintln!(
         "\nThe secret is shown this once. Where your app's server makes tokens:\n  \
          export HEXLINE_KEY_ID=… HEXLINE_KEY_SECRET=…\n  \
          hexline token create --identity alice --device web1 --grant signal"
     );
     Ok(())
+}
+
+// The secret is told this once: if it did not get through, somebody has to know.
+fn tell(new: &NewKeyView, text: &str) -> Result<(), CliError> {
+    print::once(text).map_err(|e| {
+        let id = &new.key.id;
+        CliError::failed(format!(
+            "key {id} was made, but its secret could not be written to stdout ({e}) and cannot be \
+             shown again: hexline key rotate {id} --overlap 0s gives another, hexline key revoke \
+             {id} takes it back"
+        ))
+    })
 }
 
 fn describe(key: &KeyView) -> String {

@@ -1,4 +1,4 @@
-use std::io::Write;
+use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use hexline_model::Timestamp;
@@ -8,20 +8,32 @@ use super::exit::CliError;
 
 /// Writes to stdout and makes sure that it left.
 pub(crate) fn text(text: &str) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
-    let newline = if text.ends_with('\n') { "" } else { "\n" };
-    match write!(out, "{text}{newline}").and_then(|()| out.flush()) {
+    match once(text) {
         // Whoever closed the pipe has read enough.
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
             Err(CliError::failed(format!("cannot write to stdout: {e}")))
         }
         _ => Ok(()),
     }
 }
 
+/// Writes to stdout what cannot be had again, such as a secret: whoever closed the pipe early has
+/// lost it, and the caller says what to do.
+pub(crate) fn once(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let newline = if text.ends_with('\n') { "" } else { "\n" };
+    write!(out, "{text}{newline}")?;
+    out.flush()
+}
+
 /// Writes one JSON value on one line.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
-    text(&serde_json::to_string(value).expect("what we print is JSON"))
+    text(&to_json(value))
+}
+
+/// A JSON value on one line.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("what we print is JSON")
 }
 
 /// A table without lines.

@@ -63,6 +63,27 @@ fn a_key_is_made_rotated_and_revoked_without_a_server() {
 }
 
 #[test]
+fn a_secret_that_nobody_read_is_a_failure_that_names_the_key() {
+    let place = Place::with_app();
+    let first = place.create_key();
+    for (args, json) in [
+        (&["key", "create"][..], false),
+        (&["key", "create", "--json"], true),
+        (&["key", "rotate", &first.id], false),
+    ] {
+        let run = place.run_unread(args);
+        assert_eq!(run.code, 1, "{args:?}: {}", run.err);
+        assert_eq!(run.err.starts_with('{'), json, "{}", run.err);
+        let listed = place.json(&["key", "list"]);
+        let ids = listed.as_array().expect("keys").iter();
+        let newest = ids.max_by_key(|key| key["created_ms"].as_i64());
+        let id = newest.expect("a key")["id"].as_str().expect("an id");
+        assert!(run.err.contains(id), "{args:?}: {}", run.err);
+    }
+    assert_eq!(place.run_unread(&["key", "list"]).code, 0);
+}
+
+#[test]
 fn with_several_apps_a_key_needs_to_know_its_own() {
     let place = Place::with_app();
     place.ok(&["app", "create", "other"]);

@@ -88,6 +88,16 @@ impl Place {
             .into()
     }
 
+    /// Runs it with a stdout that nobody reads.
+    pub(crate) fn run_unread(&self, args: &[&str]) -> Run {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = self.command(args);
+        command.stdout(writer).stderr(Stdio::piped());
+        let child = command.spawn().expect("the program runs");
+        child.wait_with_output().expect("the program ends").into()
+    }
+
     /// Runs it with a text on its stdin.
     pub(crate) fn run_on(&self, args: &[&str], input: &str) -> Run {
         let mut command = self.command(args);
