@@ -24,6 +24,7 @@ mod serve;
 mod talk;
 mod token;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -96,16 +97,7 @@ pub(crate) struct DataArgs {
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let code = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
-            // If the terminal is gone, there is nobody to tell.
-            let _ = error.print();
-            return code.into();
-        }
+        Err(error) => return misread(&error),
     };
     let context = Context {
         json: cli.json,
@@ -130,6 +122,37 @@ pub fn run() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => error.report(context.json),
     }
+}
+
+// Help and version go to stdout; what cannot be understood goes to stderr.
+fn misread(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && asks_for_json(std::env::args_os()) {
+        return CliError::usage(complaint(error)).report(true);
+    }
+    // If the terminal is gone, there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() {
+        Exit::Usage.into()
+    } else {
+        Exit::Done.into()
+    }
+}
+
+// Of arguments that clap refused there is nothing but the arguments.
+fn asks_for_json(args: impl Iterator<Item = OsString>) -> bool {
+    args.take_while(|arg| arg != "--")
+        .any(|arg| arg == "--json")
+}
+
+// What is wrong, without how the command is used.
+fn complaint(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let end = ["\n\nUsage:", "\n\nFor more information"]
+        .into_iter()
+        .filter_map(|end| text.find(end))
+        .min();
+    text[..end.unwrap_or(text.len())].trim().to_owned()
 }
 
 async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError> {

@@ -124,3 +124,35 @@ fn with_json_an_error_is_json_too() {
     let error: serde_json::Value = serde_json::from_str(&run.err).expect("JSON");
     assert_eq!((run.code, &error["code"]), (4, &"not_found".into()));
 }
+
+#[test]
+fn with_json_a_command_line_that_is_not_understood_is_json_too() {
+    let place = Place::new();
+    for (args, named) in [
+        (&["app", "shwo", "--json"][..], "shwo"),
+        (&["--json", "key", "create", "--lable", "x"], "--label"),
+        (&["token", "create", "--json", "--ttl", "soon"], "90s"),
+        (&["key", "show", "--json"], "KEY"),
+        (&["--json"], "subcommand"),
+        (&["app", "--json"], "subcommand"),
+    ] {
+        let run = place.run(args);
+        let error: serde_json::Value =
+            serde_json::from_str(&run.err).unwrap_or_else(|e| panic!("{args:?}: {e}: {}", run.err));
+        assert_eq!((run.code, &error["code"]), (2, &"usage".into()), "{args:?}");
+        let message = error["message"].as_str().expect("a text");
+        assert!(message.contains(named), "{args:?}: {message}");
+        assert!(!message.contains("Usage:"), "{args:?}: {message}");
+        assert_eq!(run.out, "");
+    }
+    let send = [
+        "send", "--token", "t", "--to", "bob", "--nope", "--", "--json",
+    ];
+    assert!(place.run(&send).err.starts_with("error:"));
+    assert!(
+        place
+            .run(&["app", "--json", "--help"])
+            .out
+            .contains("Usage:")
+    );
+}
