@@ -48,10 +48,15 @@ pub(crate) fn ceiling(text: &str) -> Result<String, String> {
         .map_err(|e| e.to_string())
 }
 
+/// Whether a file is to be read from stdin.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path == Path::new(STDIN)
+}
+
 /// A file's text, or stdin's for `-`; at most 1 MiB.
 pub(crate) fn file(path: &Path) -> Result<String, CliError> {
     let mut text = String::new();
-    let read = if path == Path::new("-") {
+    let read = if is_stdin(path) {
         std::io::stdin()
             .lock()
             .take(MAX_FILE)
@@ -59,7 +64,7 @@ pub(crate) fn file(path: &Path) -> Result<String, CliError> {
     } else {
         std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
     };
-    let shown = if path == Path::new("-") {
+    let shown = if is_stdin(path) {
         "stdin".into()
     } else {
         path.to_string_lossy()
@@ -83,7 +88,7 @@ pub(crate) fn secret(path: &Path) -> Result<String, CliError> {
         .trim_end_matches('\r')
         .to_owned();
     if line.is_empty() {
-        let shown = if path == Path::new("-") {
+        let shown = if is_stdin(path) {
             "stdin".into()
         } else {
             path.to_string_lossy()
@@ -97,10 +102,13 @@ pub(crate) fn secret(path: &Path) -> Result<String, CliError> {
 
 /// A token given as an argument; `-` reads it from stdin.
 pub(crate) fn token(argument: &str) -> Result<String, CliError> {
-    if argument != "-" {
+    if argument != STDIN {
         return Ok(argument.trim().to_owned());
     }
-    Ok(file(Path::new("-"))?.trim().to_owned())
+    Ok(file(Path::new(STDIN))?.trim().to_owned())
 }
+
+/// Stands for stdin.
+pub(crate) const STDIN: &str = "-";
 
 const MAX_FILE: u64 = 1 << 20;

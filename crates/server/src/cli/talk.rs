@@ -84,8 +84,13 @@ pub(crate) async fn listen(args: ListenArgs, context: &Context) -> Result<Exit, 
 }
 
 pub(crate) async fn send(args: SendArgs, context: &Context) -> Result<Exit, CliError> {
-    let text = if args.message == "-" {
-        ask::file("-".as_ref())?
+    if args.message == ask::STDIN && args.connect.token == ask::STDIN {
+        return Err(CliError::usage(
+            "stdin can give the token or the message, not both: the token may be in HEXLINE_TOKEN",
+        ));
+    }
+    let text = if args.message == ask::STDIN {
+        ask::file(ask::STDIN.as_ref())?
     } else {
         args.message.clone()
     };

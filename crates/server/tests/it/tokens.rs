@@ -172,6 +172,36 @@ fn the_secret_may_come_from_a_file_stdin_or_the_old_names() {
 }
 
 #[test]
+fn stdin_gives_the_secret_or_the_token_and_never_both() {
+    let place = Place::new();
+    let token = place.token(&key(), &[]);
+    for command in ["verify", "inspect"] {
+        let secret = [
+            "token",
+            command,
+            &token,
+            "--key-id",
+            ID,
+            "--secret-file",
+            "-",
+        ];
+        let run = place.run_on(&secret, &format!("{SECRET}\n"));
+        assert_eq!(run.code, 0, "{command}: {}{}", run.out, run.err);
+        let run = place.run_on(&secret, &"x".repeat(43));
+        assert_eq!(run.code, 3, "{command}: {}", run.err);
+        assert!(run.out.contains("signature_invalid"), "{}", run.out);
+        for file in ["--secret-file", "--public-key"] {
+            let both = place.run_on(&["token", command, "-", file, "-"], &token);
+            assert_eq!(both.code, 2, "{command} {file}: {}", both.out);
+            assert!(both.err.contains("not both"), "{}", both.err);
+        }
+    }
+    let both = place.run_on(&["send", "--token", "-", "--to", "bob", "-"], &token);
+    assert_eq!(both.code, 2, "{}", both.out);
+    assert!(both.err.contains("not both"), "{}", both.err);
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let place = Place::new();
     let without = |env: &[(&str, &str)], more: &[&str]| {

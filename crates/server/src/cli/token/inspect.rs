@@ -92,7 +92,7 @@ impl VerifyArgs {
 }
 
 pub(super) async fn inspect(args: InspectArgs, context: &Context) -> Result<Exit, CliError> {
-    let token = ask::token(&args.token)?;
+    let token = args.question.token(&args.token)?;
     let now = args.question.now();
     let explained = args.question.explain(&token, now, context).await?;
     let failure = explained.failure();
@@ -110,13 +110,15 @@ pub(super) async fn inspect(args: InspectArgs, context: &Context) -> Result<Exit
 }
 
 pub(super) async fn verify(args: VerifyArgs, context: &Context) -> Result<Exit, CliError> {
-    if !args.question.keys.knows_keys()? {
+    if !args.question.keys.knows_keys() {
         return Err(CliError::usage(
             "nothing to verify with: set HEXLINE_KEY_ID and HEXLINE_KEY_SECRET, or give \
              --public-key FILE or --data DIR",
         ));
     }
-    let token = ask::token(args.token.as_deref().unwrap_or("-"))?;
+    let token = args
+        .question
+        .token(args.token.as_deref().unwrap_or(ask::STDIN))?;
     let explained = args
         .question
         .explain(&token, args.question.now(), context)
@@ -148,6 +150,16 @@ pub(super) async fn verify(args: VerifyArgs, context: &Context) -> Result<Exit, 
 }
 
 impl QuestionArgs {
+    fn token(&self, argument: &str) -> Result<String, CliError> {
+        if argument == ask::STDIN && self.keys.reads_stdin() {
+            return Err(CliError::usage(
+                "stdin can give the token or the key, not both: put one of them into a file, an \
+                 argument or the environment",
+            ));
+        }
+        ask::token(argument)
+    }
+
     fn now(&self) -> Timestamp {
         self.at.unwrap_or_else(|| SystemClock::new().now())
     }

@@ -63,6 +63,11 @@ impl SecretArgs {
         self.key_id.is_some() || self.key_secret.is_some() || self.secret_file.is_some()
     }
 
+    /// Whether a secret is named; reads nothing.
+    fn is_known(&self) -> bool {
+        self.secret_file.is_some() || self.key_secret.is_some() || secret_variable().is_some()
+    }
+
     fn id(&self) -> Option<String> {
         self.key_id
             .clone()
@@ -74,8 +79,12 @@ impl SecretArgs {
             return ask::secret(path).map(Some);
         }
         let given = self.key_secret.clone();
-        Ok(given.or_else(|| first_variable(["HEXLINE_KEY_SECRET", "BIT6_KEY_SECRET"])))
+        Ok(given.or_else(secret_variable))
     }
+}
+
+fn secret_variable() -> Option<String> {
+    first_variable(["HEXLINE_KEY_SECRET", "BIT6_KEY_SECRET"])
 }
 
 fn first_variable(names: [&str; 2]) -> Option<String> {
