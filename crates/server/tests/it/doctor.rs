@@ -62,6 +62,59 @@ fn what_is_wrong_is_named_with_a_remedy() {
     );
 }
 
+// Regression: any well-formed master key was called "ok", and the next start failed.
+#[test]
+fn a_master_key_of_another_database_is_found_out() {
+    let place = Place::with_app();
+    place.create_key();
+    let fine = doctor(&place, &[]);
+    assert_eq!(outcome(&fine, "master key"), "ok", "{}", fine.out);
+
+    let other = Place::with_app();
+    let right = std::fs::read(place.data("master.key")).expect("there");
+    let wrong = std::fs::read(other.data("master.key")).expect("there");
+    std::fs::write(place.data("master.key"), &wrong).expect("written");
+    let run = doctor(&place, &[]);
+    assert_eq!(
+        (run.code, outcome(&run, "master key").as_str()),
+        (1, "fail")
+    );
+    assert!(run.out.contains("fingerprint"), "{}", run.out);
+
+    std::fs::copy(place.data("master.key"), place.data("master.key.next")).expect("copied");
+    std::fs::write(place.data("master.key.next"), &right).expect("written");
+    let run = doctor(&place, &[]);
+    assert_eq!(
+        (run.code, outcome(&run, "master key").as_str()),
+        (0, "warn")
+    );
+
+    std::fs::remove_file(place.data("master.key.next")).expect("removed");
+    std::fs::remove_file(place.data("master.key")).expect("removed");
+    let run = doctor(&place, &[]);
+    assert_eq!(
+        (run.code, outcome(&run, "master key").as_str()),
+        (1, "fail")
+    );
+}
+
+#[test]
+fn a_master_key_that_was_exchanged_under_a_running_server_is_found_out() {
+    let place = Place::new();
+    let server = place.serve(&[]);
+    let listen = server.url().replace("http://localhost", "127.0.0.1");
+    let doctor = || place.run_with(&["doctor", "--json"], &[("HEXLINE_LISTEN", &listen)]);
+    assert_eq!(outcome(&doctor(), "master key"), "ok");
+    let other = Place::with_app();
+    let wrong = std::fs::read(other.data("master.key")).expect("there");
+    std::fs::write(place.data("master.key"), &wrong).expect("written");
+    let run = doctor();
+    assert_eq!(
+        (run.code, outcome(&run, "master key").as_str()),
+        (1, "fail")
+    );
+}
+
 #[test]
 fn a_running_server_is_recognised() {
     let place = Place::new();

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_services::keys::Fingerprint;
 use hexline_store::{Database, DatabaseConfig, DatabaseError};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{Finding, certificate};
 use crate::config::{Config, TlsConfig};
-use crate::datadir::{DataDir, MasterKeyFile};
+use crate::datadir::{DataDir, MasterKeyError, MasterKeyFile};
 
 pub(super) fn configuration(config: &Config, file: &Path) -> Finding {
     let read = if file.exists() {
@@ -66,21 +67,94 @@ pub(super) fn data_directory(config: &Config) -> Finding {
     }
 }
 
-pub(super) fn master_key(config: &Config) -> Finding {
-    const NAME: &str = "master key";
+/// Compares the file with what the database says, which is looked at and nothing more.
+pub(super) async fn master_key(config: &Config) -> Finding {
     let file = MasterKeyFile::at(&config.master_key_path());
+    let sealed_with = match sealed_with(config).await {
+        // What is wrong with the database is another check's.
+        Err(_) => return uncompared(&file),
+        Ok(None) => return unsealed(&file),
+        Ok(Some(sealed_with)) => sealed_with,
+    };
+    let finding = sealed(&file, &sealed_with);
+    // A rotation may have come in between.
+    match self::sealed_with(config).await {
+        Ok(Some(now)) if now != sealed_with => sealed(&file, &now),
+        _ => finding,
+    }
+}
+
+async fn sealed_with(config: &Config) -> Result<Option<Fingerprint>, String> {
+    if !config.uses_postgres() && !config.sqlite_path().exists() {
+        return Ok(None);
+    }
+    let place = DatabaseConfig::parse(config.database.as_deref(), &config.data_dir)
+        .map_err(|e| e.to_string())?;
+    let database = Database::open_read_only(&place, Arc::new(SystemClock::new()))
+        .await
+        .map_err(|e| e.to_string())?;
+    let sealed_with = database.stores().seals.master_key().await;
+    database.close().await;
+    sealed_with.map_err(|e| e.to_string())
+}
+
+fn sealed(file: &MasterKeyFile, sealed_with: &Fingerprint) -> Finding {
+    let shown = file.path().display();
+    match file.find(sealed_with) {
+        Ok(found) if found.unsettled => Finding::warn(
+            MASTER_KEY,
+            format!("{shown} and {shown}.next: a rotation was interrupted, no key is lost"),
+        )
+        .remedy("the next start settles it"),
+        Ok(_) => Finding::ok(
+            MASTER_KEY,
+            format!("{shown}, fingerprint {sealed_with}, which the database is sealed with"),
+        ),
+        Err(error @ MasterKeyError::Wrong { .. }) => {
+            let found = file.read().ok().flatten().map(|key| key.fingerprint());
+            let found = found.map_or("none".to_owned(), |found| found.to_string());
+            Finding::fail(
+                MASTER_KEY,
+                format!("{error} (fingerprint {found}, expected {sealed_with})"),
+            )
+            .remedy("put the right one there, from where the key is backed up; no other opens it")
+        }
+        Err(error) => Finding::fail(MASTER_KEY, error.to_string()),
+    }
+}
+
+fn unsealed(file: &MasterKeyFile) -> Finding {
     let shown = file.path().display();
     match file.read() {
-        Ok(Some(key)) => Finding::ok(NAME, format!("{shown}, fingerprint {}", key.fingerprint())),
-        Ok(None) if config.uses_postgres() || config.sqlite_path().exists() => {
-            Finding::warn(NAME, format!("{shown} is not there"))
-                .remedy("put it back, or name its place with HEXLINE_MASTER_KEY_FILE")
-        }
+        Ok(Some(key)) => Finding::ok(
+            MASTER_KEY,
+            format!(
+                "{shown}, fingerprint {}; nothing is sealed with it yet",
+                key.fingerprint()
+            ),
+        ),
         Ok(None) => Finding::ok(
-            NAME,
+            MASTER_KEY,
             format!("{shown} is not there yet; the first start makes it"),
         ),
-        Err(error) => Finding::fail(NAME, error.to_string()),
+        Err(error) => Finding::fail(MASTER_KEY, error.to_string()),
+    }
+}
+
+fn uncompared(file: &MasterKeyFile) -> Finding {
+    let shown = file.path().display();
+    match file.read() {
+        Ok(Some(key)) => Finding::warn(
+            MASTER_KEY,
+            format!(
+                "{shown}, fingerprint {}; the database does not tell which it is sealed with",
+                key.fingerprint()
+            ),
+        )
+        .remedy("see the database's own check"),
+        Ok(None) => Finding::warn(MASTER_KEY, format!("{shown} is not there"))
+            .remedy("put it back, or name its place with HEXLINE_MASTER_KEY_FILE"),
+        Err(error) => Finding::fail(MASTER_KEY, error.to_string()),
     }
 }
 
@@ -214,6 +288,8 @@ fn pair(files: &TlsConfig) -> Result<Option<Timestamp>, String> {
         .map_err(|e| format!("the certificate and the key do not go together: {e}"))?;
     Ok(end)
 }
+
+const MASTER_KEY: &str = "master key";
 
 /// No clock that is right says less.
 const RELEASED: Timestamp = Timestamp::from_secs(1_735_689_600);

@@ -51,9 +51,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             let (file, _) = context.file();
             findings.push(checks::configuration(&config, file));
             findings.push(checks::data_directory(&config));
-            findings.push(checks::master_key(&config));
             let server = reach::server(&config).await;
             findings.push(checks::database(&config, server.is_some()).await);
+            findings.push(checks::master_key(&config).await);
             findings.push(checks::clock(&config));
             findings.push(checks::open_files(&config));
             findings.extend(checks::tls(&config));
