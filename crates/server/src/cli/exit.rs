@@ -11,11 +11,11 @@ use crate::datadir::{DataDirError, MasterKeyError};
 pub(crate) enum Exit {
     /// It did what was asked.
     Done = 0,
-    /// It failed for a reason that has no number of its own.
+    /// It failed for a reason that has no number of its own; a check of `doctor` failed.
     Failed = 1,
     /// The command line or the configuration is wrong.
     Usage = 2,
-    /// A token was refused, or a check of `doctor` failed.
+    /// A token or a call was refused.
     Refused = 3,
     /// There is no such app or key.
     NotFound = 4,
