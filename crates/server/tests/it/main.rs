@@ -2,12 +2,15 @@
 //! own with a clean environment.
 //!
 //! To add a behaviour: a test whose name is a sentence, in the file of its command. `program.rs`
-//! runs the program; nothing here looks inside it.
+//! runs the program; nothing here looks inside it. `documentation.rs` holds the documentation to what
+//! the program understands.
 
 mod apps_and_keys;
 mod configuration;
 mod doctor;
+mod documentation;
 mod durability;
 mod program;
 mod serving;
+mod shell;
 mod tokens;
