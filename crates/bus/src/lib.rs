@@ -7,8 +7,10 @@
 //!
 //! * **Order.** What one link sends reaches any one receiver in the order sent, whatever mix of
 //!   direct messages, publishes, joins and leaves it is.
-//! * **Presence.** Of two presence members each learns of the other, however they race. A
+//! * **Presence.** Of two visible members each learns of the other, however they race. A
 //!   newcomer's `join_back`s are queued before anything that a member sends it afterwards.
+//! * **Room.** No channel has more visible members than a join allows, however they race: what a
+//!   newcomer is told at once is bounded.
 //! * **Never to the sender.** A link's own receiver hears nothing that the link sends.
 //! * **Apps are worlds.** Nothing attached under one app hears anything of another.
 //! * **No waiting.** No call blocks on a receiver; one that can't take a message loses itself, not
@@ -18,6 +20,7 @@
 //! To add an implementation: implement [`Bus`] and [`Link`], run the conformance suite on it.
 
 mod local;
+mod roster;
 
 use std::sync::Arc;
 
@@ -25,6 +28,7 @@ use bytes::Bytes;
 use hexline_model::{Address, AppId, ChannelName, Destination};
 
 pub use local::LocalBus;
+pub use roster::Roster;
 
 /// One live connection, as the bus sees it.
 pub trait Receiver: Send + Sync {
@@ -47,6 +51,33 @@ pub trait Announcer: Send + Sync {
     fn left(&self, channel: &ChannelName, from: &Address) -> Bytes;
 }
 
+/// Whether a member is announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It hears what is published, and neither hears nor is told of who comes and goes.
+    Hidden,
+    /// It is announced, if with it so many members at most are; there is always room for one.
+    Visible {
+        /// How many.
+        at_most: usize,
+    },
+}
+
+/// A channel has as many visible members as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the channel has {at_most} visible members, which is the limit")]
+pub struct Crowded {
+    /// The limit that was met.
+    pub at_most: usize,
+}
+
+impl Presence {
+    /// Whether it is announced.
+    pub fn is_visible(self) -> bool {
+        matches!(self, Self::Visible { .. })
+    }
+}
+
 /// Carries messages between the connections of an app.
 pub trait Bus: Send + Sync {
     /// Makes a connection reachable at its address until the link is dropped.
@@ -65,9 +96,11 @@ pub trait Bus: Send + Sync {
 
 /// A connection's own end of the bus.
 pub trait Link: Send {
-    /// Becomes a member. With `presence`, the presence members and this one are announced to each
-    /// other. Joining again changes the presence flag; without a change nothing happens.
-    fn join(&mut self, channel: &ChannelName, presence: bool);
+    /// Becomes a member. The visible members and one that becomes visible are announced to each
+    /// other. Joining again changes the presence; without a change nothing happens. One that finds
+    /// no room is refused, and is the member that it was, or none; looking and joining are one
+    /// step, so no race lets one more in.
+    fn join(&mut self, channel: &ChannelName, presence: Presence) -> Result<(), Crowded>;
 
     /// Stops being a member; `false` if it was none.
     fn leave(&mut self, channel: &ChannelName) -> bool;

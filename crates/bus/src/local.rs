@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use hexline_model::{Address, AppId, ChannelName, Destination};
 
-use crate::{Announcer, Bus, Link, Receiver};
+use crate::{Announcer, Bus, Crowded, Link, Presence, Receiver, Roster};
 
 /// Fan-out within one process.
 ///
@@ -16,12 +16,9 @@ pub struct LocalBus {
     apps: RwLock<HashMap<AppId, Arc<App>>>,
 }
 
-/// The live connections of one identity.
-type Receivers = Vec<Arc<dyn Receiver>>;
-
 #[derive(Default)]
 struct App {
-    identities: RwLock<HashMap<Arc<str>, Receivers>>,
+    identities: RwLock<HashMap<Arc<str>, Roster<dyn Receiver>>>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
 }
 
@@ -35,13 +32,15 @@ struct Channel {
 struct Members {
     by_ticket: BTreeMap<u64, Member>,
     next_ticket: u64,
+    /// How many of them have presence.
+    visible: usize,
     /// Set when the last member has gone and the channel is off the map.
     gone: bool,
 }
 
 struct Member {
     receiver: Arc<dyn Receiver>,
-    presence: bool,
+    visible: bool,
 }
 
 struct Membership {
@@ -80,7 +79,7 @@ impl Bus for LocalBus {
         write(&app.identities)
             .entry(identity)
             .or_default()
-            .push(Arc::clone(&receiver));
+            .add(Arc::clone(&receiver));
         Box::new(LocalLink {
             announcer: Arc::clone(&self.announcer),
             app,
@@ -112,8 +111,7 @@ impl App {
         let Some(receivers) = identities.get(to.identity().as_str()) else {
             return 0;
         };
-        let reached = receivers.iter().filter(|r| to.matches(r.address()));
-        count(reached.map(Arc::as_ref), sender, message)
+        count(receivers.reached(to).map(Arc::as_ref), sender, message)
     }
 
     fn channel(&self, name: &ChannelName) -> Option<Arc<Channel>> {
@@ -141,15 +139,17 @@ impl Channel {
         &self,
         name: &ChannelName,
         receiver: &Arc<dyn Receiver>,
-        presence: bool,
+        presence: Presence,
         announcer: &dyn Announcer,
-    ) -> Option<u64> {
+    ) -> Option<Result<u64, Crowded>> {
         let mut members = write(&self.members);
         if members.gone {
             return None;
         }
-        if presence {
-            members.introduce(name, receiver.as_ref(), announcer);
+        if let Presence::Visible { at_most } = presence
+            && let Err(crowded) = members.introduce(name, receiver.as_ref(), at_most, announcer)
+        {
+            return Some(Err(crowded));
         }
         let ticket = members.next_ticket;
         members.next_ticket += 1;
@@ -157,33 +157,46 @@ impl Channel {
             ticket,
             Member {
                 receiver: Arc::clone(receiver),
-                presence,
+                visible: presence.is_visible(),
             },
         );
-        Some(ticket)
+        Some(Ok(ticket))
     }
 
-    fn set_presence(&self, name: &ChannelName, ticket: u64, on: bool, announcer: &dyn Announcer) {
+    fn set_presence(
+        &self,
+        name: &ChannelName,
+        ticket: u64,
+        presence: Presence,
+        announcer: &dyn Announcer,
+    ) -> Result<(), Crowded> {
         let mut members = write(&self.members);
         let Some(mut member) = members.by_ticket.remove(&ticket) else {
-            return;
+            return Ok(());
         };
-        if member.presence != on {
-            if on {
-                members.introduce(name, member.receiver.as_ref(), announcer);
-            } else {
-                members.part(name, member.receiver.as_ref(), announcer);
+        let receiver = member.receiver.as_ref();
+        let outcome = match presence {
+            Presence::Visible { at_most } if !member.visible => {
+                members.introduce(name, receiver, at_most, announcer)
             }
-            member.presence = on;
+            Presence::Hidden if member.visible => {
+                members.part(name, receiver, announcer);
+                Ok(())
+            }
+            Presence::Visible { .. } | Presence::Hidden => Ok(()),
+        };
+        if outcome.is_ok() {
+            member.visible = presence.is_visible();
         }
         members.by_ticket.insert(ticket, member);
+        outcome
     }
 
     /// Returns whether the channel is empty now.
     fn leave(&self, name: &ChannelName, ticket: u64, announcer: &dyn Announcer) -> bool {
         let mut members = write(&self.members);
         if let Some(member) = members.by_ticket.remove(&ticket)
-            && member.presence
+            && member.visible
         {
             members.part(name, member.receiver.as_ref(), announcer);
         }
@@ -210,32 +223,43 @@ impl Channel {
 }
 
 impl Members {
-    fn introduce(&self, name: &ChannelName, newcomer: &dyn Receiver, announcer: &dyn Announcer) {
-        let mut others = self.by_ticket.values().filter(|m| m.presence).peekable();
-        if others.peek().is_none() {
-            return;
+    /// Announces one that becomes visible, unless that would be too many.
+    fn introduce(
+        &mut self,
+        name: &ChannelName,
+        newcomer: &dyn Receiver,
+        at_most: usize,
+        announcer: &dyn Announcer,
+    ) -> Result<(), Crowded> {
+        // There is always room for one, so a refusal leaves no empty channel behind.
+        if self.visible >= at_most.max(1) {
+            return Err(Crowded { at_most });
         }
-        let joined = announcer.joined(name, newcomer.address());
-        for member in others {
-            newcomer.deliver(&announcer.join_back(name, member.receiver.address()));
-            member.receiver.deliver(&joined);
+        if self.visible > 0 {
+            let joined = announcer.joined(name, newcomer.address());
+            for member in self.by_ticket.values().filter(|m| m.visible) {
+                newcomer.deliver(&announcer.join_back(name, member.receiver.address()));
+                member.receiver.deliver(&joined);
+            }
         }
+        self.visible += 1;
+        Ok(())
     }
 
-    fn part(&self, name: &ChannelName, gone: &dyn Receiver, announcer: &dyn Announcer) {
-        let mut others = self.by_ticket.values().filter(|m| m.presence).peekable();
-        if others.peek().is_none() {
-            return;
-        }
-        let left = announcer.left(name, gone.address());
-        for member in others {
-            member.receiver.deliver(&left);
+    /// Announces that one is visible no more.
+    fn part(&mut self, name: &ChannelName, gone: &dyn Receiver, announcer: &dyn Announcer) {
+        self.visible -= 1;
+        if self.visible > 0 {
+            let left = announcer.left(name, gone.address());
+            for member in self.by_ticket.values().filter(|m| m.visible) {
+                member.receiver.deliver(&left);
+            }
         }
     }
 }
 
 impl Link for LocalLink {
-    fn join(&mut self, channel: &ChannelName, presence: bool) {
+    fn join(&mut self, channel: &ChannelName, presence: Presence) -> Result<(), Crowded> {
         let announcer = self.announcer.as_ref();
         match self.joined.entry(channel.clone()) {
             Entry::Occupied(here) => {
@@ -243,16 +267,16 @@ impl Link for LocalLink {
                     channel: members,
                     ticket,
                 } = here.get();
-                members.set_presence(channel, *ticket, presence, announcer);
+                members.set_presence(channel, *ticket, presence, announcer)
             }
             Entry::Vacant(here) => loop {
                 let members = self.app.channel_or_new(channel);
-                if let Some(ticket) = members.join(channel, &self.receiver, presence, announcer) {
+                if let Some(joined) = members.join(channel, &self.receiver, presence, announcer) {
                     here.insert(Membership {
                         channel: members,
-                        ticket,
+                        ticket: joined?,
                     });
-                    break;
+                    return Ok(());
                 }
             },
         }
@@ -320,7 +344,7 @@ impl Drop for LocalLink {
         let address = self.receiver.address();
         let mut identities = write(&self.app.identities);
         if let Some(receivers) = identities.get_mut(address.identity()) {
-            receivers.retain(|r| r.address().route() != address.route());
+            receivers.remove(self.receiver.as_ref());
             if receivers.is_empty() {
                 identities.remove(address.identity());
             }

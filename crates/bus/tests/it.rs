@@ -5,7 +5,7 @@ mod conformance;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use hexline_bus::{Bus, LocalBus, Receiver};
+use hexline_bus::{Bus, LocalBus, Presence, Receiver};
 use hexline_model::{Address, AppId, ChannelName, Route, Subject, SystemEntropy};
 
 conformance!(local, |announcer| Arc::new(LocalBus::new(announcer)));
@@ -21,7 +21,7 @@ fn a_broadcast_is_one_piece_of_memory_however_many_hear_it() {
         .map(|ear| bus.attach(app, Arc::clone(ear) as _))
         .collect();
     for link in &mut links {
-        link.join(&channel, false);
+        assert_eq!(link.join(&channel, Presence::Hidden), Ok(()));
     }
     let message = Bytes::from("a message that was encoded once".to_owned());
     assert_eq!(bus.publish(app, &channel, &message), 3);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_bus::{Bus, Receiver};
+use hexline_bus::{Bus, Presence, Receiver};
 use hexline_model::{Address, AppId, ChannelName, Entropy, Moment, Route, Subject};
 use hexline_store::Database;
 use tokio::sync::{Mutex, Notify};
@@ -86,7 +86,8 @@ impl Probe {
         let (speaker, listener) = (ear(entropy), ear(entropy));
         let mut mouth = bus.attach(self.app, speaker);
         let mut link = bus.attach(self.app, Arc::clone(&listener) as _);
-        link.join(&channel, false);
+        // Hidden, it finds room everywhere.
+        let _ = link.join(&channel, Presence::Hidden);
         mouth.publish(&channel, &Bytes::from_static(b"probe"));
         match tokio::time::timeout(PATIENCE, listener.heard.notified()).await {
             Ok(()) => Part::Ok,

@@ -112,7 +112,8 @@ impl Server {
             door,
             sessions: Arc::new(SessionContext {
                 services: Services {
-                    signal: SignalService::new(limits.channels_per_connection),
+                    signal: SignalService::new(limits.channels_per_connection)
+                        .presence_per_channel(limits.presence_per_channel),
                 },
                 limits,
                 metrics: Arc::clone(&metrics),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier, Mutex};
 
 use bytes::Bytes;
-use hexline_bus::{Announcer, Bus, Link, Receiver};
+use hexline_bus::{Announcer, Bus, Crowded, Link, Presence, Receiver};
 use hexline_model::{
     Address, AppId, ChannelName, Destination, Route, SeededEntropy, Subject, SystemEntropy,
 };
@@ -25,6 +25,8 @@ macro_rules! conformance {
                 a_dropped_link_has_left_everything,
                 what_a_link_sends_arrives_in_order,
                 two_that_join_at_once_always_meet,
+                a_full_channel_takes_no_more_visible_members,
+                of_many_that_join_at_once_no_more_get_in_than_may,
                 apps_never_hear_each_other,
                 a_message_in_a_channel_reaches_only_members,
                 one_full_receiver_harms_no_other,
@@ -121,6 +123,15 @@ fn msg(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
+/// Joins a channel that has room.
+fn join(link: &mut Box<dyn Link>, channel: &ChannelName, presence: bool) {
+    let presence = match presence {
+        false => Presence::Hidden,
+        true => Presence::Visible { at_most: 100 },
+    };
+    assert_eq!(link.join(channel, presence), Ok(()));
+}
+
 pub(crate) fn each_address_form_reaches_what_it_names(bus: &dyn Bus) {
     let (_, mut alice) = attach(bus, "alice/web");
     let (web, _web) = attach(bus, "bob/web");
@@ -141,7 +152,7 @@ pub(crate) fn each_address_form_reaches_what_it_names(bus: &dyn Bus) {
 pub(crate) fn the_sender_hears_nothing_of_its_own(bus: &dyn Bus) {
     let (web, mut link) = attach(bus, "alice/web");
     let (phone, _phone) = attach(bus, "alice/phone");
-    link.join(&channel("c"), true);
+    join(&mut link, &channel("c"), true);
     assert_eq!(link.send(&to("alice"), &msg("1")), 1);
     assert_eq!(link.send(&to(web.address.as_str()), &msg("2")), 0);
     assert_eq!(link.publish(&channel("c"), &msg("3")), 0);
@@ -154,8 +165,8 @@ pub(crate) fn a_publish_reaches_every_other_member(bus: &dyn Bus) {
     let (a, mut alice) = attach(bus, "alice/web");
     let (b, mut bob) = attach(bus, "bob/web");
     let (c, _carol) = attach(bus, "carol/web");
-    alice.join(&channel("c"), false);
-    bob.join(&channel("c"), false);
+    join(&mut alice, &channel("c"), false);
+    join(&mut bob, &channel("c"), false);
     assert_eq!(alice.publish(&channel("c"), &msg("1")), 1);
     assert!(bob.leave(&channel("c")));
     assert!(!bob.leave(&channel("c")));
@@ -171,10 +182,10 @@ pub(crate) fn members_and_newcomers_are_introduced_in_order(bus: &dyn Bus) {
     let (one, mut first) = attach(bus, "e1/d");
     let (two, mut second) = attach(bus, "e2/d");
     let (new, mut newcomer) = attach(bus, "n/d");
-    first.join(&channel("x"), true);
-    second.join(&channel("x"), true);
-    newcomer.join(&channel("x"), true);
-    newcomer.join(&channel("x"), true);
+    join(&mut first, &channel("x"), true);
+    join(&mut second, &channel("x"), true);
+    join(&mut newcomer, &channel("x"), true);
+    join(&mut newcomer, &channel("x"), true);
     first.send_in(&channel("x"), &to("n"), &msg("state"));
     newcomer.leave(&channel("x"));
     assert_eq!(one.heard(), ["join x e2/d", "join x n/d", "leave x n/d"]);
@@ -191,8 +202,8 @@ pub(crate) fn members_and_newcomers_are_introduced_in_order(bus: &dyn Bus) {
 pub(crate) fn only_presence_members_are_announced(bus: &dyn Bus) {
     let (quiet, mut q) = attach(bus, "q/d");
     let (loud, mut l) = attach(bus, "l/d");
-    q.join(&channel("x"), false);
-    l.join(&channel("x"), true);
+    join(&mut q, &channel("x"), false);
+    join(&mut l, &channel("x"), true);
     l.publish(&channel("x"), &msg("1"));
     q.publish(&channel("x"), &msg("2"));
     l.leave(&channel("x"));
@@ -203,10 +214,10 @@ pub(crate) fn only_presence_members_are_announced(bus: &dyn Bus) {
 pub(crate) fn changing_the_presence_flag_announces_and_parts(bus: &dyn Bus) {
     let (one, mut first) = attach(bus, "a/d");
     let (two, mut second) = attach(bus, "b/d");
-    first.join(&channel("x"), true);
-    second.join(&channel("x"), false);
-    second.join(&channel("x"), true);
-    second.join(&channel("x"), false);
+    join(&mut first, &channel("x"), true);
+    join(&mut second, &channel("x"), false);
+    join(&mut second, &channel("x"), true);
+    join(&mut second, &channel("x"), false);
     assert_eq!(one.heard(), ["join x b/d", "leave x b/d"]);
     assert_eq!(two.heard(), ["join_back x a/d"]);
     assert_eq!(first.publish(&channel("x"), &msg("still a member")), 1);
@@ -216,8 +227,8 @@ pub(crate) fn a_dropped_link_has_left_everything(bus: &dyn Bus) {
     let (one, mut first) = attach(bus, "a/d");
     let (_, mut second) = attach(bus, "b/d");
     for name in ["x", "y"] {
-        first.join(&channel(name), true);
-        second.join(&channel(name), true);
+        join(&mut first, &channel(name), true);
+        join(&mut second, &channel(name), true);
     }
     one.heard();
     drop(second);
@@ -231,12 +242,12 @@ pub(crate) fn a_dropped_link_has_left_everything(bus: &dyn Bus) {
 
 pub(crate) fn what_a_link_sends_arrives_in_order(bus: &dyn Bus) {
     let (ear, mut receiver) = attach(bus, "r/d");
-    receiver.join(&channel("x"), true);
+    join(&mut receiver, &channel("x"), true);
     std::thread::scope(|scope| {
         for sender in 0..4 {
             let (_, mut link) = attach(bus, &format!("s{sender}/d"));
             scope.spawn(move || {
-                link.join(&channel("x"), true);
+                join(&mut link, &channel("x"), true);
                 for n in 0..500 {
                     let message = msg(&format!("{n} s{sender}/d"));
                     match n % 3 {
@@ -271,7 +282,7 @@ pub(crate) fn two_that_join_at_once_always_meet(bus: &dyn Bus) {
             for (_, link) in &mut ends {
                 scope.spawn(|| {
                     barrier.wait();
-                    link.join(&name, true);
+                    join(link, &name, true);
                 });
             }
         });
@@ -292,11 +303,72 @@ pub(crate) fn two_that_join_at_once_always_meet(bus: &dyn Bus) {
     }
 }
 
+pub(crate) fn a_full_channel_takes_no_more_visible_members(bus: &dyn Bus) {
+    let x = channel("x");
+    let two = Presence::Visible { at_most: 2 };
+    let full = Err(Crowded { at_most: 2 });
+    let (one, mut first) = attach(bus, "a/d");
+    let (_, mut second) = attach(bus, "b/d");
+    let (three, mut third) = attach(bus, "c/d");
+    assert_eq!(first.join(&x, two), Ok(()));
+    assert_eq!(second.join(&x, two), Ok(()));
+    one.heard();
+    assert_eq!(third.join(&x, two), full);
+    assert!(!third.is_member(&x), "refused is no member");
+    assert_eq!(third.join(&x, Presence::Hidden), Ok(()));
+    assert_eq!(third.join(&x, two), full, "nor by changing its mind");
+    assert!(third.is_member(&x), "but it stays the member that it was");
+    assert_eq!(first.join(&x, two), Ok(()), "who is in may say so again");
+    assert_eq!(
+        one.heard(),
+        [""; 0],
+        "who was refused was announced to nobody"
+    );
+    assert_eq!(first.publish(&x, &msg("1")), 2);
+    assert_eq!(three.heard(), ["1"]);
+    assert_eq!(second.join(&x, Presence::Hidden), Ok(()));
+    assert_eq!(third.join(&x, two), Ok(()), "one hides, another fits");
+    assert!(first.leave(&x));
+    assert_eq!(second.join(&x, two), Ok(()), "one leaves, another fits");
+    drop(third);
+    assert_eq!(first.join(&x, two), Ok(()), "one is lost, another fits");
+    drop((first, second));
+    assert_eq!(bus.channels(), 0);
+}
+
+pub(crate) fn of_many_that_join_at_once_no_more_get_in_than_may(bus: &dyn Bus) {
+    const CROWD: usize = 6;
+    for round in 0..100 {
+        let name = channel(&format!("x{round}"));
+        let mut ends: Vec<End> = (0..CROWD)
+            .map(|n| attach(bus, &format!("m{n}/d")))
+            .collect();
+        let barrier = Barrier::new(CROWD);
+        let joined: Vec<bool> = std::thread::scope(|scope| {
+            let joining: Vec<_> = ends
+                .iter_mut()
+                .map(|(_, link)| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        link.join(&name, Presence::Visible { at_most: 4 }).is_ok()
+                    })
+                })
+                .collect();
+            let joined = joining.into_iter().map(|j| j.join().expect("no panic"));
+            joined.collect()
+        });
+        assert_eq!(joined.iter().filter(|joined| **joined).count(), 4);
+        for ((ear, _), joined) in ends.iter().zip(joined) {
+            assert_eq!(ear.heard().len(), if joined { 3 } else { 0 });
+        }
+    }
+}
+
 pub(crate) fn apps_never_hear_each_other(bus: &dyn Bus) {
     let (here, mut link) = attach_to(bus, app(1), "bob/web", false);
     let (there, mut other) = attach_to(bus, app(2), "bob/web", false);
-    link.join(&channel("c"), true);
-    other.join(&channel("c"), true);
+    join(&mut link, &channel("c"), true);
+    join(&mut other, &channel("c"), true);
     assert_eq!(link.publish(&channel("c"), &msg("1")), 0);
     assert_eq!(link.send(&to("bob"), &msg("2")), 0);
     assert_eq!(link.send(&to(there.address.as_str()), &msg("3")), 0);
@@ -309,7 +381,7 @@ pub(crate) fn a_message_in_a_channel_reaches_only_members(bus: &dyn Bus) {
     let (_, mut alice) = attach(bus, "alice/web");
     let (member, mut m) = attach(bus, "bob/web");
     let (outsider, _o) = attach(bus, "bob/phone");
-    m.join(&channel("c"), false);
+    join(&mut m, &channel("c"), false);
     assert_eq!(alice.send_in(&channel("c"), &to("bob"), &msg("1")), 1);
     assert_eq!(alice.send_in(&channel("other"), &to("bob"), &msg("2")), 0);
     assert_eq!(
@@ -322,8 +394,8 @@ pub(crate) fn one_full_receiver_harms_no_other(bus: &dyn Bus) {
     let (_, mut alice) = attach(bus, "alice/web");
     let (_, mut full) = attach_to(bus, app(1), "bob/full", true);
     let (well, mut w) = attach(bus, "bob/well");
-    full.join(&channel("c"), false);
-    w.join(&channel("c"), false);
+    join(&mut full, &channel("c"), false);
+    join(&mut w, &channel("c"), false);
     assert_eq!(alice.publish(&channel("c"), &msg("1")), 1);
     assert_eq!(alice.send(&to("bob"), &msg("2")), 1);
     assert_eq!(well.heard(), ["1", "2"]);
@@ -336,7 +408,7 @@ pub(crate) fn joins_and_leaves_race_without_losing_a_channel(bus: &dyn Bus) {
             let (_, mut speaker) = attach(bus, &format!("s{n}/d"));
             scope.spawn(move || {
                 for _ in 0..1000 {
-                    link.join(&channel("x"), false);
+                    join(&mut link, &channel("x"), false);
                     let me = to(ear.address.subject());
                     assert_eq!(speaker.send_in(&channel("x"), &me, &msg("here?")), 1);
                     link.leave(&channel("x"));

@@ -113,6 +113,8 @@ pub struct Limits {
     pub json_depth: usize,
     /// Channels that one connection may be in; `_c.` and session channels are not counted.
     pub channels_per_connection: usize,
+    /// Members of one channel that have presence.
+    pub presence_per_channel: usize,
     /// Calls per second that one connection may make on average.
     pub calls_per_second: u32,
     /// Calls that one connection may make at once.
@@ -121,6 +123,8 @@ pub struct Limits {
     pub rate_patience: Duration,
     /// Devices of one identity that may be connected at once.
     pub devices_per_identity: usize,
+    /// Connections of one device of an identity.
+    pub connections_per_device: usize,
     /// Failed tokens per minute and address, after which failing tokens get 429.
     pub failed_tokens_per_minute: u32,
     /// Connections of the whole server.

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use hexline_bus::Link;
+use hexline_bus::{Link, Presence};
 use hexline_model::{ChannelKind, ChannelName, Destination};
 
 use super::SignalError;
@@ -9,6 +9,7 @@ use crate::Caller;
 #[derive(Debug, Clone)]
 pub struct SignalService {
     channels_per_connection: usize,
+    presence_per_channel: usize,
 }
 
 impl SignalService {
@@ -16,6 +17,16 @@ impl SignalService {
     pub fn new(channels_per_connection: usize) -> Self {
         Self {
             channels_per_connection,
+            presence_per_channel: PRESENCE_PER_CHANNEL,
+        }
+    }
+
+    /// Bounds the presence members of one channel: a newcomer is told of all of them at once.
+    #[must_use]
+    pub fn presence_per_channel(self, presence_per_channel: usize) -> Self {
+        Self {
+            presence_per_channel,
+            ..self
         }
     }
 
@@ -59,8 +70,14 @@ impl SignalService {
                 limit: self.channels_per_connection,
             });
         }
-        link.join(channel, presence);
-        Ok(())
+        let presence = if presence {
+            Presence::Visible {
+                at_most: self.presence_per_channel,
+            }
+        } else {
+            Presence::Hidden
+        };
+        Ok(link.join(channel, presence)?)
     }
 
     /// Stops being a member. Leaving a channel twice is no error.
@@ -80,6 +97,9 @@ impl SignalService {
         Ok(link.publish(channel, &message()))
     }
 }
+
+/// Unless it is set: what is told of so many fits an outbox of 1 MiB.
+const PRESENCE_PER_CHANNEL: usize = 1000;
 
 fn may_enter(caller: &Caller, channel: &ChannelName) -> Result<(), SignalError> {
     let permissions = &caller.permissions;

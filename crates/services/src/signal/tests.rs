@@ -60,8 +60,17 @@ fn end(bus: &LocalBus, subject: &str, grants: &str, ceiling: Option<&str>) -> En
 
 impl End {
     fn join(&mut self, service: &SignalService, name: &str) -> Result<(), SignalError> {
+        self.join_as(service, name, false)
+    }
+
+    fn join_as(
+        &mut self,
+        service: &SignalService,
+        name: &str,
+        presence: bool,
+    ) -> Result<(), SignalError> {
         let channel = ChannelName::parse(name).expect("a name");
-        service.join(&self.caller, self.link.as_mut(), &channel, false)
+        service.join(&self.caller, self.link.as_mut(), &channel, presence)
     }
 
     fn publish(&mut self, service: &SignalService, name: &str) -> Result<usize, SignalError> {
@@ -199,4 +208,24 @@ fn one_connection_joins_so_many_channels_and_no_more() {
     assert_eq!(code(one.join(&service, "2")), None, "it is there already");
     service.leave(one.link.as_mut(), &ChannelName::parse("1").expect("a name"));
     assert_eq!(code(one.join(&service, "3")), None);
+}
+
+#[test]
+fn a_channel_takes_so_many_presence_members_and_any_number_of_others() {
+    let (bus, service) = (bus(), SignalService::new(8).presence_per_channel(1));
+    let mut one = end(&bus, "a/d", r#"{"signal":true}"#, None);
+    let mut other = end(&bus, "bb/d", r#"{"signal":true}"#, None);
+    assert_eq!(code(one.join_as(&service, "room", true)), None);
+    let refused = other.join_as(&service, "room", true);
+    let why = refused.as_ref().expect_err("one is enough").to_string();
+    let wanted =
+        "the channel has 1 presence members, which is the limit; without presence it can be joined";
+    assert_eq!(why, wanted);
+    assert_eq!(code(refused), Some(ErrorCode::TooLarge));
+    assert_eq!(code(other.join_as(&service, "room", false)), None);
+    assert_eq!(
+        code(other.join_as(&service, "room", true)),
+        Some(ErrorCode::TooLarge)
+    );
+    assert_eq!(code(other.publish(&service, "room")), None);
 }
