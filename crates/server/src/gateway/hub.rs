@@ -1,16 +1,15 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use hexline_bus::Receiver;
-use hexline_model::{Address, AppId, Clock, KeyId, Timestamp};
+use hexline_bus::Roster;
+use hexline_model::{Address, AppId, Clock, KeyId};
 use hexline_protocol::{CloseCode, ErrorCode};
 use hexline_services::keys::{KeyEvent, KeyRegistry, Standing};
-use hexline_token::{Reason, Rejection};
 
-use super::outbox::{Outbox, Outgoing};
+use super::connection::Connection;
+use super::outbox::Outbox;
 use crate::config::Limits;
 use crate::telemetry::Metrics;
 
@@ -37,20 +36,8 @@ struct State {
 
 #[derive(Default)]
 struct AppState {
-    by_identity: HashMap<Box<str>, Vec<Arc<Connection>>>,
+    by_identity: HashMap<Box<str>, Roster<Connection>>,
     total: usize,
-}
-
-/// One live connection, as others see it.
-pub(crate) struct Connection {
-    pub(crate) address: Address,
-    pub(crate) outbox: Outbox,
-    pub(crate) standing: Standing,
-    /// Network block that it counts for.
-    peer: IpAddr,
-    /// When its token or key ends, in milliseconds; `i64::MAX` if never.
-    until: AtomicI64,
-    metrics: Arc<Metrics>,
 }
 
 /// A connection's place in the hub; dropping it gives the place back.
@@ -74,13 +61,15 @@ pub(crate) enum Full {
     Peer(usize),
     #[error("the identity is connected with {0} devices, which is the limit")]
     Devices(usize),
+    #[error("the device has {0} connections, which is the limit")]
+    Device(usize),
 }
 
 impl Full {
     pub(crate) fn code(self) -> ErrorCode {
         match self {
             Self::Draining | Self::Server(_) => ErrorCode::Unavailable,
-            Self::App(_) | Self::Key(_) | Self::Peer(_) | Self::Devices(_) => {
+            Self::App(_) | Self::Key(_) | Self::Peer(_) | Self::Devices(_) | Self::Device(_) => {
                 ErrorCode::RateLimited
             }
         }
@@ -112,17 +101,12 @@ impl Hub {
         standing: Standing,
         peer: IpAddr,
     ) -> Result<Place, Full> {
-        let connection = Arc::new(Connection {
-            address,
-            outbox: Outbox::new(
-                self.limits.outbox_bytes,
-                Arc::clone(&self.metrics.outbox_bytes),
-            ),
-            standing,
-            peer,
-            until: AtomicI64::new(i64::MAX),
-            metrics: Arc::clone(&self.metrics),
-        });
+        let outbox = Outbox::new(
+            self.limits.outbox_bytes,
+            Arc::clone(&self.metrics.outbox_bytes),
+        );
+        let metrics = Arc::clone(&self.metrics);
+        let connection = Arc::new(Connection::new(address, outbox, standing, peer, metrics));
         {
             let mut state = self.lock();
             // Under the lock, so that a drain misses nobody.
@@ -154,7 +138,7 @@ impl Hub {
                 .apps
                 .get(&app)
                 .into_iter()
-                .flat_map(|a| a.by_identity.values().flatten());
+                .flat_map(AppState::connections);
             connections
                 .filter(|c| only.is_none_or(|key| c.standing.key == key))
                 .map(Arc::clone)
@@ -175,8 +159,8 @@ impl Hub {
         let everybody: Vec<Arc<Connection>> = {
             let state = self.lock();
             self.draining.store(true, Ordering::SeqCst);
-            let identities = state.apps.values().flat_map(|app| app.by_identity.values());
-            identities.flatten().map(Arc::clone).collect()
+            let connections = state.apps.values().flat_map(AppState::connections);
+            connections.map(Arc::clone).collect()
         };
         for connection in everybody {
             connection.outbox.close_after_queue(CloseCode::GoingAway);
@@ -188,18 +172,7 @@ impl Hub {
     }
 
     fn recheck(&self, connection: &Connection) {
-        match self
-            .registry
-            .recheck(&connection.standing, self.clock.now())
-        {
-            Ok(until) => {
-                let until = until.map_or(i64::MAX, Timestamp::as_millis);
-                if connection.until.swap(until, Ordering::Relaxed) != until {
-                    connection.outbox.nudge();
-                }
-            }
-            Err(rejection) => connection.outbox.close(close_code(&rejection)),
-        }
+        connection.judge(|standing| self.registry.recheck(standing, self.clock.now()));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -228,17 +201,10 @@ impl State {
         let Some(own) = app.by_identity.get(new.address.identity()) else {
             return Ok(());
         };
-        let mut devices: Vec<&str> = Vec::new();
-        for connection in own {
-            let device = connection.address.device();
-            if device == new.address.device() {
-                return Ok(());
-            }
-            if !devices.contains(&device) {
-                devices.push(device);
-            }
+        match own.on_device(new.address.device()) {
+            0 => at(own.devices(), limits.devices_per_identity, Full::Devices),
+            here => at(here, limits.connections_per_device, Full::Device),
         }
-        at(devices.len(), limits.devices_per_identity, Full::Devices)
     }
 
     fn insert(&mut self, connection: &Arc<Connection>) {
@@ -248,12 +214,13 @@ impl State {
         let app = self.apps.entry(connection.standing.app).or_default();
         app.total += 1;
         let identity = connection.address.identity();
-        match app.by_identity.get_mut(identity) {
-            Some(own) => own.push(Arc::clone(connection)),
-            None => {
-                app.by_identity
-                    .insert(identity.into(), vec![Arc::clone(connection)]);
-            }
+        // The name is copied for the first connection only.
+        if let Some(own) = app.by_identity.get_mut(identity) {
+            own.add(Arc::clone(connection));
+        } else {
+            let mut own = Roster::default();
+            own.add(Arc::clone(connection));
+            app.by_identity.insert(identity.into(), own);
         }
     }
 
@@ -267,7 +234,7 @@ impl State {
         app.total -= 1;
         let identity = connection.address.identity();
         if let Some(own) = app.by_identity.get_mut(identity) {
-            own.retain(|c| c.address.route() != connection.address.route());
+            own.remove(connection);
             if own.is_empty() {
                 app.by_identity.remove(identity);
             }
@@ -278,25 +245,9 @@ impl State {
     }
 }
 
-impl Connection {
-    /// When its token or key ends; `None` if never.
-    pub(crate) fn until(&self) -> Option<Timestamp> {
-        let until = self.until.load(Ordering::Relaxed);
-        (until != i64::MAX).then(|| Timestamp::from_millis(until))
-    }
-}
-
-impl Receiver for Connection {
-    fn address(&self) -> &Address {
-        &self.address
-    }
-
-    fn deliver(&self, message: &Bytes) -> bool {
-        let taken = self.outbox.push(Outgoing::Text(message.clone()));
-        if taken {
-            self.metrics.deliveries.inc();
-        }
-        taken
+impl AppState {
+    fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.by_identity.values().flat_map(Roster::iter)
     }
 }
 
@@ -304,15 +255,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.hub.lock().remove(&self.connection);
         self.hub.metrics.connections.dec();
-    }
-}
-
-/// What a rejection means for a connection that is open already.
-fn close_code(rejection: &Rejection) -> CloseCode {
-    match rejection.reason {
-        Reason::TokenExpired | Reason::KeyExpired => CloseCode::TokenExpired,
-        Reason::TokenRevoked | Reason::KeyRevoked | Reason::KeyUnknown => CloseCode::Revoked,
-        _ => CloseCode::Forbidden,
     }
 }
 

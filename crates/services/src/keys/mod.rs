@@ -49,7 +49,7 @@ pub use event::KeyEvent;
 pub use held::KeyHandle;
 pub use jwks::JwksOrder;
 pub use key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, SigningKey};
-pub use registry::{KeyRegistry, Observer, Standing, StandingJwk};
+pub use registry::{KeyRegistry, Lapse, Observer, Standing, StandingJwk};
 pub use revocation::{Revocation, Scope, SweepHorizon, Target, TargetKind, TokenId, TokenIdError};
 pub use seal::{Fingerprint, MasterKey, MasterKeyError, Purpose, SealError, Sealed, Sealer};
 pub use service::{KeyOptions, KeyService};

@@ -52,6 +52,17 @@ pub struct Standing {
     pub expires: Option<Timestamp>,
 }
 
+/// Why a live connection may not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Lapse {
+    /// Its token, or the key that verified it, is no longer good.
+    #[error("found {}, expected {}", .0.found, .0.expected)]
+    Token(Rejection),
+    /// Its app was disabled. At the door that is `token_revoked` as well.
+    #[error("the app is disabled")]
+    AppDisabled,
+}
+
 /// The key of a set that verified a token.
 #[derive(Debug, Clone)]
 pub struct StandingJwk {
@@ -136,18 +147,14 @@ impl KeyRegistry {
 
     /// Judges the token of a live connection again, after an event. The answer is when it ends
     /// by itself, if it does: the earlier of `exp` + leeway and the end of the key.
-    pub fn recheck(
-        &self,
-        standing: &Standing,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, Rejection> {
+    pub fn recheck(&self, standing: &Standing, now: Timestamp) -> Result<Option<Timestamp>, Lapse> {
         let state = self.read();
         let held = state
             .keys
             .get(&standing.key)
             .zip(state.apps.get(&standing.app));
         let Some((key, app)) = held else {
-            return Err(unknown_key());
+            return Err(unknown_key().into());
         };
         match key.end(now) {
             Some(End::Revoked(at)) => {
@@ -155,21 +162,23 @@ impl KeyRegistry {
                     Reason::KeyRevoked,
                     format!("a key that was revoked at {at}"),
                     "a key that is in use",
-                ));
+                )
+                .into());
             }
             Some(End::Expired(at)) => {
                 return Err(Rejection::new(
                     Reason::KeyExpired,
                     format!("a key that ended at {at}"),
                     "a key that is in use",
-                ));
+                )
+                .into());
             }
             None => {}
         }
         if let (Verifies::Fetched(cache), Some(jwk)) = (&key.verifies, &standing.jwk)
             && cache.lost(jwk.kid.as_deref(), &jwk.key)
         {
-            return Err(unknown_key());
+            return Err(unknown_key().into());
         }
         let expires = standing.expires.map(|exp| exp.plus(app.rules.leeway));
         if let Some(end) = expires.filter(|end| *end <= now) {
@@ -177,15 +186,18 @@ impl KeyRegistry {
                 Reason::TokenExpired,
                 format!("a token that ended at {end}"),
                 format!("one that lives at {now}"),
-            ));
+            )
+            .into());
         }
         let marks = TokenMarks {
             subject: standing.subject.as_ref(),
             token_id: standing.token_id.as_deref(),
             issued: standing.issued,
         };
-        if let Some(revoked) = state.revocation(app, marks) {
-            return Err(refusal(revoked));
+        match state.revocation(app, marks) {
+            None => {}
+            Some(Revoked::AppDisabled) => return Err(Lapse::AppDisabled),
+            Some(revoked) => return Err(refusal(revoked).into()),
         }
         Ok(match (expires, key.record.end()) {
             (Some(token), Some(key)) => Some(token.min(key)),
@@ -460,6 +472,22 @@ impl Standing {
             issued: claims.issued(),
             expires: claims.expires(),
         }
+    }
+}
+
+impl Lapse {
+    /// The reason that a new connection would be refused with.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Token(rejection) => rejection.reason,
+            Self::AppDisabled => Reason::TokenRevoked,
+        }
+    }
+}
+
+impl From<Rejection> for Lapse {
+    fn from(rejection: Rejection) -> Self {
+        Self::Token(rejection)
     }
 }
 

@@ -115,7 +115,9 @@ impl Rig {
     }
 
     fn recheck(&self, standing: &Standing, now: Timestamp) -> Result<Option<Timestamp>, Reason> {
-        self.registry.recheck(standing, now).map_err(|r| r.reason)
+        self.registry
+            .recheck(standing, now)
+            .map_err(|lapse| lapse.reason())
     }
 }
 

@@ -162,6 +162,79 @@ async fn the_21st_device_of_an_identity_gets_429() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_one_device_so_many_connections_are_let_in_and_the_next_gets_429() {
+    let server = TestServer::start_with(|config| config.limits.connections_per_device = 3).await;
+    let app = server.app("one").await;
+    let mut tabs = Vec::new();
+    for _ in 0..3 {
+        tabs.push(app.connect("bob/web").await);
+    }
+    let token = app.token("bob/web");
+    assert_eq!(app.refused(&token).await, refusal(429, "rate_limited"));
+    let _phone = app.connect("bob/phone").await;
+    let _other = app.connect("alice/web").await;
+    // The server knows of the end a moment after the client.
+    tabs.pop().expect("three tabs").close().await;
+    let reopened = async {
+        loop {
+            if let Ok(socket) = Socket::open(server.at(), "bob/web", app.request(&token)).await {
+                break socket;
+            }
+        }
+    };
+    hexline_tests::within("a place becomes free", reopened).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_full_of_presence_can_be_joined_without() {
+    let server = TestServer::start_with(|config| config.limits.presence_per_channel = 2).await;
+    let app = server.app("one").await;
+    let mut members = Vec::new();
+    for n in 0..2 {
+        let mut member = app.connect(&format!("member{n}/web")).await;
+        member
+            .call("signal.join", json!({"id": "room", "presence": true}))
+            .await;
+        members.push(member);
+    }
+    members[0].expect("signal.join").await;
+    let mut late = app.connect("late/web").await;
+    let presence = json!({"id": "room", "presence": true});
+    let error = late.refused("signal.join", presence.clone()).await;
+    assert_eq!(error["code"], -32013, "{error}");
+    assert_eq!(error["data"]["code"], "too_large", "{error}");
+    late.call("signal.join", json!({"id": "room"})).await;
+    let error = late.refused("signal.join", presence.clone()).await;
+    assert_eq!(error["data"]["code"], "too_large", "{error}");
+    members[0].hears_nothing_of(&mut late).await;
+    members[0]
+        .call("signal.publish", json!({"id": "room", "n": 1}))
+        .await;
+    assert_eq!(late.expect("signal.publish").await["n"], 1);
+    members[0].call("signal.leave", json!({"id": "room"})).await;
+    late.call("signal.join", presence).await;
+    late.expect("signal.join_back").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_one_call_leaves_a_client_alone_that_is_within_its_rate() {
+    let server = TestServer::start_with(|config| {
+        config.limits.calls_per_second = 50;
+        config.limits.call_burst = 1;
+        config.limits.rate_patience = Duration::from_millis(200);
+    })
+    .await;
+    let app = server.app("one").await;
+    let mut alice = app.connect("alice/web").await;
+    let mut every = tokio::time::interval(Duration::from_millis(50));
+    for n in 0..10 {
+        every.tick().await;
+        let room = json!({"id": format!("room{n}")});
+        assert_eq!(alice.call("signal.join", room).await, json!({}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_are_limited_by_address_app_and_key() {
     for what in ["address", "app", "key", "server"] {
         let server = TestServer::start_with(|config| {

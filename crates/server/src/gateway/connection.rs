@@ -1,0 +1,161 @@
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use hexline_bus::Receiver;
+use hexline_model::{Address, Timestamp};
+use hexline_protocol::CloseCode;
+use hexline_services::keys::{Lapse, Standing};
+use hexline_token::Reason;
+
+use super::outbox::{Outbox, Outgoing};
+use crate::telemetry::Metrics;
+
+/// One live connection, as others see it.
+pub(crate) struct Connection {
+    pub(crate) address: Address,
+    pub(crate) outbox: Outbox,
+    pub(crate) standing: Standing,
+    /// Network block that it counts for.
+    pub(crate) peer: IpAddr,
+    /// When its token or key ends; `None` if never.
+    until: Mutex<Option<Timestamp>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        address: Address,
+        outbox: Outbox,
+        standing: Standing,
+        peer: IpAddr,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            address,
+            outbox,
+            standing,
+            peer,
+            until: Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// Looks whether the connection may go on, and acts on it: a new end of its time is kept, a
+    /// lapse closes it.
+    ///
+    /// Looking and keeping are one step. Of two judges at once the second looks when the first is
+    /// done, so what stays is never older than what was seen last.
+    pub(crate) fn judge(&self, look: impl FnOnce(&Standing) -> Result<Option<Timestamp>, Lapse>) {
+        let mut until = self.lock();
+        match look(&self.standing) {
+            Ok(new) if *until == new => {}
+            Ok(new) => {
+                *until = new;
+                drop(until);
+                self.outbox.nudge();
+            }
+            Err(lapse) => {
+                drop(until);
+                self.outbox.close(close_code(&lapse));
+            }
+        }
+    }
+
+    /// When its token or key ends; `None` if never.
+    pub(crate) fn until(&self) -> Option<Timestamp> {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Receiver for Connection {
+    fn address(&self) -> &Address {
+        &self.address
+    }
+
+    fn deliver(&self, message: &Bytes) -> bool {
+        let taken = self.outbox.push(Outgoing::Text(message.clone()));
+        if taken {
+            self.metrics.deliveries.inc();
+        }
+        taken
+    }
+}
+
+/// What a lapse means for a connection that is open already.
+fn close_code(lapse: &Lapse) -> CloseCode {
+    match lapse {
+        Lapse::AppDisabled => CloseCode::Forbidden,
+        Lapse::Token(rejection) => match rejection.reason {
+            Reason::TokenExpired | Reason::KeyExpired => CloseCode::TokenExpired,
+            Reason::TokenRevoked | Reason::KeyRevoked | Reason::KeyUnknown => CloseCode::Revoked,
+            _ => CloseCode::Forbidden,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use hexline_model::{AppId, KeyId, Route, SeededEntropy, Subject};
+    use hexline_token::Rejection;
+
+    use super::*;
+
+    fn connection() -> Connection {
+        let entropy = SeededEntropy::new(1);
+        let subject = Subject::parse("a/d").expect("well formed");
+        let address = Address::new(&subject, Route::generate(&entropy));
+        let standing = Standing {
+            app: AppId::generate(&entropy),
+            key: KeyId::generate(&entropy),
+            jwk: None,
+            subject: Some(subject),
+            token_id: None,
+            issued: Timestamp::from_secs(0),
+            expires: None,
+        };
+        let metrics = Arc::new(Metrics::new());
+        let outbox = Outbox::new(1000, Arc::clone(&metrics.outbox_bytes));
+        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Connection::new(address, outbox, standing, peer, metrics)
+    }
+
+    #[test]
+    fn nobody_keeps_what_another_has_seen_to_be_old() {
+        let connection = connection();
+        let at = |secs| Ok(Some(Timestamp::from_secs(secs)));
+        std::thread::scope(|scope| {
+            connection.judge(|_| {
+                assert!(connection.until.try_lock().is_err(), "others wait");
+                scope.spawn(|| connection.judge(|_| at(2)));
+                at(1)
+            });
+        });
+        assert_eq!(connection.until(), Some(Timestamp::from_secs(2)));
+        connection.judge(|_| Ok(None));
+        assert_eq!(connection.until(), None);
+    }
+
+    #[test]
+    fn each_lapse_has_its_close_code() {
+        let token = |reason| Lapse::Token(Rejection::new(reason, "", ""));
+        for (lapse, code) in [
+            (Lapse::AppDisabled, CloseCode::Forbidden),
+            (token(Reason::TokenRevoked), CloseCode::Revoked),
+            (token(Reason::KeyRevoked), CloseCode::Revoked),
+            (token(Reason::KeyUnknown), CloseCode::Revoked),
+            (token(Reason::TokenExpired), CloseCode::TokenExpired),
+            (token(Reason::KeyExpired), CloseCode::TokenExpired),
+        ] {
+            let connection = connection();
+            connection.judge(|_| Err(lapse));
+            assert_eq!(connection.outbox.closing(), Some(code));
+        }
+    }
+}
