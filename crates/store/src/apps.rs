@@ -1,10 +1,15 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hexline_model::{AppId, KeyId, Timestamp};
-use hexline_services::keys::{App, AppName, AppSettings, AppStore, Revision, StoreError};
+use hexline_services::keys::{
+    App, AppName, AppSettings, AppStore, Revision, Revocation, StoreError, TokenLife,
+};
 use sqlx::any::AnyRow;
 
 use crate::database::Database;
 use crate::error::sort;
+use crate::revocations;
 use crate::row::Columns as _;
 
 #[async_trait]
@@ -47,6 +52,7 @@ impl AppStore for Database {
             .bind(settings(app)?)
             .bind(app.signing_key.map(|k| k.to_string()))
             .bind(revision.count())
+            .bind(seconds(app.longest_life))
             .execute(&mut *tx)
             .await
             .map_err(sort("app"))?;
@@ -54,7 +60,12 @@ impl AppStore for Database {
         Ok(revision)
     }
 
-    async fn update(&self, app: &App, expected: Revision) -> Result<Revision, StoreError> {
+    async fn update(
+        &self,
+        app: &App,
+        mark: Option<&Revocation>,
+        expected: Revision,
+    ) -> Result<Revision, StoreError> {
         let (mut tx, revision) = self.change(expected).await?;
         let done = sqlx::query(UPDATE)
             .bind(app.id.to_string())
@@ -62,11 +73,15 @@ impl AppStore for Database {
             .bind(settings(app)?)
             .bind(app.signing_key.map(|k| k.to_string()))
             .bind(revision.count())
+            .bind(seconds(app.longest_life))
             .execute(&mut *tx)
             .await
             .map_err(sort("app"))?;
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound { what: "app" });
+        }
+        if let Some(mark) = mark {
+            revocations::put(&mut tx, mark, revision).await?;
         }
         tx.commit().await.map_err(sort("app"))?;
         Ok(revision)
@@ -76,12 +91,13 @@ impl AppStore for Database {
 pub(crate) fn read(row: &AnyRow) -> Result<App, StoreError> {
     Ok(App {
         id: row.parsed("apps.id", "app id", |t| AppId::parse(t).ok())?,
-        name: row.parsed("apps.name", "app name", |t| AppName::parse(t).ok())?,
+        name: row.parsed("apps.name", "app name", |t| AppName::from_stored(t).ok())?,
         created: row.time("apps.created_ms")?,
         disabled: row.time_if_any("apps.disabled_ms")?,
         settings: row.parsed("apps.settings", "app settings", |t| {
             serde_json::from_str::<AppSettings>(t).ok()
         })?,
+        longest_life: life(row.column("apps.longest_life_s")?),
         signing_key: row.parsed_if_any("apps.signing_key", "key id", |t| KeyId::parse(t).ok())?,
     })
 }
@@ -90,10 +106,25 @@ fn settings(app: &App) -> Result<String, StoreError> {
     serde_json::to_string(&app.settings).map_err(|e| StoreError::Other(Box::new(e)))
 }
 
+/// `None` is for ever.
+fn seconds(life: TokenLife) -> Option<i64> {
+    match life {
+        TokenLife::AtMost(ttl) => Some(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX)),
+        TokenLife::Unlimited => None,
+    }
+}
+
+fn life(seconds: Option<i64>) -> TokenLife {
+    seconds.map_or(TokenLife::Unlimited, |seconds| {
+        TokenLife::AtMost(Duration::from_secs(seconds.max(0).cast_unsigned()))
+    })
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "select id, name, created_ms, disabled_ms, settings, signing_key from apps ",
+            "select id, name, created_ms, disabled_ms, settings, signing_key, longest_life_s \
+             from apps ",
             $rest
         )
     };
@@ -104,7 +135,8 @@ const FIND_BY_NAME: &str = select!("where name = $1");
 const LIST: &str = select!("where name > $1 order by name limit $2");
 pub(crate) const SINCE: &str = select!("where revision > $1 order by name");
 const ADD: &str = "insert into apps \
-     (id, name, created_ms, disabled_ms, settings, signing_key, revision) \
-     values ($1, $2, $3, $4, $5, $6, $7)";
+     (id, name, created_ms, disabled_ms, settings, signing_key, revision, longest_life_s) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8)";
 const UPDATE: &str = "update apps \
-     set disabled_ms = $2, settings = $3, signing_key = $4, revision = $5 where id = $1";
+     set disabled_ms = $2, settings = $3, signing_key = $4, revision = $5, longest_life_s = $6 \
+     where id = $1";

@@ -72,6 +72,23 @@ impl Database {
         Ok((tx, expected.next()))
     }
 
+    /// Starts what is no change itself and right only if there was none since `expected`.
+    pub(crate) async fn unchanged(
+        &self,
+        expected: Revision,
+    ) -> Result<Transaction<'static, Any>, StoreError> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query(HOLD_IF)
+            .bind(expected.count())
+            .execute(&mut *tx)
+            .await
+            .map_err(sort("meta"))?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Stale { expected });
+        }
+        Ok(tx)
+    }
+
     /// Starts a change that is right whatever came before it.
     pub(crate) async fn change_any(
         &self,
@@ -93,4 +110,5 @@ impl Database {
 const REVISION: &str = "select revision from meta where id = 1";
 const META: &str = "select revision, master_key from meta where id = 1";
 const COUNT: &str = "update meta set revision = revision + 1 where id = 1";
+const HOLD_IF: &str = "update meta set revision = revision where id = 1 and revision = $1";
 const COUNT_IF: &str = "update meta set revision = revision + 1 where id = 1 and revision = $1";

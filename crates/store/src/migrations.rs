@@ -106,10 +106,12 @@ fn of(backend: Backend) -> Vec<Migration> {
         Backend::Sqlite => read! { "sqlite":
             1 "0001_keys",
             2 "0002_revocations",
+            3 "0003_token_life",
         },
         Backend::Postgres => read! { "postgres":
             1 "0001_keys",
             2 "0002_revocations",
+            3 "0003_token_life",
         },
     }
 }

@@ -5,6 +5,7 @@ use hexline_services::keys::{
     TargetKind,
 };
 use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 
 use crate::database::Database;
 use crate::error::sort;
@@ -31,46 +32,65 @@ impl RevocationStore for Database {
     }
 
     async fn add(&self, revocation: &Revocation) -> Result<Revision, StoreError> {
-        let expires = match revocation.target {
-            Target::Token { expires, .. } => expires,
-            Target::IssuedBefore(_) => None,
-        };
         let (mut tx, revision) = self.change_any().await?;
-        sqlx::query(ADD)
-            .bind(revocation.app.to_string())
-            .bind(revocation.target.kind().as_str())
-            .bind(revocation.target.subject())
-            .bind(revocation.at.as_millis())
-            .bind(expires.map(Timestamp::as_millis))
-            .bind(revision.count())
-            .execute(&mut *tx)
-            .await
-            .map_err(sort("revocation"))?;
+        put(&mut tx, revocation, revision).await?;
         tx.commit().await.map_err(sort("revocation"))?;
         Ok(revision)
     }
 
-    async fn sweep(&self, app: AppId, horizon: SweepHorizon) -> Result<u64, StoreError> {
-        let mut tx = self.write().await?;
-        let mut swept = sqlx::query(SWEEP_EXPIRED)
+    async fn sweep(
+        &self,
+        app: AppId,
+        horizon: SweepHorizon,
+        expected: Revision,
+    ) -> Result<u64, StoreError> {
+        let issued_before = horizon.issued_before.map_or(i64::MIN, Timestamp::as_millis);
+        // Mostly there is nothing, and that costs no write.
+        let row = sqlx::query(SWEPT)
             .bind(app.to_string())
             .bind(horizon.expired_before.as_millis())
+            .bind(issued_before)
+            .fetch_one(self.reader())
+            .await
+            .map_err(sort("revocation"))?;
+        if row.column::<i64>("revocations.n")? == 0 {
+            return Ok(0);
+        }
+        let mut tx = self.unchanged(expected).await?;
+        let swept = sqlx::query(SWEEP)
+            .bind(app.to_string())
+            .bind(horizon.expired_before.as_millis())
+            .bind(issued_before)
             .execute(&mut *tx)
             .await
             .map_err(sort("revocation"))?
             .rows_affected();
-        if let Some(issued_before) = horizon.issued_before {
-            swept += sqlx::query(SWEEP_ISSUED)
-                .bind(app.to_string())
-                .bind(issued_before.as_millis())
-                .execute(&mut *tx)
-                .await
-                .map_err(sort("revocation"))?
-                .rows_affected();
-        }
         tx.commit().await.map_err(sort("revocation"))?;
         Ok(swept)
     }
+}
+
+/// Adds a revocation or makes the one of the same target stricter.
+pub(crate) async fn put(
+    tx: &mut Transaction<'static, Any>,
+    revocation: &Revocation,
+    revision: Revision,
+) -> Result<(), StoreError> {
+    let expires = match revocation.target {
+        Target::Token { expires, .. } => expires,
+        Target::IssuedBefore(_) => None,
+    };
+    sqlx::query(ADD)
+        .bind(revocation.app.to_string())
+        .bind(revocation.target.kind().as_str())
+        .bind(revocation.target.subject())
+        .bind(revocation.at.as_millis())
+        .bind(expires.map(Timestamp::as_millis))
+        .bind(revision.count())
+        .execute(&mut **tx)
+        .await
+        .map(|_| ())
+        .map_err(sort("revocation"))
 }
 
 pub(crate) fn read(row: &AnyRow) -> Result<Revocation, StoreError> {
@@ -107,7 +127,15 @@ const ADD: &str = "insert into revocations (app, kind, subject, at_ms, expires_m
          when excluded.expires_ms > revocations.expires_ms then excluded.expires_ms \
          else revocations.expires_ms end, \
      revision = excluded.revision";
-const SWEEP_EXPIRED: &str =
-    "delete from revocations where app = $1 and expires_ms is not null and expires_ms < $2";
-const SWEEP_ISSUED: &str =
-    "delete from revocations where app = $1 and expires_ms is null and at_ms < $2";
+macro_rules! behind_the_horizon {
+    ($verb:literal) => {
+        concat!(
+            $verb,
+            " from revocations where app = $1 and ((expires_ms is not null and expires_ms < $2) \
+             or (expires_ms is null and at_ms < $3))"
+        )
+    };
+}
+
+const SWEPT: &str = behind_the_horizon!("select count(*) as n");
+const SWEEP: &str = behind_the_horizon!("delete");

@@ -7,7 +7,7 @@ use hexline_model::{
 };
 use hexline_protocol::ErrorCode;
 use hexline_services::keys::{
-    App, AppName, AppSettings, CreatedKey, Fingerprint, KeyError, KeyHandle, KeyRecord,
+    self, App, AppName, AppSettings, CreatedKey, Fingerprint, KeyError, KeyHandle, KeyRecord,
     KeyRegistry, KeyService, MasterKey, NewKey, Scope,
 };
 use hexline_token::{
@@ -130,27 +130,15 @@ impl Desk {
     }
 
     async fn set_app(&self, app: &str, changes: AppChanges) -> Outcome {
-        let mut app = self.keys.find_app(app)?;
-        let signing_key = changes.signing_key.as_deref().map(key_id).transpose()?;
-        if let Some(id) = signing_key
-            && self.keys.lookup_key(id).await?.app != app.id
-        {
-            return Err(Failure::invalid(format!("key {id} belongs to another app")));
-        }
-        let mut settings = app.settings.clone();
-        if let Some(ms) = changes.longest_ttl_ms {
-            settings.longest_ttl = Duration::from_millis(ms);
-        }
-        settings.exp_required = changes.exp_required.unwrap_or(settings.exp_required);
-        settings.audiences = changes.audiences.unwrap_or(settings.audiences);
-        settings.origins = changes.origins.unwrap_or(settings.origins);
-        if settings != app.settings {
-            app = self.keys.update_app(app.id, settings).await?;
-        }
-        if let Some(id) = signing_key {
-            app = self.keys.set_signing_key(id).await?;
-        }
-        Ok(app_view(app))
+        let app = self.keys.find_app(app)?;
+        let changes = keys::AppChanges {
+            longest_ttl: changes.longest_ttl_ms.map(Duration::from_millis),
+            exp_required: changes.exp_required,
+            audiences: changes.audiences,
+            origins: changes.origins,
+            signing_key: changes.signing_key.as_deref().map(key_id).transpose()?,
+        };
+        Ok(app_view(self.keys.update_app(app.id, changes).await?))
     }
 
     async fn revoke_tokens(&self, app: &str, tokens: TokenScope) -> Outcome {

@@ -238,6 +238,106 @@ async fn an_apps_settings_change_one_by_one() {
     assert_eq!(house.refused(set(changes)).await, FailureKind::Invalid);
 }
 
+// Regression: the settings were read before the change had its turn, so of two changes at once the
+// later took the earlier back.
+#[tokio::test]
+async fn two_changes_at_once_both_stay() {
+    let house = House::new().await;
+    house.ask(create_app("demo")).await;
+    let set = |changes| Command::AppSet {
+        app: "demo".to_owned(),
+        changes,
+    };
+    let (one, two) = tokio::join!(
+        house.ask(set(AppChanges {
+            longest_ttl_ms: Some(60_000),
+            ..AppChanges::default()
+        })),
+        house.ask(set(AppChanges {
+            origins: Some(vec!["https://a.example".to_owned()]),
+            ..AppChanges::default()
+        })),
+    );
+    drop((one, two));
+    let show = Command::AppShow {
+        app: "demo".to_owned(),
+    };
+    let Answer::App(app) = house.ask(show).await else {
+        panic!("an app")
+    };
+    assert_eq!(app.settings.longest_ttl.as_secs(), 60);
+    assert_eq!(app.settings.origins, ["https://a.example"]);
+}
+
+// Regression: with a signing key that is none, the other settings were changed and an error told.
+#[tokio::test]
+async fn a_change_that_is_refused_in_part_is_not_made_at_all() {
+    let house = House::new().await;
+    house.ask(create_app("demo")).await;
+    house.ask(create_app("other")).await;
+    let key = house.key().await;
+    let set = |app: &str, changes| Command::AppSet {
+        app: app.to_owned(),
+        changes,
+    };
+    let with = |key: &str| AppChanges {
+        origins: Some(vec!["https://a.example".to_owned()]),
+        signing_key: Some(key.to_owned()),
+        ..AppChanges::default()
+    };
+    let nobody = "f".repeat(32);
+    assert_eq!(
+        house.refused(set("demo", with(&nobody))).await,
+        FailureKind::NotFound
+    );
+    assert_eq!(
+        house.refused(set("other", with(&key.key.id))).await,
+        FailureKind::Invalid
+    );
+    let part = AppChanges {
+        longest_ttl_ms: Some(1_500),
+        ..AppChanges::default()
+    };
+    assert_eq!(house.refused(set("demo", part)).await, FailureKind::Invalid);
+    let Answer::Apps(apps) = house.ask(Command::AppList).await else {
+        panic!("apps")
+    };
+    assert!(apps.iter().all(|app| app.settings.origins.is_empty()));
+    let Answer::App(app) = house.ask(set("demo", with(&key.key.id))).await else {
+        panic!("an app")
+    };
+    assert_eq!(app.settings.origins, ["https://a.example"]);
+}
+
+// Regression: a time that lies ahead refused every token of the app until then, and could not be
+// taken back.
+#[tokio::test]
+async fn no_token_is_revoked_before_it_can_have_been_issued() {
+    let house = House::new().await;
+    house.ask(create_app("demo")).await;
+    let tokens = TokenScope::All {
+        issued_before_ms: Some(4_000_000_000_000),
+    };
+    let revoke = Command::TokensRevoke {
+        app: "demo".to_owned(),
+        tokens,
+    };
+    assert_eq!(house.refused(revoke).await, FailureKind::Invalid);
+}
+
+// Regression: an app could be called as another's id, and was then taken for it.
+#[tokio::test]
+async fn no_app_is_called_like_the_id_of_another() {
+    let house = House::new().await;
+    let Answer::App(app) = house.ask(create_app("demo")).await else {
+        panic!("an app")
+    };
+    assert_eq!(
+        house.refused(create_app(&app.id)).await,
+        FailureKind::Invalid
+    );
+}
+
 #[tokio::test]
 async fn explaining_names_the_check_that_a_revocation_fails() {
     let house = House::new().await;

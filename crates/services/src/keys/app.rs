@@ -11,7 +11,7 @@ pub struct AppName(String);
 
 /// Why a text is no app name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an app name is 1 to 64 of a-z, 0-9 and '-'")]
+#[error("an app name is 1 to 64 of a-z, 0-9 and '-', and has not the form of an app id")]
 pub struct AppNameError;
 
 /// A tenant: owns keys, identities and channels. Nothing crosses apps.
@@ -27,7 +27,34 @@ pub struct App {
     pub disabled: Option<Timestamp>,
     /// What its tokens may be, and from where browsers may come.
     pub settings: AppSettings,
+    /// The longest that its tokens may live by any settings that it ever had: a revocation has
+    /// to outlive that, for settings can be loosened again.
+    pub longest_life: TokenLife,
     /// The HMAC key that signs what the server mints for this app.
+    pub signing_key: Option<KeyId>,
+}
+
+/// How long a token may live. The longer is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TokenLife {
+    /// From `iat` to `exp`.
+    AtMost(Duration),
+    /// A token without `exp` lives for ever.
+    Unlimited,
+}
+
+/// What to change of an app; `None` leaves a member as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppChanges {
+    /// See [`AppSettings::longest_ttl`].
+    pub longest_ttl: Option<Duration>,
+    /// See [`AppSettings::exp_required`].
+    pub exp_required: Option<bool>,
+    /// Replaces [`AppSettings::audiences`].
+    pub audiences: Option<Vec<String>>,
+    /// Replaces [`AppSettings::origins`].
+    pub origins: Option<Vec<String>>,
+    /// The key that signs from now on: an active HMAC key of the app.
     pub signing_key: Option<KeyId>,
 }
 
@@ -56,6 +83,12 @@ pub enum AppSettingsError {
         /// Seconds found.
         found: u64,
     },
+    /// A time of life counts in whole seconds, as `iat` and `exp` do.
+    #[error("longest_ttl is {found:?}, expected whole seconds")]
+    PartOfSecond {
+        /// The span found.
+        found: Duration,
+    },
     /// Not an `http` or `https` URL.
     #[error("audience {found:?} is not an http or https URL without query and fragment")]
     Audience {
@@ -79,8 +112,16 @@ pub enum AppSettingsError {
 }
 
 impl AppName {
-    /// Reads a name.
+    /// Reads the name of a new app. Not an app id: where either may stand, it would hide another.
     pub fn parse(text: &str) -> Result<Self, AppNameError> {
+        if AppId::parse(text).is_ok() {
+            return Err(AppNameError);
+        }
+        Self::from_stored(text)
+    }
+
+    /// Reads the name of an app that exists.
+    pub fn from_stored(text: &str) -> Result<Self, AppNameError> {
         let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
         if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
             return Err(AppNameError);
@@ -94,12 +135,65 @@ impl AppName {
     }
 }
 
+impl App {
+    /// The app with other settings, and with their traces.
+    #[must_use]
+    pub fn with_settings(self, settings: AppSettings) -> Self {
+        Self {
+            longest_life: self.longest_life.max(TokenLife::of(&settings)),
+            settings,
+            ..self
+        }
+    }
+}
+
+impl TokenLife {
+    /// The longest that these settings allow.
+    pub fn of(settings: &AppSettings) -> Self {
+        if settings.exp_required {
+            Self::AtMost(settings.longest_ttl)
+        } else {
+            Self::Unlimited
+        }
+    }
+}
+
+impl AppChanges {
+    /// The settings after these changes.
+    pub(super) fn applied_to(&self, old: &AppSettings) -> AppSettings {
+        AppSettings {
+            longest_ttl: self.longest_ttl.unwrap_or(old.longest_ttl),
+            exp_required: self.exp_required.unwrap_or(old.exp_required),
+            audiences: self.audiences.as_ref().unwrap_or(&old.audiences).clone(),
+            origins: self.origins.as_ref().unwrap_or(&old.origins).clone(),
+        }
+    }
+}
+
+/// All settings at once.
+impl From<AppSettings> for AppChanges {
+    fn from(settings: AppSettings) -> Self {
+        Self {
+            longest_ttl: Some(settings.longest_ttl),
+            exp_required: Some(settings.exp_required),
+            audiences: Some(settings.audiences),
+            origins: Some(settings.origins),
+            signing_key: None,
+        }
+    }
+}
+
 impl AppSettings {
     /// Whether every member is within its bounds.
     pub fn check(&self) -> Result<(), AppSettingsError> {
         let ttl = self.longest_ttl.as_secs();
         if !(1..=MAX_TTL_SECS).contains(&ttl) {
             return Err(AppSettingsError::LongestTtl { found: ttl });
+        }
+        if self.longest_ttl.subsec_nanos() != 0 {
+            return Err(AppSettingsError::PartOfSecond {
+                found: self.longest_ttl,
+            });
         }
         for (list, found) in [
             ("audiences", self.audiences.len()),
@@ -211,6 +305,9 @@ mod tests {
         for bad in ["", "Demo", "a b", "a_b", "é", "a/b", "a\0", &"x".repeat(65)] {
             assert_eq!(AppName::parse(bad), Err(AppNameError), "{bad:?}");
         }
+        let id = "0123456789abcdef0123456789abcdef";
+        assert_eq!(AppName::parse(id), Err(AppNameError), "hides another app");
+        assert!(AppName::from_stored(id).is_ok());
     }
 
     #[test]
@@ -240,6 +337,11 @@ mod tests {
             Err(AppSettingsError::LongestTtl { found: 0 })
         );
         assert!(with(|s| s.longest_ttl = Duration::MAX).is_err());
+        let found = Duration::from_millis(1500);
+        assert_eq!(
+            with(|s| s.longest_ttl = Duration::from_millis(1500)),
+            Err(AppSettingsError::PartOfSecond { found })
+        );
         assert_eq!(
             with(|s| s.audiences = vec!["HTTPS://api.example.org/x/".into()]),
             Ok(())

@@ -6,6 +6,7 @@ use tokio::sync::MutexGuard;
 use super::app::App;
 use super::error::KeyError;
 use super::key::{KeyRecord, KeyState};
+use super::revocation::Revocation;
 use super::seal::{MasterKey, Purpose, Sealed, Sealer};
 use super::service::KeyService;
 use super::store::{Changes, Revision, StoreError, Stores};
@@ -13,7 +14,10 @@ use super::store::{Changes, Revision, StoreError, Stores};
 /// A change as it was decided, to be written if nothing else changed meanwhile.
 pub(super) enum Change {
     AddApp(App),
-    UpdateApp(App),
+    UpdateApp {
+        app: App,
+        mark: Option<Revocation>,
+    },
     AddKey(Box<NewcomerKey>),
     Rotate {
         old: Box<KeyRecord>,
@@ -152,7 +156,7 @@ impl Change {
     async fn write(&self, stores: &Stores, expected: Revision) -> Result<Revision, StoreError> {
         match self {
             Self::AddApp(app) => stores.apps.add(app, expected).await,
-            Self::UpdateApp(app) => stores.apps.update(app, expected).await,
+            Self::UpdateApp { app, mark } => stores.apps.update(app, mark.as_ref(), expected).await,
             Self::AddKey(new) => stores.keys.add(&new.key, new.signs, expected).await,
             Self::Rotate { old, until, new } => {
                 stores
@@ -171,8 +175,13 @@ impl Change {
 
     /// The rows that it wrote, as they are now.
     fn changes(self, revision: Revision) -> Changes {
+        let mut revocations = Vec::new();
         let (apps, keys) = match self {
-            Self::AddApp(app) | Self::UpdateApp(app) => (vec![app], Vec::new()),
+            Self::AddApp(app) => (vec![app], Vec::new()),
+            Self::UpdateApp { app, mark } => {
+                revocations.extend(mark);
+                (vec![app], Vec::new())
+            }
             Self::AddKey(new) => new.rows(),
             Self::Rotate { old, until, new } => {
                 let (apps, mut keys) = new.rows();
@@ -195,7 +204,7 @@ impl Change {
             master_key: None,
             apps,
             keys,
-            revocations: Vec::new(),
+            revocations,
         }
     }
 }
@@ -211,4 +220,4 @@ impl NewcomerKey {
     }
 }
 
-const ATTEMPTS: usize = 16;
+pub(super) const ATTEMPTS: usize = 16;

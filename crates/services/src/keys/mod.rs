@@ -18,7 +18,8 @@
 //! * Store first, then registry, then observers. What was handed out is on disk.
 //! * A key's material never changes, only its seal. An HMAC secret is in the database only sealed
 //!   ([`Sealer`]); in memory it stands as the cipher's key, and sealed for minting.
-//! * A revocation is forgotten only when every token that it names is dead.
+//! * A revocation is forgotten only when every token that it names is dead for good, whatever
+//!   the app's settings become ([`App::longest_life`]).
 //! * Changes take turns across processes by the store's [`Revision`].
 //!
 //! **To add** something to remember: a method on the trait in `store.rs` with its promise, both
@@ -43,7 +44,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use app::{App, AppName, AppNameError, AppSettings, AppSettingsError};
+pub use app::{
+    App, AppChanges, AppName, AppNameError, AppSettings, AppSettingsError, TokenLife,
+};
 pub use error::KeyError;
 pub use event::KeyEvent;
 pub use held::KeyHandle;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use hexline_model::{AppId, Identity, IdentityError, Subject, Timestamp};
 
-use super::app::AppSettings;
+use super::app::TokenLife;
 
 /// Tokens of an app that are refused though their key is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,16 +145,18 @@ impl TargetKind {
 }
 
 impl SweepHorizon {
-    /// The horizon of an app with these settings.
+    /// The horizon of an app whose tokens live this long by the loosest settings that it ever
+    /// had.
     ///
     /// Cautious by a few seconds: an `iat` counts in whole seconds and may lie `leeway` ahead.
-    pub fn at(now: Timestamp, settings: &AppSettings, leeway: Duration) -> Self {
+    pub fn at(now: Timestamp, longest: TokenLife, leeway: Duration) -> Self {
         let slack = leeway * 2 + Duration::from_secs(1);
         Self {
             expired_before: now.minus(slack),
-            issued_before: settings
-                .exp_required
-                .then(|| now.minus(settings.longest_ttl).minus(slack)),
+            issued_before: match longest {
+                TokenLife::AtMost(ttl) => Some(now.minus(ttl).minus(slack)),
+                TokenLife::Unlimited => None,
+            },
         }
     }
 

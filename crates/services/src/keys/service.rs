@@ -5,8 +5,8 @@ use std::time::Duration;
 use hexline_model::{AppId, Clock, Entropy, KeyId, Secret, Timestamp};
 use tokio::sync::Mutex;
 
-use super::app::{App, AppName, AppSettings};
-use super::change::{Change, NewcomerKey};
+use super::app::{App, AppChanges, AppName, AppSettings, TokenLife};
+use super::change::{ATTEMPTS, Change, NewcomerKey};
 use super::error::KeyError;
 use super::key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, SigningKey};
 use super::registry::{KeyRegistry, Observer};
@@ -112,6 +112,7 @@ impl KeyService {
             name,
             created: self.clock.now(),
             disabled: None,
+            longest_life: TokenLife::of(&settings),
             settings,
             signing_key: None,
         };
@@ -126,12 +127,36 @@ impl KeyService {
         .await
     }
 
-    /// Replaces an app's settings. Live connections are judged again.
-    pub async fn update_app(&self, id: AppId, settings: AppSettings) -> Result<App, KeyError> {
-        settings.check()?;
-        self.update(id, |app| App {
-            settings: settings.clone(),
-            ..app
+    /// Changes an app, all of it at once or nothing, and nothing but what is named. Tokens are
+    /// judged by it from now on; what is open already stays open, however much tighter the
+    /// settings are, until its token ends or is revoked.
+    ///
+    /// Settings that are looser than any before also revoke what was issued so long ago that all
+    /// of it was dead by then: revocations of that time may be forgotten, and must not come
+    /// undone.
+    pub async fn update_app(
+        &self,
+        id: AppId,
+        changes: impl Into<AppChanges>,
+    ) -> Result<App, KeyError> {
+        let changes = changes.into();
+        let now = self.clock.now();
+        self.change(|| {
+            let old = self.app(id)?;
+            let settings = changes.applied_to(&old.settings);
+            settings.check()?;
+            if let Some(key) = changes.signing_key {
+                check_signs(&self.lookup(key)?, &old, now)?;
+            }
+            let new = App {
+                signing_key: changes.signing_key.or(old.signing_key),
+                ..old.clone().with_settings(settings)
+            };
+            let change = (new != old).then(|| Change::UpdateApp {
+                mark: mark_of_loosening(&old, &new, now),
+                app: new.clone(),
+            });
+            Ok((change, new))
         })
         .await
     }
@@ -160,13 +185,17 @@ impl KeyService {
         let now = self.clock.now();
         self.change(|| {
             let key = self.lookup(id)?;
-            require_secret(&key)?;
-            require_active(&key, now)?;
+            let old = self.app(key.app)?;
+            check_signs(&key, &old, now)?;
             let app = App {
                 signing_key: Some(id),
-                ..self.app(key.app)?
+                ..old
             };
-            Ok((Some(Change::UpdateApp(app.clone())), app))
+            let change = Change::UpdateApp {
+                app: app.clone(),
+                mark: None,
+            };
+            Ok((Some(change), app))
         })
         .await
     }
@@ -299,13 +328,22 @@ impl KeyService {
         .await
     }
 
-    /// Revokes every token of a scope whose `iat` is not after `at`, in whole seconds.
+    /// Revokes every token of a scope whose `iat` is not after `at`, in whole seconds. `at` may
+    /// not lie ahead: it could never be taken back, and would refuse every token until then.
     pub async fn revoke_issued_before(
         &self,
         app: AppId,
         scope: Scope,
         at: Timestamp,
     ) -> Result<Revocation, KeyError> {
+        let now = self.clock.now();
+        if at > now.plus(KeyRegistry::leeway()) {
+            return Err(KeyError::Order {
+                what: "issued_before",
+                found: format!("{at}, which lies ahead"),
+                expected: "a time that has come",
+            });
+        }
         self.revoke(Revocation {
             app,
             target: Target::IssuedBefore(scope),
@@ -316,12 +354,10 @@ impl KeyService {
 
     /// Removes the revocations that name no living token. How many there were.
     pub async fn sweep(&self, now: Timestamp) -> Result<u64, KeyError> {
-        let _turn = self.known.lock().await;
+        let mut known = self.known.lock().await;
         let mut swept = 0;
         for app in self.registry.apps() {
-            let horizon = SweepHorizon::at(now, &app.settings, KeyRegistry::leeway());
-            swept += self.stores.revocations.sweep(app.id, horizon).await?;
-            self.registry.sweep(app.id, horizon);
+            swept += self.sweep_app(app.id, now, &mut known).await?;
         }
         Ok(swept)
     }
@@ -351,15 +387,15 @@ impl KeyService {
 
     /// The app with this id or name.
     pub fn find_app(&self, name_or_id: &str) -> Result<App, KeyError> {
-        let by_id = || {
-            AppId::parse(name_or_id)
+        let by_name = || {
+            AppName::from_stored(name_or_id)
                 .ok()
-                .and_then(|id| self.registry.app(id))
+                .and_then(|name| self.registry.find_app_by_name(&name))
         };
-        AppName::parse(name_or_id)
+        AppId::parse(name_or_id)
             .ok()
-            .and_then(|name| self.registry.find_app_by_name(&name))
-            .or_else(by_id)
+            .and_then(|id| self.registry.app(id))
+            .or_else(by_name)
             .ok_or_else(|| KeyError::AppUnknown {
                 name: name_or_id.to_owned(),
             })
@@ -441,10 +477,33 @@ impl KeyService {
         self.change(|| {
             let old = self.app(id)?;
             let new = edit(old.clone());
-            let change = (new != old).then(|| Change::UpdateApp(new.clone()));
+            let change = (new != old).then(|| Change::UpdateApp {
+                app: new.clone(),
+                mark: None,
+            });
             Ok((change, new))
         })
         .await
+    }
+
+    async fn sweep_app(
+        &self,
+        id: AppId,
+        now: Timestamp,
+        known: &mut Revision,
+    ) -> Result<u64, KeyError> {
+        for _ in 0..ATTEMPTS {
+            let horizon = SweepHorizon::at(now, self.app(id)?.longest_life, KeyRegistry::leeway());
+            match self.stores.revocations.sweep(id, horizon, *known).await {
+                Ok(swept) => {
+                    self.registry.sweep(id, horizon);
+                    return Ok(swept);
+                }
+                Err(StoreError::Stale { .. }) => self.catch_up(known).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(KeyError::Contended)
     }
 
     async fn revoke(&self, revocation: Revocation) -> Result<Revocation, KeyError> {
@@ -517,6 +576,32 @@ impl fmt::Debug for KeyService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyService({:?})", self.registry)
     }
+}
+
+/// What has to be revoked with a change to settings that are looser than any before: everything
+/// issued up to where sweeping may have come. All of it is dead by the old settings, and some of
+/// it may have been revoked.
+fn mark_of_loosening(old: &App, new: &App, now: Timestamp) -> Option<Revocation> {
+    if new.longest_life <= old.longest_life {
+        return None;
+    }
+    let horizon = SweepHorizon::at(now, old.longest_life, KeyRegistry::leeway());
+    Some(Revocation {
+        app: old.id,
+        target: Target::IssuedBefore(Scope::App),
+        at: horizon.issued_before?,
+    })
+}
+
+fn check_signs(key: &KeyRecord, app: &App, now: Timestamp) -> Result<(), KeyError> {
+    if key.app != app.id {
+        return Err(KeyError::KeyElsewhere {
+            id: key.id,
+            app: app.name.clone(),
+        });
+    }
+    require_secret(key)?;
+    require_active(key, now)
 }
 
 fn require_secret(key: &KeyRecord) -> Result<(), KeyError> {

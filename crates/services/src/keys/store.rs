@@ -137,8 +137,14 @@ pub trait AppStore: Send + Sync {
     /// Adds an app. Conflicts if its id or name exists.
     async fn add(&self, app: &App, expected: Revision) -> Result<Revision, StoreError>;
 
-    /// Replaces `disabled`, `settings` and `signing_key` of an app; the rest never changes.
-    async fn update(&self, app: &App, expected: Revision) -> Result<Revision, StoreError>;
+    /// Replaces `disabled`, `settings`, `longest_life` and `signing_key` of an app; the rest never
+    /// changes. Adds `mark`, a revocation that has to come with it, in the same transaction.
+    async fn update(
+        &self,
+        app: &App,
+        mark: Option<&Revocation>,
+        expected: Revision,
+    ) -> Result<Revision, StoreError>;
 }
 
 /// Keys.
@@ -206,8 +212,14 @@ pub trait RevocationStore: Send + Sync {
     async fn add(&self, revocation: &Revocation) -> Result<Revision, StoreError>;
 
     /// Removes the revocations of an app that are behind the horizon; how many there were.
-    /// No change in the sense of [`Journal`].
-    async fn sweep(&self, app: AppId, horizon: SweepHorizon) -> Result<u64, StoreError>;
+    /// No change in the sense of [`Journal`], but refused like one if there was another since:
+    /// the horizon follows from the app's settings.
+    async fn sweep(
+        &self,
+        app: AppId,
+        horizon: SweepHorizon,
+        expected: Revision,
+    ) -> Result<u64, StoreError>;
 }
 
 /// Re-seals one secret: the key's app, its id, the seal that stands. May be called many times.

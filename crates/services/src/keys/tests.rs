@@ -18,7 +18,7 @@ use super::store::Changes;
 use super::{
     App, AppName, AppSettings, KeyEvent, KeyHandle, KeyMaterial, KeyRecord, KeyRegistry, KeyState,
     MasterKey, NewKey, Purpose, Revision, Revocation, Scope, Sealer, Standing, SweepHorizon,
-    Target, TokenId,
+    Target, TokenId, TokenLife,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -45,6 +45,7 @@ impl Rig {
             created: NOW,
             disabled: None,
             settings: AppSettings::default(),
+            longest_life: TokenLife::of(&AppSettings::default()),
             signing_key: None,
         };
         let sealer = Sealer::new(&MasterKey::generate(&SeededEntropy::new(2)));
@@ -715,7 +716,7 @@ proptest! {
         };
         rig.revoke(target, said);
         let before = rig.verify(&token, at(looked)).err();
-        let horizon = SweepHorizon::at(at(looked), &settings, Duration::from_secs(10));
+        let horizon = SweepHorizon::at(at(looked), TokenLife::of(&settings), Duration::from_secs(10));
         rig.registry.sweep(rig.app.id, horizon);
         prop_assert_eq!(rig.verify(&token, at(looked)).err(), before);
     }

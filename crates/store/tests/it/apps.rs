@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use hexline_model::{AppId, KeyId, SystemEntropy};
-use hexline_services::keys::{App, AppName, AppSettings, Revision, StoreError};
+use hexline_services::keys::{
+    App, AppName, AppSettings, Revision, Revocation, Scope, StoreError, Target, TokenLife,
+};
 
 use crate::rig::{NOW, Rig, app};
 
@@ -9,6 +11,7 @@ on_both!(
     an_app_is_found_by_id_and_name_as_it_was_added,
     a_name_and_an_id_are_taken_once,
     an_update_replaces_what_may_change,
+    an_update_brings_its_mark_with_it_or_not_at_all,
     an_app_that_is_not_there_can_not_be_updated,
     a_change_on_an_old_revision_is_refused_and_changes_nothing,
     apps_are_listed_by_the_bytes_of_their_names_page_by_page,
@@ -78,6 +81,7 @@ async fn an_update_replaces_what_may_change(rig: &mut Rig) {
             exp_required: false,
             ..AppSettings::default()
         },
+        longest_life: TokenLife::Unlimited,
         signing_key: Some(KeyId::generate(&SystemEntropy)),
         ..demo.clone()
     };
@@ -86,12 +90,14 @@ async fn an_update_replaces_what_may_change(rig: &mut Rig) {
         ..changed.clone()
     };
     assert_eq!(
-        apps.update(&renamed, revision).await.expect("updates"),
+        apps.update(&renamed, None, revision)
+            .await
+            .expect("updates"),
         revision.next()
     );
     assert_eq!(apps.lookup(demo.id).await.expect("reads"), Some(changed));
     assert_eq!(
-        apps.update(&demo, revision.next())
+        apps.update(&demo, None, revision.next())
             .await
             .expect("updates")
             .count(),
@@ -100,11 +106,38 @@ async fn an_update_replaces_what_may_change(rig: &mut Rig) {
     assert_eq!(apps.lookup(demo.id).await.expect("reads"), Some(demo));
 }
 
+async fn an_update_brings_its_mark_with_it_or_not_at_all(rig: &mut Rig) {
+    let (demo, revision) = rig.add_app("demo").await;
+    let stores = rig.stores();
+    let mark = Revocation {
+        app: demo.id,
+        target: Target::IssuedBefore(Scope::App),
+        at: NOW,
+    };
+    stores
+        .apps
+        .update(&demo, Some(&mark), revision.next())
+        .await
+        .expect_err("is stale");
+    let changes = stores.journal.since(revision).await.expect("reads");
+    assert_eq!(changes.revocations, []);
+    stores
+        .apps
+        .update(&demo, Some(&mark), revision)
+        .await
+        .expect("updates");
+    let changes = stores.journal.since(revision).await.expect("reads");
+    assert_eq!(
+        (changes.apps, changes.revocations),
+        (vec![demo], vec![mark])
+    );
+}
+
 async fn an_app_that_is_not_there_can_not_be_updated(rig: &mut Rig) {
     let refused = rig
         .stores()
         .apps
-        .update(&app("demo"), Revision::default())
+        .update(&app("demo"), None, Revision::default())
         .await;
     assert!(
         matches!(refused, Err(StoreError::NotFound { what: "app" })),
@@ -125,7 +158,7 @@ async fn a_change_on_an_old_revision_is_refused_and_changes_nothing(rig: &mut Ri
         disabled: Some(NOW),
         ..demo.clone()
     };
-    let early = apps.update(&changed, revision.next()).await;
+    let early = apps.update(&changed, None, revision.next()).await;
     assert!(matches!(early, Err(StoreError::Stale { .. })), "{early:?}");
     assert_eq!(apps.list(None, 10).await.expect("reads"), [demo]);
 }

@@ -66,7 +66,7 @@ async fn a_database_that_is_busy_for_too_long_is_unavailable(rig: &mut Rig) {
             .await
             .expect("locks");
     }
-    let refused = rig.stores().apps.update(&demo, revision).await;
+    let refused = rig.stores().apps.update(&demo, None, revision).await;
     assert!(
         matches!(refused, Err(StoreError::Unavailable(_))),
         "{refused:?}"
@@ -78,7 +78,7 @@ async fn a_database_that_is_busy_for_too_long_is_unavailable(rig: &mut Rig) {
     busy.execute("rollback").await.expect("rolls back");
     rig.stores()
         .apps
-        .update(&demo, revision)
+        .update(&demo, None, revision)
         .await
         .expect("updates");
     busy.close().await.expect("closes");

@@ -87,7 +87,11 @@ async fn only_what_changed_comes_after_a_revision(rig: &mut Rig) {
         disabled: Some(NOW),
         ..first
     };
-    let after = stores.apps.update(&disabled, after).await.expect("updates");
+    let after = stores
+        .apps
+        .update(&disabled, None, after)
+        .await
+        .expect("updates");
     let new = key(&disabled);
     let until = NOW.plus(Duration::from_secs(1));
     stores

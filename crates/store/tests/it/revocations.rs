@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use hexline_model::{Identity, Subject, Timestamp};
 use hexline_services::keys::{
-    App, Revocation, RevocationCursor, Scope, StoreError, SweepHorizon, Target, TokenId,
+    App, Revision, Revocation, RevocationCursor, Scope, StoreError, SweepHorizon, Target, TokenId,
 };
 
 use crate::rig::{NOW, Rig, app};
@@ -15,7 +15,12 @@ on_both!(
     a_revocation_counts_as_a_change_whatever_came_before,
     a_sweep_takes_what_is_behind_its_horizon_and_nothing_else,
     a_sweep_without_a_horizon_keeps_what_may_name_the_living,
+    a_sweep_by_older_settings_is_refused,
 );
+
+async fn revision(rig: &Rig) -> Revision {
+    rig.stores().journal.revision().await.expect("reads")
+}
 
 fn at(secs: u64) -> Timestamp {
     NOW.plus(Duration::from_secs(secs))
@@ -208,7 +213,7 @@ async fn a_sweep_takes_what_is_behind_its_horizon_and_nothing_else(rig: &mut Rig
     assert_eq!(
         rig.stores()
             .revocations
-            .sweep(demo.id, horizon)
+            .sweep(demo.id, horizon, revision(rig).await)
             .await
             .expect("sweeps"),
         5
@@ -244,10 +249,27 @@ async fn a_sweep_without_a_horizon_keeps_what_may_name_the_living(rig: &mut Rig)
     assert_eq!(
         rig.stores()
             .revocations
-            .sweep(demo.id, horizon)
+            .sweep(demo.id, horizon, revision(rig).await)
             .await
             .expect("sweeps"),
         1
+    );
+    assert_eq!(list(rig, &demo).await, kept);
+}
+
+// Regression: a node that had not heard of looser settings yet swept by the tighter ones.
+async fn a_sweep_by_older_settings_is_refused(rig: &mut Rig) {
+    let (demo, old) = rig.add_app("demo").await;
+    let kept = [issued(&demo, Scope::App, at(1))];
+    rig.stores().revocations.add(&kept[0]).await.expect("adds");
+    let horizon = SweepHorizon {
+        expired_before: at(2),
+        issued_before: Some(at(2)),
+    };
+    let refused = rig.stores().revocations.sweep(demo.id, horizon, old).await;
+    assert!(
+        matches!(refused, Err(StoreError::Stale { .. })),
+        "{refused:?}"
     );
     assert_eq!(list(rig, &demo).await, kept);
 }

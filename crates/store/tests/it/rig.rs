@@ -9,7 +9,7 @@ use hexline_model::{
 };
 use hexline_services::keys::{
     App, AppName, AppSettings, KeyMaterial, KeyOptions, KeyRecord, KeyService, KeyState, MasterKey,
-    Purpose, Revision, Sealer, Stores,
+    Purpose, Revision, Sealer, Stores, TokenLife,
 };
 use hexline_store::{Database, DatabaseConfig};
 use hexline_token::Algorithm;
@@ -179,6 +179,7 @@ pub(crate) fn app(name: &str) -> App {
         created: NOW,
         disabled: None,
         settings: AppSettings::default(),
+        longest_life: TokenLife::of(&AppSettings::default()),
         signing_key: None,
     }
 }
