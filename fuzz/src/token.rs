@@ -33,6 +33,13 @@ pub fn parse(data: &[u8]) {
             "read differently the second time"
         );
     }
+    if let Ok(ceiling) = Grants::parse_ceiling(&text) {
+        assert_eq!(
+            Grants::parse(&text),
+            Ok(ceiling),
+            "a ceiling is read otherwise than grants"
+        );
+    }
     if let Ok(json) = Json::parse(&text) {
         let written = json.to_string();
         assert_eq!(
@@ -74,6 +81,17 @@ pub fn verify(data: &[u8]) {
                 access == Access::Client
             );
             let _ = verified.permissions().opens_socket();
+            let any = Rules::new(Audiences::any_base());
+            for found in [
+                explain(&token, None, &KEY.1, None, now),
+                explain_offline(&token, None, &any, None, now),
+            ] {
+                assert_eq!(
+                    found.reason(),
+                    None,
+                    "the inspector refuses what a door accepts"
+                );
+            }
         }
     }
     let _ = explain_offline(&token, None, &Rules::new(Audiences::any_base()), None, now);

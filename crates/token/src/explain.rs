@@ -235,7 +235,10 @@ impl Rows {
             return None;
         }
         // Of several audiences those of other servers say nothing about this one's doors.
-        if let (None, Some(access)) = (self.chosen, token.named_access(&rules.audiences)) {
+        if self.chosen.is_none()
+            && !rules.audiences.is_any()
+            && let Some(access) = token.named_access(&rules.audiences)
+        {
             self.explanation.access = access;
         }
         let access = self.explanation.access;

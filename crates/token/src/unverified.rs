@@ -150,14 +150,20 @@ impl<'a> UnverifiedToken<'a> {
         claims::time(self.issued_claim()?)
     }
 
-    /// Which door it seems to be made for: by the first of its audiences that names one, else by
-    /// whether it has a `sub`.
+    /// Which door it seems to be made for: the one that its audiences name, else, and if they name
+    /// both, by whether it has a `sub`.
     pub fn likely_access(&self) -> Access {
-        self.named_access(&Audiences::any_base())
-            .unwrap_or(match self.members.subject {
-                Some(_) => Access::Client,
-                None => Access::Platform,
-            })
+        let any = Audiences::any_base();
+        let all = self
+            .audience_claim()
+            .and_then(|c| claims::audiences(c).ok());
+        let all = all.unwrap_or_default();
+        let mut named = all.iter().filter_map(|audience| any.access_of(audience));
+        match named.next() {
+            Some(first) if named.all(|other| other == first) => first,
+            _ if self.members.subject.is_some() => Access::Client,
+            _ => Access::Platform,
+        }
     }
 
     /// The door that the first of its audiences that is one of ours names.

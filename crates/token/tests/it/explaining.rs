@@ -161,6 +161,9 @@ fn of_several_audiences_the_first_of_ours_tells_the_kind_of_token() {
         assert_eq!((explanation.access, explanation.reason()), (access, None));
         let offline = explain_offline(&token, None, &rules(), None, NOW);
         assert_eq!((offline.access, offline.reason()), (access, None), "{aud}");
+        let any = Rules::new(Audiences::any_base());
+        let anywhere = explain_offline(&token, None, &any, None, NOW);
+        assert_eq!(anywhere.reason(), None, "{aud}");
     }
     let elsewhere = claims(
         r#"["https://a.example","https://b.example/platform"]"#,

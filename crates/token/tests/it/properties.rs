@@ -1,7 +1,7 @@
 use hexline_model::Timestamp;
 use hexline_token::{
     Access, Audiences, Grants, Json, Reason, Rules, SingleKey, TokenBuilder, UnverifiedToken,
-    explain, jws, verify,
+    explain, explain_offline, jws, verify,
 };
 use proptest::prelude::*;
 
@@ -129,6 +129,12 @@ proptest! {
         let verified = verify(&token, access, &registry, at).err().map(|rejection| rejection.reason);
         let explained = explain(&token, access, &registry, None, at);
         prop_assert_eq!(explained.reason(), verified);
+        if verified.is_none() {
+            // Left to find the door itself, it finds the one that lets the token in.
+            prop_assert_eq!(explain(&token, None, &registry, None, at).reason(), None);
+            let any = Rules::new(Audiences::any_base());
+            prop_assert_eq!(explain_offline(&token, None, &any, None, at).reason(), None);
+        }
         prop_assert_eq!(explained.checks.len(), 9);
         let failure = explained.failure().map(|check| check.number);
         if let Some(failure) = failure {
