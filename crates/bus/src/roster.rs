@@ -221,9 +221,8 @@ mod tests {
 
     #[test]
     fn it_reaches_what_a_plain_list_would_reach_however_they_come_and_go() {
-        let ears: Vec<Arc<Ear>> = (0..12)
-            .map(|n| ear(["web", "phone", "tv"][n as usize % 3], n))
-            .collect();
+        let devices = ["web", "phone", "tv"].into_iter().cycle();
+        let ears: Vec<Arc<Ear>> = devices.zip(0..12).map(|(d, n)| ear(d, n)).collect();
         let mut destinations: Vec<String> = ears.iter().map(|e| e.0.to_string()).collect();
         destinations
             .extend(["bob", "bob/web", "bob/phone", "bob/car", "bob/web/x"].map(Into::into));
@@ -233,15 +232,12 @@ mod tests {
             let round = step / 12;
             let stride = [1, 5, 7, 5][round];
             let one = &ears[step * stride % 12];
-            match list.iter().position(|e| e.0 == one.0) {
-                Some(at) => {
-                    list.remove(at);
-                    roster.remove(one);
-                }
-                None => {
-                    list.push(Arc::clone(one));
-                    roster.add(Arc::clone(one));
-                }
+            if let Some(at) = list.iter().position(|e| e.0 == one.0) {
+                list.remove(at);
+                roster.remove(one);
+            } else {
+                list.push(Arc::clone(one));
+                roster.add(Arc::clone(one));
             }
             for to in &destinations {
                 let parsed = Destination::parse(to).expect("well formed");

@@ -125,9 +125,10 @@ fn msg(text: &str) -> Bytes {
 
 /// Joins a channel that has room.
 fn join(link: &mut Box<dyn Link>, channel: &ChannelName, presence: bool) {
-    let presence = match presence {
-        false => Presence::Hidden,
-        true => Presence::Visible { at_most: 100 },
+    let presence = if presence {
+        Presence::Visible { at_most: 100 }
+    } else {
+        Presence::Hidden
     };
     assert_eq!(link.join(channel, presence), Ok(()));
 }
