@@ -10,16 +10,22 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions as _, Row as _};
 
 use crate::error::DatabaseError;
+use crate::owner::Owner;
 
-/// Makes the file and its directory if they are missing, readable by their owner alone. SQLite
-/// gives the mode of the file to its `-wal` and `-shm`.
+/// Makes the file and its directory if they are missing, readable by their owner alone, and takes
+/// a file that is there from the eyes of others. SQLite gives the mode of the file to its `-wal`
+/// and `-shm`, and as root its owner.
 pub(crate) fn make_file(path: &Path) -> Result<(), DatabaseError> {
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        make_dir(dir).map_err(|source| failed("create", dir, source))?;
-    }
+    let dir = parent(path);
+    make_dir(dir).map_err(|source| failed("create", dir, source))?;
     match private(OpenOptions::new().write(true).create_new(true)).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(file) => Owner::of(dir)
+            .and_then(|owner| owner.give(&file))
+            .map_err(|source| failed("create", path, source)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => ["", "-wal", "-shm"]
+            .iter()
+            .map(|end| with_end(path, end))
+            .try_for_each(|path| hide(&path).map_err(|source| failed("protect", &path, source))),
         Err(source) => Err(failed("create", path, source)),
     }
 }
@@ -60,7 +66,8 @@ pub(crate) async fn check_journal(connection: &mut AnyConnection) -> Result<(), 
 }
 
 /// Copies the database to `backups/` beside it. When it returns, the copy is whole, on disk, and
-/// readable by its owner alone.
+/// readable by its owner alone. A crash leaves no copy that only looks like one: under its own name
+/// it is whole.
 pub(crate) async fn back_up(
     connection: &mut AnyConnection,
     database: &Path,
@@ -68,33 +75,81 @@ pub(crate) async fn back_up(
     now: Timestamp,
 ) -> Result<(), DatabaseError> {
     let dir = database.with_file_name("backups");
-    make_dir(&dir).map_err(|source| failed("create", &dir, source))?;
+    let owner = Owner::of(parent(database)).map_err(|source| failed("read", database, source))?;
+    make_backup_dir(&dir, owner).map_err(|source| failed("create", &dir, source))?;
     let path = backup_path(&dir, schema, now);
     // Two starts within a millisecond, or a clock that was set back: never touch a backup.
+    if path.exists() {
+        return Err(failed("create", &path, io::ErrorKind::AlreadyExists.into()));
+    }
+    let part = with_end(&path, PART);
     let file = private(OpenOptions::new().write(true).create_new(true))
-        .open(&path)
-        .map_err(|source| failed("create", &path, source))?;
-    let text = path
+        .open(&part)
+        .map_err(|source| failed("create", &part, source))?;
+    let text = part
         .to_str()
-        .ok_or_else(|| DatabaseError::Path { path: path.clone() })?;
+        .ok_or_else(|| DatabaseError::Path { path: part.clone() })?;
     // `vacuum into` takes an empty file as its target and keeps its mode.
-    let copied = sqlx::query("vacuum into $1")
+    sqlx::query("vacuum into $1")
         .bind(text)
         .execute(connection)
-        .await;
-    if let Err(source) = copied {
-        drop(file);
-        // Half a backup is worse than none; if it can't be removed, the error still says where.
-        let _ = fs::remove_file(&path);
-        return Err(DatabaseError::Backup { path, source });
-    }
-    file.sync_all()
+        .await
+        .map_err(|source| {
+            // If it can't be removed now, the next copy does.
+            let _ = fs::remove_file(&part);
+            DatabaseError::Backup {
+                path: path.clone(),
+                source,
+            }
+        })?;
+    owner
+        .give(&file)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&part, &path))
+        .and_then(|()| File::open(&dir)?.sync_all())
         .map_err(|source| failed("write", &path, source))?;
-    File::open(&dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|source| failed("write", &dir, source))?;
     tracing::info!(backup.path = %path.display(), schema.version = schema, "database backed up");
+    forget_old_backups(&dir, schema);
     Ok(())
+}
+
+/// Makes the directory, or clears away what a copy that came to no end left in it.
+fn make_backup_dir(dir: &Path, owner: Owner) -> io::Result<()> {
+    if !dir.exists() {
+        make_dir(dir)?;
+        return owner.give(&File::open(dir)?);
+    }
+    for path in names(dir, "", PART)? {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// A migration that fails at every start makes a copy at every start: the latest of each schema
+/// version stay.
+fn forget_old_backups(dir: &Path, schema: i64) {
+    let forget = || -> io::Result<()> {
+        let mut backups = names(dir, &format!("schema-{schema:04}-"), ".db")?;
+        // The name ends in the time, so that they sort by it.
+        backups.sort();
+        let old = backups.len().saturating_sub(BACKUPS_KEPT);
+        backups[..old].iter().try_for_each(fs::remove_file)
+    };
+    if let Err(error) = forget() {
+        tracing::warn!(%error, "an old backup stays");
+    }
+}
+
+fn names(dir: &Path, start: &str, end: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let fits = |name: &str| name.starts_with(start) && name.ends_with(end);
+        if entry.file_name().to_str().is_some_and(fits) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// `schema-0001-20261124T064800.000Z.db`.
@@ -113,6 +168,38 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+/// Takes a file from the eyes of others, if they could read it and it is there.
+fn hide(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = match fs::metadata(path) {
+            Ok(metadata) => metadata.permissions().mode() & 0o7777,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if mode & 0o077 != 0 {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))?;
+            let shown = path.display();
+            tracing::warn!("others could open {shown} (mode {mode:04o}) and can no more");
+        }
+    }
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(end);
+    name.into()
 }
 
 fn private(options: &mut OpenOptions) -> &OpenOptions {
@@ -142,6 +229,8 @@ fn percent_encoded(path: &str) -> String {
         })
 }
 
+const PART: &str = ".part";
+const BACKUPS_KEPT: usize = 3;
 // Order matters: the timeout first, for changing the journal mode may have to wait.
 pub(crate) const WRITER: &str = "pragma busy_timeout = 5000; pragma journal_mode = wal; \
      pragma synchronous = full; pragma foreign_keys = on; pragma trusted_schema = off";

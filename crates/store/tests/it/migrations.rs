@@ -1,7 +1,9 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hexline_model::ManualClock;
+use hexline_services::keys::{App, AppSettings, Revision, TokenLife};
 use hexline_store::{Database, DatabaseConfig, DatabaseError};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _, SqlSafeStr as _};
@@ -14,6 +16,7 @@ on_both!(
     opening_again_migrates_nothing,
     starting_together_is_safe,
     a_database_that_is_only_looked_at_is_read_and_not_written,
+    apps_of_before_lived_by_their_settings_and_at_least_by_the_default,
 );
 
 async fn a_newer_schema_is_refused_and_left_alone(rig: &mut Rig) {
@@ -120,6 +123,41 @@ async fn a_database_that_is_only_looked_at_is_read_and_not_written(rig: &mut Rig
         rig.stores().journal.revision().await.expect("reads"),
         revision
     );
+}
+
+async fn apps_of_before_lived_by_their_settings_and_at_least_by_the_default(rig: &mut Rig) {
+    let days = |n: u64| Duration::from_hours(24 * n);
+    let with = |settings: &str| serde_json::from_str::<AppSettings>(settings).expect("reads");
+    let mut revision = Revision::default();
+    let mut expected = Vec::new();
+    for (name, settings, life) in [
+        ("a", "{}", TokenLife::AtMost(days(30))),
+        ("b", r#"{"longest_ttl":60}"#, TokenLife::AtMost(days(30))),
+        (
+            "c",
+            r#"{"longest_ttl":8640000}"#,
+            TokenLife::AtMost(days(100)),
+        ),
+        ("d", r#"{"exp_required":false}"#, TokenLife::Unlimited),
+    ] {
+        let app = App {
+            settings: with(settings),
+            ..app(name)
+        };
+        revision = rig.stores().apps.add(&app, revision).await.expect("adds");
+        expected.push(life);
+    }
+    rig.execute("update apps set settings = '{}' where name = 'a'")
+        .await;
+    rig.database.close().await;
+    rig.execute("alter table apps drop column longest_life_s")
+        .await;
+    rig.execute("delete from _sqlx_migrations where version = 3")
+        .await;
+    rig.database = rig.another().await;
+    let apps = rig.stores().apps.list(None, 9).await.expect("reads");
+    let lives: Vec<_> = apps.iter().map(|app| app.longest_life).collect();
+    assert_eq!(lives, expected);
 }
 
 fn backups(rig: &Rig) -> Vec<PathBuf> {
@@ -249,6 +287,85 @@ async fn without_a_backup_nothing_is_migrated() {
         .expect("reads");
     assert_eq!(row.get::<i64, _>("v"), 1);
     connection.close().await.expect("closes");
+}
+
+// Regression: killed while it was copying, the server left half a copy under the name of a backup.
+#[tokio::test]
+async fn a_copy_that_came_to_no_end_is_never_taken_for_a_backup() {
+    let (dir, config, _) = database_of_schema_1().await;
+    let backups = dir.path().join("backups");
+    std::fs::create_dir(&backups).expect("creates");
+    // What a kill leaves: the name under which a copy is made is not that of a backup.
+    let stale = backups.join("schema-0001-20270115T070000.000Z.db.part");
+    std::fs::write(&stale, "half a copy").expect("writes");
+    let clock = Arc::new(ManualClock::new(NOW));
+    let database = Database::open(&config, clock).await.expect("migrates");
+    database.close().await;
+    assert_eq!(
+        listed(&backups),
+        ["schema-0001-20270115T080000.000Z.db"],
+        "the stale copy is gone, and so is the name of the new one"
+    );
+
+    // Where a copy can't be made at all, none is there afterwards.
+    let (dir, config, path) = database_of_schema_1().await;
+    let mut held = AnyConnection::connect(&raw_url(&config))
+        .await
+        .expect("connects");
+    held.execute("create table big as select randomblob(1000000) as bytes")
+        .await
+        .expect("creates");
+    held.close().await.expect("closes");
+    // A page in the middle that is none: copying stops there.
+    let mut bytes = std::fs::read(&path).expect("reads");
+    let middle = bytes.len() / 2;
+    bytes[middle..].fill(0xa5);
+    std::fs::write(&path, bytes).expect("writes");
+    let clock = Arc::new(ManualClock::new(NOW));
+    Database::open(&config, clock)
+        .await
+        .expect_err("can't be copied");
+    assert_eq!(listed(&dir.path().join("backups")), [""; 0]);
+}
+
+// Regression: a migration that failed at every start filled the disk with copies.
+#[tokio::test]
+async fn of_each_schema_version_the_latest_backups_stay() {
+    let (dir, config, _) = database_of_schema_1().await;
+    let backups = dir.path().join("backups");
+    std::fs::create_dir(&backups).expect("creates");
+    for name in [
+        "schema-0001-20260101T000000.000Z.db",
+        "schema-0001-20260102T000000.000Z.db",
+        "schema-0001-20260103T000000.000Z.db",
+        "schema-0002-20250101T000000.000Z.db",
+        "mine.db",
+    ] {
+        std::fs::write(backups.join(name), name).expect("writes");
+    }
+    let clock = Arc::new(ManualClock::new(NOW));
+    let database = Database::open(&config, clock).await.expect("migrates");
+    database.close().await;
+    assert_eq!(
+        listed(&backups),
+        [
+            "mine.db",
+            "schema-0001-20260102T000000.000Z.db",
+            "schema-0001-20260103T000000.000Z.db",
+            "schema-0001-20270115T080000.000Z.db",
+            "schema-0002-20250101T000000.000Z.db",
+        ]
+    );
+}
+
+fn listed(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .expect("lists")
+        .map(|entry| entry.expect("lists").file_name())
+        .map(|name| name.into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    names
 }
 
 #[tokio::test]
