@@ -46,6 +46,12 @@ pub struct Health {
     pub schema: i64,
     /// Open connections.
     pub connections: u32,
+    /// Whether a commit waits until it is on disk, on the connections of every pool: SQLite's
+    /// `synchronous`, PostgreSQL's `synchronous_commit`. Always so, unless something is broken.
+    pub commits_wait: bool,
+    /// Whether what is said to be on disk is: PostgreSQL's `fsync`. If not, a power cut may lose
+    /// what was acknowledged, or the database.
+    pub fsync: bool,
 }
 
 /// An open database; implements every store trait. Cheap to clone.
@@ -239,12 +245,26 @@ impl Database {
             Backend::Sqlite => &[&self.writer, &self.reader],
             Backend::Postgres => &[&self.reader],
         };
-        Ok(Health {
+        let mut health = Health {
             backend: self.backend,
             version,
             schema: migrations::newest(self.backend),
             connections: pools.iter().map(|pool| pool.size()).sum(),
-        })
+            commits_wait: true,
+            fsync: true,
+        };
+        for pool in pools {
+            match self.backend {
+                Backend::Sqlite => {
+                    health.commits_wait &= number(pool, SQLITE_SYNCHRONOUS).await? >= FULL;
+                }
+                Backend::Postgres => {
+                    health.commits_wait &= number(pool, COMMITS_WAIT).await? == 1;
+                    health.fsync = number(pool, FSYNC).await? == 1;
+                }
+            }
+        }
+        Ok(health)
     }
 
     /// Which kind of database it is.
@@ -322,6 +342,12 @@ impl fmt::Debug for Database {
     }
 }
 
+/// What a statement of one number says on a connection of this pool.
+async fn number(pool: &AnyPool, sql: &'static str) -> Result<i64, StoreError> {
+    let row = sqlx::query(sql).fetch_one(pool).await;
+    row.and_then(|row| row.try_get(0)).map_err(sort("setting"))
+}
+
 /// Connections that stay, each set up by these statements.
 fn pool(most: u32, setup: &'static str) -> AnyPoolOptions {
     AnyPoolOptions::new()
@@ -389,5 +415,14 @@ const SERVER_VERSION: &str = "select current_setting('server_version_num') as nu
 const LOOK_SESSION: &str = "set default_transaction_read_only = on; set lock_timeout = '5s'; \
      set statement_timeout = '30s'";
 // A statement that hangs must not hang its caller.
+//
+// What is acknowledged is on disk: a server, role or URL that says otherwise is overruled.
 const SESSION: &str = "set lock_timeout = '5s'; set statement_timeout = '30s'; \
-     set idle_in_transaction_session_timeout = '30s'";
+     set idle_in_transaction_session_timeout = '30s'; \
+     select set_config('synchronous_commit', 'on', false) \
+     where current_setting('synchronous_commit') = 'off'";
+const SQLITE_SYNCHRONOUS: &str = "pragma synchronous";
+const FULL: i64 = 2;
+const COMMITS_WAIT: &str =
+    "select count(*) as n where current_setting('synchronous_commit') <> 'off'";
+const FSYNC: &str = "select count(*) as n where current_setting('fsync') = 'on'";

@@ -5,8 +5,8 @@
 //! services; here is only how they are kept.
 //!
 //! Invariants:
-//! * What a write acknowledged is on disk: `synchronous = full` on SQLite, the server's
-//!   `synchronous_commit` on PostgreSQL.
+//! * What a write acknowledged is on disk: `synchronous = full` on SQLite, at least
+//!   `synchronous_commit = local` on PostgreSQL, whatever the server's default is.
 //! * Every change of apps, keys, revocations and seals counts up `meta.revision` in its own
 //!   transaction, before anything else in it. That row is the lock that puts changes in order.
 //! * SQLite has one writer connection; readers can't write (`query_only`).

@@ -220,4 +220,5 @@ impl NewcomerKey {
     }
 }
 
-pub(super) const ATTEMPTS: usize = 16;
+// Each lost attempt is a change of somebody else, so this many come before one is given up.
+pub(super) const ATTEMPTS: usize = 64;

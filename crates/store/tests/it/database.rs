@@ -5,7 +5,7 @@ use hexline_model::{ManualClock, Secret};
 use hexline_services::keys::{AppSettings, NewKey, Revision, StoreError};
 use hexline_store::{Backend, Database, DatabaseConfig, DatabaseError};
 use hexline_token::Algorithm;
-use sqlx::{Connection as _, Executor as _, Row as _};
+use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 
 use crate::rig::{NOW, Rig, app, raw_url};
 
@@ -205,6 +205,77 @@ async fn postgres_connections_that_the_server_closed_are_replaced() {
     .await;
 }
 
+// Regression: with synchronous_commit = off at the server, an acknowledged key could be gone.
+#[tokio::test]
+async fn a_postgres_that_does_not_wait_for_its_disk_is_made_to() {
+    crate::rig::on_postgres(async |rig: &mut Rig| {
+        let DatabaseConfig::Postgres { url } = &rig.config else {
+            panic!("is PostgreSQL");
+        };
+        let url = format!("{}&options[synchronous_commit]=off", url.expose());
+        let mut raw = AnyConnection::connect(&url).await.expect("connects");
+        let row = raw.fetch_one("show synchronous_commit").await;
+        assert_eq!(row.expect("reads").get::<String, _>(0), "off");
+        let row = raw.fetch_one("show fsync").await;
+        let fsync = row.expect("reads").get::<String, _>(0) == "on";
+        raw.close().await.expect("closes");
+        let config = DatabaseConfig::Postgres {
+            url: Secret::new(url),
+        };
+        let database = Database::open(&config, rig.clock.clone())
+            .await
+            .expect("opens");
+        let health = database.health().await.expect("reads");
+        assert!(health.commits_wait);
+        assert_eq!(health.fsync, fsync);
+        database.close().await;
+    })
+    .await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_sqlite_database_that_others_can_read_is_taken_from_them() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    crate::rig::on_sqlite(async |rig: &mut Rig| {
+        let path = rig.sqlite_path().expect("is SQLite").clone();
+        let mode = |path: &Path| {
+            let metadata = std::fs::metadata(path).expect("is there");
+            metadata.permissions().mode() & 0o777
+        };
+        rig.database.close().await;
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(&path, open).expect("changes");
+        rig.database = rig.another().await;
+        assert_eq!(mode(&path), 0o600);
+    })
+    .await;
+}
+
+// Regression: what root made in the directory of a service, the service could not open.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_sqlite_database_belongs_to_whom_its_directory_does() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    if std::os::unix::fs::chown(dir.path(), Some(4711), Some(4712)).is_err() {
+        return; // Only root can try.
+    }
+    let path = dir.path().join("hexline.db");
+    let config = DatabaseConfig::Sqlite { path };
+    let clock = Arc::new(ManualClock::new(NOW));
+    let database = Database::open(&config, clock).await.expect("opens");
+    for entry in std::fs::read_dir(dir.path()).expect("lists") {
+        let entry = entry.expect("lists");
+        let metadata = entry.metadata().expect("reads");
+        let owner = (metadata.uid(), metadata.gid());
+        assert_eq!(owner, (4711, 4712), "{}", entry.path().display());
+    }
+    database.close().await;
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn the_files_of_a_sqlite_database_are_their_owners_alone() {
@@ -238,6 +309,8 @@ async fn sqlite_writes_ahead_and_syncs_every_commit() {
             .expect("reads");
         assert_eq!(row.get::<String, _>(0), "wal");
         connection.close().await.expect("closes");
+        // Of this connection alone; those of the pools are asked by the code that has them.
+        assert!(rig.database.health().await.expect("reads").commits_wait);
     })
     .await;
 }
