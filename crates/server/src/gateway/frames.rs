@@ -65,7 +65,7 @@ impl FrameReader {
     }
 
     /// The next frame, once it is whole; an error is the code to close with.
-    pub(crate) fn next(&mut self) -> Result<Option<Inbound>, CloseCode> {
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Inbound>, CloseCode> {
         let Some(head) = Head::parse(&self.input)? else {
             return Ok(None);
         };
@@ -380,7 +380,7 @@ mod tests {
         let mut reader = FrameReader::new(MAX);
         reader.feed(input);
         let mut frames = Vec::new();
-        while let Some(frame) = reader.next()? {
+        while let Some(frame) = reader.next_frame()? {
             frames.push(frame);
         }
         Ok(frames)
@@ -492,8 +492,11 @@ mod tests {
     fn a_reader_that_waits_holds_no_memory() {
         let mut reader = FrameReader::new(MAX);
         reader.feed(&client(0x82, &[7; 900]));
-        assert!(matches!(reader.next(), Ok(Some(Inbound::Binary(_)))));
-        assert_eq!((reader.next(), reader.input.capacity()), (Ok(None), 0));
+        assert!(matches!(reader.next_frame(), Ok(Some(Inbound::Binary(_)))));
+        assert_eq!(
+            (reader.next_frame(), reader.input.capacity()),
+            (Ok(None), 0)
+        );
     }
 
     proptest! {
@@ -518,7 +521,7 @@ mod tests {
             let mut messages = Vec::new();
             for piece in wire.chunks(chunk) {
                 reader.feed(piece);
-                while let Some(frame) = reader.next().expect("well formed") {
+                while let Some(frame) = reader.next_frame().expect("well formed") {
                     if frame != Inbound::Fragment {
                         messages.push(frame);
                     }

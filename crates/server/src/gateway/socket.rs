@@ -310,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
     /// The next frame; `None` if the client has gone without a word.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Inbound>, CloseCode>> {
         loop {
-            if let Some(frame) = self.reader.next()? {
+            if let Some(frame) = self.reader.next_frame()? {
                 return Poll::Ready(Ok(Some(frame)));
             }
             // On the stack: a connection that waits for its client owns no buffer.
