@@ -7,13 +7,13 @@ use hexline_services::keys::{AppName, KeyError, KeyService};
 use hexline_store::Database;
 use hexline_token::{PrivateKey, TokenBuilder};
 use serde_json::json;
-use tokio_util::task::TaskTracker;
 
 use crate::auth::Doorkeeper;
 use crate::config::Config;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
 use crate::probe::Probe;
+use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 /// Everything that the handlers of one server share.
@@ -32,8 +32,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    /// One task per live connection.
-    pub(crate) tasks: TaskTracker,
+    /// One task per live connection, and what else has to end before the records close.
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 /// The app that `--dev` makes, and that the demo token service uses unless told otherwise.

@@ -25,6 +25,7 @@ mod http;
 mod probe;
 pub mod records;
 mod server;
+mod tasks;
 mod telemetry;
 
 pub use app::DEMO_APP;

@@ -14,8 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::adapters::{jwks::JwksFetcher, tls};
 use crate::app::{App, DEMO_APP, DemoTokens};
@@ -29,6 +29,7 @@ use crate::gateway::session::SessionContext;
 use crate::http::router;
 use crate::probe::Probe;
 use crate::records;
+use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 /// A Hexline server. Several may run in one process, each with its own data directory.
@@ -43,7 +44,7 @@ pub struct Running {
     handle: Handle<SocketAddr>,
     serving: JoinHandle<std::io::Result<()>>,
     upkeep: CancellationToken,
-    upkeep_tasks: TaskTracker,
+    upkeep_tasks: Tasks,
     control: ControlSocket,
     _lock: DataLock,
 }
@@ -122,7 +123,7 @@ impl Server {
             metrics,
             clock,
             entropy: Arc::clone(&entropy),
-            tasks: TaskTracker::new(),
+            tasks: Arc::new(Tasks::default()),
             config,
         });
         let hub = Arc::clone(&app.hub);
@@ -193,29 +194,46 @@ impl Running {
     }
 
     /// Stops: nobody new, what waits is written, every client is told to come back later. What
-    /// takes longer than the configured drain is cut off.
-    pub async fn shutdown(self) {
-        let drain = self.app.config.drain;
+    /// takes longer than the configured drain is cut off: once this returns, nothing runs any more.
+    pub async fn shutdown(mut self) {
+        let deadline = Instant::now() + self.app.config.drain;
         tracing::info!(connections = self.connections(), "stopping");
         self.app.hub.drain();
-        self.handle.graceful_shutdown(Some(drain));
-        self.app.tasks.close();
-        if tokio::time::timeout(drain, self.app.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!(connections = self.connections(), "cut off");
+        self.end_http(deadline).await;
+        // After HTTP, which is where new ones come from.
+        let cut_off = self.app.tasks.end(deadline).await;
+        if cut_off > 0 {
+            tracing::warn!(connections = cut_off, "cut off");
         }
-        let _ = tokio::time::timeout(drain, self.serving).await;
         self.upkeep.cancel();
-        self.upkeep_tasks.close();
-        self.upkeep_tasks.wait().await;
-        drop(self.control);
-        if let Err(error) = self.app.keys.flush_last_used().await {
-            tracing::warn!(%error, "cannot note when keys were last used");
+        self.upkeep_tasks.end(deadline).await;
+        self.control.close().await;
+        let closing = async {
+            if let Err(error) = self.app.keys.flush_last_used().await {
+                tracing::warn!(%error, "cannot note when keys were last used");
+            }
+            self.app.database.close().await;
+        };
+        if timeout(LAST_WRITES, closing).await.is_err() {
+            tracing::warn!("the database did not close in time");
         }
-        self.app.database.close().await;
         tracing::info!("stopped");
+    }
+
+    /// Lets requests under way be answered until the deadline.
+    async fn end_http(&mut self, deadline: Instant) {
+        self.handle.graceful_shutdown(None);
+        // If it is finished already, it has failed, and its result was taken.
+        let serving = !self.serving.is_finished();
+        if serving && timeout_at(deadline, &mut self.serving).await.is_err() {
+            self.handle.shutdown();
+            let _ = (&mut self.serving).await;
+        }
+        self.handle.shutdown();
+        // Told to end, a connection ends when it runs next.
+        while self.handle.connection_count() > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -289,8 +307,8 @@ async fn demo_app(keys: &KeyService) -> anyhow::Result<DevApp> {
 }
 
 /// What has to be done every now and then.
-fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken, TaskTracker) {
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken, Tasks) {
+    let (stop, tasks) = (CancellationToken::new(), Tasks::default());
     let every = |period: Duration, duty: Duty| {
         let (app, stop) = (Arc::clone(app), stop.clone());
         tasks.spawn(async move {
@@ -377,6 +395,9 @@ fn modified(files: &TlsConfig) -> [Option<SystemTime>; 2] {
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 const BACKLOG: i32 = 4096;
+
+/// How long the last records and the database may take when everything else has ended.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 const HEADER_PATIENCE: Duration = Duration::from_secs(15);
 
