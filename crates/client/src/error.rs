@@ -86,7 +86,8 @@ pub enum CallError {
 
 impl ConnectError {
     /// Whether another attempt with a new token can help. Not after a refusal with 401 or 403, nor
-    /// when the token, the URL or a certificate given is malformed.
+    /// when the token, the URL or a certificate given is malformed. It can after 429 and after 503,
+    /// which says that the server cannot tell at the moment.
     pub fn may_retry(&self) -> bool {
         match self {
             Self::Refused { status, .. } => !matches!(status, 401 | 403),
@@ -140,6 +141,21 @@ mod tests {
         let text = printable("\u{1b}[2Jbad token aaa.bbb.ccc\r\n", Some(&token));
         assert_eq!(text, "[2Jbad token …");
         assert_eq!(printable(&"x".repeat(9000), None).len(), MAX_TEXT);
+    }
+
+    #[test]
+    fn only_what_another_attempt_can_change_is_tried_again() {
+        let refused = |status| ConnectError::Refused {
+            status,
+            code: None,
+            message: String::new(),
+        };
+        for status in [429, 500, 502, 503, 504] {
+            assert!(refused(status).may_retry(), "{status}");
+        }
+        for status in [401, 403] {
+            assert!(!refused(status).may_retry(), "{status}");
+        }
     }
 
     #[test]

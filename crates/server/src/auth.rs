@@ -18,7 +18,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use ipnet::IpNet;
 
-use crate::adapters::jwks::JwksFetcher;
+use crate::adapters::jwks::{JwksFetcher, Lookup};
 use crate::http::error::Refusal;
 use crate::telemetry::Metrics;
 
@@ -68,12 +68,23 @@ impl Doorkeeper {
         access: Access,
         peer: Peer,
     ) -> Result<Verified<KeyHandle>, Refusal> {
-        let mut outcome = verify(token, access, self.registry.as_ref(), self.clock.now());
+        let check = || verify(token, access, self.registry.as_ref(), self.clock.now());
+        let mut outcome = check();
         if let Err(rejection) = &outcome
             && rejection.reason == Reason::KeyUnknown
-            && self.jwks.fetch_for(token, &self.registry).await
         {
-            outcome = verify(token, access, self.registry.as_ref(), self.clock.now());
+            match self.jwks.look_up(token, &self.registry).await {
+                Lookup::NotFetched => {}
+                Lookup::Current => outcome = check(),
+                // The token may well be good: that is no failure of whoever holds it.
+                Lookup::Unavailable { retry_after_s } => {
+                    let message = "the key set of the token's issuer cannot be fetched now";
+                    self.metrics.rejected(ErrorCode::Unavailable);
+                    return Err(
+                        Refusal::new(ErrorCode::Unavailable, message).retry_after(retry_after_s)
+                    );
+                }
+            }
         }
         match outcome {
             Ok(verified) => {

@@ -92,9 +92,10 @@ impl Server {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
+        let tasks = Arc::new(Tasks::default());
         let door = Doorkeeper::new(
             registry,
-            JwksFetcher::new(Arc::clone(&clock), config.dev)?,
+            JwksFetcher::new(Arc::clone(&clock), Arc::clone(&tasks), config.dev)?,
             limits.failed_tokens_per_minute,
             config.dev,
             config.trusted_proxies.clone(),
@@ -123,7 +124,7 @@ impl Server {
             metrics,
             clock,
             entropy: Arc::clone(&entropy),
-            tasks: Arc::new(Tasks::default()),
+            tasks,
             config,
         });
         let hub = Arc::clone(&app.hub);
@@ -314,7 +315,10 @@ fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken
         tasks.spawn(async move {
             let mut interval = tokio::time::interval(period);
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            interval.tick().await;
+            // The first tick comes at once.
+            if !duty.is_due_at_start() {
+                interval.tick().await;
+            }
             while stop.run_until_cancelled(interval.tick()).await.is_some() {
                 duty.perform(&app).await;
             }
@@ -346,6 +350,11 @@ enum Duty {
 }
 
 impl Duty {
+    /// Key sets are fetched before the first token needs one.
+    fn is_due_at_start(self) -> bool {
+        matches!(self, Self::RefreshKeySets)
+    }
+
     async fn perform(self, app: &App) {
         let done = match self {
             Self::CatchUp => app.keys.refresh().await.map(|_| ()),

@@ -6,23 +6,41 @@ use hexline_model::{Clock, KeyId};
 use hexline_services::keys::{JwksOrder, KeyMaterial, KeyRegistry};
 use hexline_token::{KeySet, UnverifiedToken};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::OwnedMutexGuard;
 
 use super::tls::provider;
+use crate::tasks::Tasks;
 
 /// Fetches the key sets behind registered JWKS URLs.
 ///
 /// When to fetch is the registry's to say: for a token whose `kid` it lacks, or when a set has
 /// grown old, but never often. Tokens that wait for one set wait in line; another app's URL is
-/// another line.
+/// another line. A fetch goes on when whoever asked for it has gone: its result is everybody's.
 pub(crate) struct JwksFetcher {
     http: reqwest::Client,
     clock: Arc<dyn Clock>,
+    tasks: Arc<Tasks>,
     lines: Mutex<HashMap<KeyId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What came of looking for the key of a token that was refused with `key_unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// Its key is none that is fetched.
+    NotFetched,
+    /// What there is to know is known: check the token again.
+    Current,
+    /// Its key may be in a set that cannot be fetched at the moment.
+    Unavailable { retry_after_s: u32 },
 }
 
 impl JwksFetcher {
     /// `allow_http` is for development: http, which the registry takes for loopback only.
-    pub(crate) fn new(clock: Arc<dyn Clock>, allow_http: bool) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        tasks: Arc<Tasks>,
+        allow_http: bool,
+    ) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
         let tls = ClientConfig::builder_with_provider(provider())
@@ -40,70 +58,90 @@ impl JwksFetcher {
         Ok(Self {
             http,
             clock,
+            tasks,
             lines: Mutex::default(),
         })
     }
 
-    /// Fetches the set that a refused token would need. `true` if it is worth another try.
-    pub(crate) async fn fetch_for(&self, token: &str, registry: &KeyRegistry) -> bool {
+    /// Fetches the set that a refused token would need, if it is time.
+    pub(crate) async fn look_up(&self, token: &str, registry: &Arc<KeyRegistry>) -> Lookup {
         let Ok(unverified) = UnverifiedToken::parse(token) else {
-            return false;
+            return Lookup::NotFetched;
         };
         let Ok(key) = KeyId::parse(unverified.issuer()) else {
-            return false;
+            return Lookup::NotFetched;
         };
         let record = registry.key_record(key);
         if !record.is_some_and(|key| matches!(key.material, KeyMaterial::JwksUrl(_))) {
-            return false;
+            return Lookup::NotFetched;
         }
-        let line = {
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(lines.entry(key).or_default())
-        };
-        let _turn = line.lock().await;
         let (issuer, kid) = (unverified.issuer(), unverified.key_id());
+        let turn = self.line(key).lock_owned().await;
+        // Without an order, whoever stood in line before may have fetched what it needs.
         if let Some(order) = registry.jwks_wanted(issuer, kid, self.clock.now()) {
-            self.fetch(&order, registry).await;
+            self.fetch(order, turn, registry).await;
         }
-        // Even without an order: whoever stood in line before may have fetched what it needs.
-        true
+        match registry.jwks_undecided(issuer, kid, self.clock.now()) {
+            None => Lookup::Current,
+            Some(wait) => Lookup::Unavailable {
+                retry_after_s: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1),
+            },
+        }
     }
 
     /// Fetches again what has grown old.
-    pub(crate) async fn refresh(&self, registry: &KeyRegistry) {
-        let due = registry.jwks_due(self.clock.now());
-        futures_util::future::join_all(due.iter().map(|order| self.fetch(order, registry))).await;
+    pub(crate) async fn refresh(&self, registry: &Arc<KeyRegistry>) {
+        let due = registry.jwks_due(self.clock.now()).into_iter();
+        let fetches = due.map(|order| async {
+            let turn = self.line(order.key).lock_owned().await;
+            self.fetch(order, turn, registry).await;
+        });
+        futures_util::future::join_all(fetches).await;
     }
 
-    async fn fetch(&self, order: &JwksOrder, registry: &KeyRegistry) {
-        match self.download(&order.url).await {
-            Ok(set) => registry.install_jwks(order.key, set, self.clock.now()),
-            Err(error) => {
-                tracing::warn!(key.id = %order.key, %error, "cannot fetch a key set");
-            }
-        }
+    fn line(&self, key: KeyId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lines.entry(key).or_default())
     }
 
-    async fn download(&self, url: &str) -> Result<KeySet, FetchError> {
-        let mut response = self
-            .http
-            .get(url)
-            .send()
-            .await
-            .map_err(FetchError::unreachable)?;
-        if response.status() != http::StatusCode::OK {
-            return Err(FetchError::Status(response.status().as_u16()));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(FetchError::unreachable)? {
-            if body.len() + chunk.len() > MAX_BYTES {
-                return Err(FetchError::TooLarge);
+    async fn fetch(
+        &self,
+        order: JwksOrder,
+        turn: OwnedMutexGuard<()>,
+        registry: &Arc<KeyRegistry>,
+    ) {
+        let (http, clock) = (self.http.clone(), Arc::clone(&self.clock));
+        let registry = Arc::clone(registry);
+        let fetching = self.tasks.spawn(async move {
+            match download(&http, &order.url).await {
+                Ok(set) => registry.install_jwks(order.key, set, clock.now()),
+                Err(error) => {
+                    tracing::warn!(key.id = %order.key, %error, "cannot fetch a key set");
+                    registry.jwks_failed(order.key, clock.now());
+                }
             }
-            body.extend_from_slice(&chunk);
-        }
-        let text = std::str::from_utf8(&body).map_err(|_| FetchError::NotText)?;
-        KeySet::parse(text).map_err(|error| FetchError::NotKeys(error.to_string()))
+            drop(turn);
+        });
+        // It is cut off only with the server.
+        let _ = fetching.await;
     }
+}
+
+async fn download(http: &reqwest::Client, url: &str) -> Result<KeySet, FetchError> {
+    let request = http.get(url).send();
+    let mut response = request.await.map_err(FetchError::unreachable)?;
+    if response.status() != http::StatusCode::OK {
+        return Err(FetchError::Status(response.status().as_u16()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(FetchError::unreachable)? {
+        if body.len() + chunk.len() > MAX_BYTES {
+            return Err(FetchError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let text = std::str::from_utf8(&body).map_err(|_| FetchError::NotText)?;
+    KeySet::parse(text).map_err(|error| FetchError::NotKeys(error.to_string()))
 }
 
 /// Why a key set did not arrive. The URL, which may hold a secret, is not in it.

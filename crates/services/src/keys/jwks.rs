@@ -20,9 +20,25 @@ pub(super) struct JwksCache(Mutex<Fetched>);
 
 #[derive(Debug, Default)]
 struct Fetched {
-    set: Option<KeySet>,
-    at: Option<Timestamp>,
-    ordered: Option<Timestamp>,
+    /// The last document that arrived, and when.
+    document: Option<(KeySet, Timestamp)>,
+    attempt: Attempt,
+}
+
+/// What became of the last attempt to fetch the document.
+#[derive(Debug, Default)]
+enum Attempt {
+    #[default]
+    None,
+    UnderWay {
+        since: Timestamp,
+    },
+    Succeeded {
+        at: Timestamp,
+    },
+    Failed {
+        at: Timestamp,
+    },
 }
 
 impl JwksCache {
@@ -30,54 +46,86 @@ impl JwksCache {
     pub(super) fn install(&self, set: KeySet, now: Timestamp) -> bool {
         let mut fetched = self.lock();
         let lost = fetched
-            .set
-            .as_ref()
+            .set()
             .is_some_and(|old| old.iter().any(|(kid, key)| !has(&set, kid, key)));
-        fetched.set = Some(set);
-        fetched.at = Some(now);
+        fetched.document = Some((set, now));
+        fetched.attempt = Attempt::Succeeded { at: now };
         lost
     }
 
+    /// Notes that the document could not be fetched. What there was stays.
+    pub(super) fn fail(&self, now: Timestamp) {
+        self.lock().attempt = Attempt::Failed { at: now };
+    }
+
     pub(super) fn select(&self, kid: Option<&str>) -> Option<VerifyingKey> {
-        self.lock()
-            .set
-            .as_ref()
-            .and_then(|set| set.select(kid))
-            .cloned()
+        self.lock().select(kid).cloned()
     }
 
     /// Whether the fetched document no longer has this key. Not so before the first fetch.
     pub(super) fn lost(&self, kid: Option<&str>, key: &VerifyingKey) -> bool {
-        self.lock()
-            .set
-            .as_ref()
-            .is_some_and(|set| !has(set, kid, key))
+        self.lock().set().is_some_and(|set| !has(set, kid, key))
     }
 
     /// Whether to fetch now: for a `kid` that is not there, or because the document is old.
-    /// After a yes the answer is no for a while, whether the fetch succeeds or not.
+    /// After a yes the answer is no for a while; for a short one if the fetch fails.
     pub(super) fn order(&self, wanted: Wanted<'_>, now: Timestamp) -> bool {
         let mut fetched = self.lock();
-        let old = fetched.at.is_none_or(|at| now.since(at) >= MAX_AGE);
-        let missing = match wanted {
-            Wanted::Kid(kid) => fetched
-                .set
-                .as_ref()
-                .is_none_or(|set| set.select(kid).is_none()),
-            Wanted::Freshness => false,
+        let due = match wanted {
+            Wanted::Kid(kid) => fetched.is_old(now) || fetched.select(kid).is_none(),
+            Wanted::Freshness => fetched.is_old(now),
         };
-        let just_ordered = fetched
-            .ordered
-            .is_some_and(|at| at <= now && now.since(at) < PAUSE);
-        let order = (old || missing) && !just_ordered;
+        let order = due && fetched.attempt.rests_for(now).is_zero();
         if order {
-            fetched.ordered = Some(now);
+            fetched.attempt = Attempt::UnderWay { since: now };
         }
         order
     }
 
+    /// If it cannot be said whether this `kid` is known, because it is not here and the document
+    /// as it is now could not be fetched: how long until there may be another attempt.
+    pub(super) fn undecided(&self, kid: Option<&str>, now: Timestamp) -> Option<Duration> {
+        let fetched = self.lock();
+        let current = matches!(fetched.attempt, Attempt::Succeeded { .. });
+        (!current && fetched.select(kid).is_none())
+            .then(|| fetched.attempt.rests_for(now).min(PAUSE_AFTER_FAILURE))
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Fetched> {
         self.0.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Fetched {
+    fn set(&self) -> Option<&KeySet> {
+        self.document.as_ref().map(|(set, _)| set)
+    }
+
+    fn select(&self, kid: Option<&str>) -> Option<&VerifyingKey> {
+        self.set()?.select(kid)
+    }
+
+    fn is_old(&self, now: Timestamp) -> bool {
+        // Fetched in the future: the calendar was set back, and nobody knows how old it is.
+        self.document
+            .as_ref()
+            .is_none_or(|(_, at)| *at > now || now.since(*at) >= MAX_AGE)
+    }
+}
+
+impl Attempt {
+    /// How long until there may be another one.
+    fn rests_for(&self, now: Timestamp) -> Duration {
+        let (since, pause) = match self {
+            Self::None => return Duration::ZERO,
+            Self::UnderWay { since } => (*since, PAUSE),
+            Self::Succeeded { at } => (*at, PAUSE),
+            Self::Failed { at } => (*at, PAUSE_AFTER_FAILURE),
+        };
+        if since > now {
+            return Duration::ZERO;
+        }
+        pause.saturating_sub(now.since(since))
     }
 }
 
@@ -97,3 +145,59 @@ pub(super) enum Wanted<'a> {
 
 const MAX_AGE: Duration = Duration::from_mins(10);
 const PAUSE: Duration = Duration::from_secs(30);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use hexline_token::{Algorithm, PrivateKey};
+
+    use super::*;
+
+    fn set(kid: &str) -> KeySet {
+        let key = PrivateKey::generate(Algorithm::EdDsa).expect("a new key");
+        let jwk = key.verifying_key().to_jwk(Some(kid)).expect("a public key");
+        KeySet::parse(&format!(r#"{{"keys":[{jwk}]}}"#)).expect("a set")
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_secs(1_000_000 + second)
+    }
+
+    const A: Option<&str> = Some("a");
+
+    #[test]
+    fn a_failed_fetch_is_tried_again_sooner_than_a_good_one() {
+        let cache = JwksCache::default();
+        assert!(cache.order(Wanted::Kid(A), at(0)));
+        cache.fail(at(2));
+        assert!(!cache.order(Wanted::Kid(A), at(6)));
+        assert!(cache.order(Wanted::Kid(A), at(7)));
+        cache.install(set("b"), at(8));
+        assert!(!cache.order(Wanted::Kid(A), at(37)));
+        assert!(cache.order(Wanted::Kid(A), at(38)));
+    }
+
+    #[test]
+    fn without_the_document_nobody_can_say_that_a_kid_is_unknown() {
+        let cache = JwksCache::default();
+        assert!(cache.undecided(A, at(0)).is_some(), "never fetched");
+        assert!(cache.order(Wanted::Kid(A), at(0)));
+        assert!(cache.undecided(A, at(0)).is_some(), "not there yet");
+        cache.fail(at(1));
+        assert_eq!(cache.undecided(A, at(2)), Some(Duration::from_secs(4)));
+        cache.install(set("b"), at(10));
+        assert_eq!(cache.undecided(A, at(11)), None, "it is not in there");
+        cache.fail(at(100));
+        assert!(cache.undecided(A, at(100)).is_some(), "it may be by now");
+        assert_eq!(cache.undecided(Some("b"), at(100)), None, "it is here");
+    }
+
+    #[test]
+    fn after_the_calendar_was_set_back_the_document_is_old() {
+        let cache = JwksCache::default();
+        cache.install(set("a"), at(0));
+        assert!(!cache.order(Wanted::Freshness, at(31)));
+        assert!(cache.order(Wanted::Freshness, at(-86_400)));
+        assert!(!cache.order(Wanted::Freshness, at(-86_399)), "under way");
+    }
+}

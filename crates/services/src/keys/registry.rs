@@ -112,8 +112,33 @@ impl KeyRegistry {
         }
     }
 
+    /// Notes that a JWKS document could not be fetched. What was fetched before stays in use.
+    pub fn jwks_failed(&self, id: KeyId, now: Timestamp) {
+        if let Some(key) = self.key_of(id)
+            && let Verifies::Fetched(cache) = &key.verifies
+        {
+            cache.fail(now);
+        }
+    }
+
+    /// For a token that was refused with `key_unknown`: if that cannot be said, because its `kid`
+    /// is not here and the JWKS document could not be fetched, how long until it is tried again.
+    pub fn jwks_undecided(
+        &self,
+        issuer: &str,
+        kid: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        let key = self.key_of(KeyId::parse(issuer).ok()?)?;
+        match &key.verifies {
+            Verifies::Fetched(cache) => cache.undecided(kid, now),
+            _ => None,
+        }
+    }
+
     /// Which JWKS document to fetch so that a token with this `iss` and `kid` may be known; for
-    /// one that was refused with `key_unknown`. At most one order per key in half a minute.
+    /// one that was refused with `key_unknown`. At most one order per key in half a minute, or in
+    /// five seconds after a failure.
     pub fn jwks_wanted(
         &self,
         issuer: &str,

@@ -1,10 +1,13 @@
 //! Keys that an app's server keeps to itself: only their public half is registered.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use hexline_client::{Backoff, ConnectOptions, Event, FailedAttempt, Reconnecting};
 use hexline_services::keys::NewKey;
-use hexline_tests::{TestApp, TestServer, refusal};
+use hexline_tests::{TestApp, TestServer, refusal, refusal_of, within};
 use hexline_token::{Algorithm, PrivateKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -83,18 +86,79 @@ async fn a_key_set_is_fetched_from_its_url_and_again_only_for_a_new_kid() {
     let app = server.app("one").await;
     let signer = PrivateKey::generate(Algorithm::EdDsa).expect("a new key");
     let document = format!(r#"{{"keys":[{}]}}"#, public(&signer, Some("one")));
-    let (url, fetched) = publish(document).await;
-    let key = app.register(NewKey::jwks_url(url)).await;
+    let site = Site::new(document).await;
+    let key = app.register(NewKey::jwks_url(&site.url)).await;
     for _ in 0..3 {
         let token = signed(&key, &signer, Some("one"));
         key.connect_with("bob/web", &token).await;
     }
-    assert_eq!(fetched.load(Ordering::SeqCst), 1);
+    assert_eq!(site.asked(), 1);
     for _ in 0..5 {
         let token = signed(&key, &signer, Some("unheard-of"));
         assert_eq!(key.refused(&token).await, refusal(401, "key_unknown"));
     }
-    assert!(fetched.load(Ordering::SeqCst) <= 2, "not for every token");
+    assert!(site.asked() <= 2, "not for every token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_key_set_cannot_be_fetched_its_tokens_are_to_come_back() {
+    let server = TestServer::start_with(|config| {
+        config.dev = true;
+        config.limits.failed_tokens_per_minute = 1;
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    })
+    .await;
+    let app = server.app("one").await;
+    let signer = PrivateKey::generate(Algorithm::EdDsa).expect("a new key");
+    let document = format!(r#"{{"keys":[{}]}}"#, public(&signer, Some("one")));
+    let site = Site::new(document).await;
+    site.breaks(true);
+    let key = app.register(NewKey::jwks_url(&site.url)).await;
+    let token = signed(&key, &signer, Some("one"));
+    // Not from loopback, where dev mode counts no failures.
+    let from_afar = |token: &str| {
+        let request = key.upgrade(token);
+        request.header("x-forwarded-for", "198.51.100.1")
+    };
+    for _ in 0..5 {
+        let unavailable = refusal(503, "unavailable");
+        assert_eq!(refusal_of(from_afar(&token)).await, unavailable);
+    }
+    assert_eq!(site.asked(), 1, "a server that fails is left in peace");
+    let response = from_afar(&token).send().await.expect("an answer");
+    assert!(response.headers().contains_key("retry-after"));
+
+    let fetch_token = {
+        let token = token.clone();
+        move || std::future::ready(Ok::<_, Infallible>(token.clone()))
+    };
+    let often = Backoff::new(Duration::from_millis(50), Duration::from_millis(200));
+    let (client, mut events) = Reconnecting::start(ConnectOptions::default(), often, fetch_token);
+    let event = within("the first attempt", events.recv()).await;
+    assert!(
+        matches!(
+            event,
+            Some(Event::Failed {
+                error: FailedAttempt::Connect(_),
+                retry_in: Some(_)
+            })
+        ),
+        "{event:?}"
+    );
+    site.breaks(false);
+    let client = within("the set is fetched", client.client()).await;
+    assert!(client.is_some(), "it has not given up");
+
+    // Now the set is here, and it can be told again who is unknown.
+    let stranger = signed(&key, &signer, Some("two"));
+    let refused = refusal_of(from_afar(&stranger)).await;
+    assert_eq!(
+        refused,
+        refusal(401, "key_unknown"),
+        "the first that counts"
+    );
+    let refused = refusal_of(from_afar(&stranger)).await;
+    assert_eq!(refused, refusal(429, "rate_limited"));
 }
 
 fn signed(key: &TestApp, signer: &PrivateKey, kid: Option<&str>) -> String {
@@ -112,28 +176,53 @@ fn public(key: &PrivateKey, kid: Option<&str>) -> String {
     key.verifying_key().to_jwk(kid).expect("a public key")
 }
 
-/// A web server that gives this document to whoever asks, and how often it did.
-async fn publish(document: String) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let at = listener.local_addr().expect("an address");
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&count);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
-                    break;
+/// A web server that gives one document to whoever asks, unless it is broken.
+struct Site {
+    url: String,
+    asked: Arc<AtomicUsize>,
+    broken: Arc<AtomicBool>,
+}
+
+impl Site {
+    async fn new(document: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let site = Self {
+            url: format!("http://{at}/keys.json"),
+            asked: Arc::default(),
+            broken: Arc::default(),
+        };
+        let (asked, broken) = (Arc::clone(&site.asked), Arc::clone(&site.broken));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                asked.fetch_add(1, Ordering::SeqCst);
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                        break;
+                    }
                 }
+                let status = if broken.load(Ordering::SeqCst) {
+                    "500 Internal Server Error"
+                } else {
+                    "200 OK"
+                };
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+                     connection: close\r\n\r\n{document}",
+                    document.len()
+                );
+                let _ = stream.write_all(answer.as_bytes()).await;
             }
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-                 connection: close\r\n\r\n{document}",
-                document.len()
-            );
-            let _ = stream.write_all(answer.as_bytes()).await;
-        }
-    });
-    (format!("http://{at}/keys.json"), count)
+        });
+        site
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn breaks(&self, broken: bool) {
+        self.broken.store(broken, Ordering::SeqCst);
+    }
 }
