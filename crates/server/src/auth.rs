@@ -29,10 +29,14 @@ pub(crate) struct Doorkeeper {
     failures: DefaultKeyedRateLimiter<IpAddr>,
     /// Loopback is not throttled: a developer's mistakes come from there.
     spare_loopback: bool,
-    trusted_proxies: Vec<IpNet>,
+    proxies: Proxies,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
+
+/// The proxies whose word counts on whence a request came.
+#[derive(Debug, Clone)]
+pub(crate) struct Proxies(Arc<[IpNet]>);
 
 /// The network address that a request counts for: of IPv6, the /64 block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +48,7 @@ impl Doorkeeper {
         jwks: JwksFetcher,
         failures_per_minute: u32,
         spare_loopback: bool,
-        trusted_proxies: Vec<IpNet>,
+        proxies: Proxies,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -55,7 +59,7 @@ impl Doorkeeper {
             jwks,
             failures,
             spare_loopback,
-            trusted_proxies,
+            proxies,
             clock,
             metrics,
         }
@@ -113,23 +117,24 @@ impl Doorkeeper {
 
     /// Whence a request came: the last address in `X-Forwarded-For` that no trusted proxy vouches
     /// for as one of its own, if a trusted proxy sent it.
+    ///
+    /// A hop that cannot be read ends the search at the proxy that wrote it. What a client writes
+    /// stands to the left of what the proxies add, so it cannot bring that about.
     pub(crate) fn peer(&self, socket: SocketAddr, headers: &HeaderMap) -> Peer {
-        let trusted = |ip: IpAddr| self.trusted_proxies.iter().any(|net| net.contains(&ip));
-        let mut ip = canonical(socket.ip());
-        if trusted(ip) {
-            let hops = headers.get_all("x-forwarded-for").iter().rev();
-            let hops = hops.filter_map(|value| value.to_str().ok());
-            for hop in hops.flat_map(|value| value.rsplit(',')) {
-                let Ok(hop) = hop.trim().parse::<IpAddr>() else {
+        let mut ip = socket.ip();
+        if self.proxies.trusts(ip) {
+            let lines = headers.get_all("x-forwarded-for").iter().rev();
+            for hop in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
+                let Some(hop) = hop_address(hop) else {
                     break;
                 };
-                ip = canonical(hop);
-                if !trusted(ip) {
+                ip = hop;
+                if !self.proxies.trusts(ip) {
                     break;
                 }
             }
         }
-        Peer(block(ip))
+        Peer::of(ip)
     }
 
     /// Fetches key sets that have grown old.
@@ -144,7 +149,23 @@ impl Doorkeeper {
     }
 }
 
+impl Proxies {
+    pub(crate) fn new(networks: Vec<IpNet>) -> Self {
+        Self(networks.into())
+    }
+
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.0.iter().any(|network| network.contains(&ip))
+    }
+}
+
 impl Peer {
+    /// What an address counts as. An IPv4 address that came as IPv6 is one all the same.
+    pub(crate) fn of(ip: IpAddr) -> Self {
+        Self(block(ip.to_canonical()))
+    }
+
     pub(crate) fn ip(self) -> IpAddr {
         self.0
     }
@@ -201,9 +222,17 @@ pub(crate) fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &st
         .map(str::trim)
 }
 
-/// An IPv4 address that came as IPv6 is one all the same.
-fn canonical(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
+/// One hop of `X-Forwarded-For`: an address, or one with a port, as some proxies write it.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    if let Ok(ip) = hop.parse() {
+        return Some(ip);
+    }
+    if let Ok(address) = hop.parse::<SocketAddr>() {
+        return Some(address.ip());
+    }
+    let ip = hop.strip_prefix('[')?.strip_suffix(']')?;
+    ip.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
 }
 
 fn block(ip: IpAddr) -> IpAddr {
@@ -274,6 +303,27 @@ mod tests {
         let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
         assert_eq!(block(ip("2001:db8::1:2:3:4")), ip("2001:db8::"));
         assert_eq!(block(ip("192.0.2.1")), ip("192.0.2.1"));
-        assert_eq!(canonical(ip("::ffff:192.0.2.1")), ip("192.0.2.1"));
+        assert_eq!(Peer::of(ip("::ffff:192.0.2.1")).ip(), ip("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_hop_may_have_a_port() {
+        let v4 = Some(IpAddr::from([1, 2, 3, 4]));
+        let v6 = "2001:db8::1".parse::<IpAddr>().ok();
+        for (hop, ip) in [
+            (" 1.2.3.4 ", v4),
+            ("1.2.3.4:5678", v4),
+            ("2001:db8::1", v6),
+            ("[2001:db8::1]", v6),
+            ("[2001:db8::1]:443", v6),
+            ("unknown", None),
+            ("", None),
+            ("[1.2.3.4]", None),
+            ("1.2.3.4:", None),
+            ("1.2.3.4:99999", None),
+        ] {
+            assert_eq!(hop_address(hop.as_bytes()), ip, "{hop}");
+        }
+        assert_eq!(hop_address(b"\xff"), None);
     }
 }

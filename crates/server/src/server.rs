@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapters::{jwks::JwksFetcher, tls};
 use crate::app::{App, DEMO_APP, DemoTokens};
-use crate::auth::Doorkeeper;
+use crate::auth::{Doorkeeper, Proxies};
 use crate::config::{Config, TlsConfig};
 use crate::control::{self, ControlSocket, Desk};
 use crate::datadir::{DataDir, DataLock};
@@ -98,7 +98,7 @@ impl Server {
             JwksFetcher::new(Arc::clone(&clock), Arc::clone(&tasks), config.dev)?,
             limits.failed_tokens_per_minute,
             config.dev,
-            config.trusted_proxies.clone(),
+            Proxies::new(config.trusted_proxies.clone()),
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );

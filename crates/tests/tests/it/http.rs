@@ -166,6 +166,34 @@ async fn me_shows_the_token_as_the_server_understands_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_says_of_whence_it_came_is_read_from_the_proxys_end() {
+    let server = TestServer::start_with(|config| {
+        config.limits.failed_tokens_per_minute = 2;
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    })
+    .await;
+    let app = server.app("one").await;
+    let bad = app.token_with_another_secret("bob/web");
+    let status = |forwarded: &'static [u8]| {
+        let value = reqwest::header::HeaderValue::from_bytes(forwarded).expect("a value");
+        refusal_of(app.upgrade(&bad).header("x-forwarded-for", value))
+    };
+    for (forwarded, wanted) in [
+        (b"198.51.100.1".as_slice(), 401),
+        (b"198.51.100.1:1000", 401),
+        (b"\xff\xfe, 198.51.100.1:1001", 429),
+        (b"203.0.113.7, [], x, 198.51.100.1", 429),
+        (b"[2001:db8::1]:443", 401),
+        (b"[2001:db8::2]", 401),
+        (b"\xc3\xa4,2001:db8::3", 429),
+        (b"198.51.100.2", 401),
+    ] {
+        let text = String::from_utf8_lossy(forwarded).into_owned();
+        assert_eq!(status(forwarded).await.status, wanted, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_server_says_whether_it_lives_and_is_ready() {
     let server = TestServer::start().await;
     for path in ["/healthz", "/readyz"] {
