@@ -1,10 +1,10 @@
 //! The Hexline server: the doors, and what stands between them and the services.
 //!
-//! `server.rs` starts and stops a server and wires its parts into `app.rs`. `http/` has the
-//! routes, `gateway/` the WebSocket, `auth.rs` the tokens at both doors. `adapters/` reach out,
-//! `probe.rs` and `telemetry.rs` tell how it is. `config/` is what it is told, `datadir.rs` and
-//! `records.rs` where it keeps things, `control/` how administrators reach it, `cli/` the command
-//! line.
+//! `server.rs` starts and stops a server and wires its parts into `app.rs`. `accept.rs` counts its
+//! sockets, `tasks.rs` ends its tasks. `http/` has the routes, `gateway/` the WebSocket, `auth.rs`
+//! the tokens at both doors. `adapters/` reach out, `probe.rs` and `telemetry.rs` tell how it is.
+//! `config/` is what it is told, `datadir.rs` and `records.rs` where it keeps things, `control/` how
+//! administrators reach it, `cli/` the command line.
 //!
 //! Invariants: no rule about apps, keys or channels stands here (they are in the services); no
 //! global state, so that several servers run in one process; what comes from outside is parsed at
@@ -13,6 +13,7 @@
 //! To add a route: `http/mod.rs`. To add a method: `gateway/mod.rs`. To add an option:
 //! `config/mod.rs`. To add a command: `cli/mod.rs`.
 
+mod accept;
 mod adapters;
 mod app;
 mod auth;

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hexline_bus::{Bus, LocalBus};
 use hexline_model::{Clock, Entropy, KeyId, Secret, SystemClock, SystemEntropy};
 use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
@@ -17,10 +17,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::accept::{Gate, GateLimits, files_for_sockets, most_sockets};
 use crate::adapters::{jwks::JwksFetcher, tls};
 use crate::app::{App, DEMO_APP, DemoTokens};
 use crate::auth::{Doorkeeper, Proxies};
-use crate::config::{Config, TlsConfig};
+use crate::config::{Config, Limits, TlsConfig};
 use crate::control::{self, ControlSocket, Desk};
 use crate::datadir::{DataDir, DataLock};
 use crate::gateway::dispatch::Services;
@@ -70,7 +71,7 @@ impl Server {
             .lock_within(LOCK_PATIENCE)
             .await?;
         // A connection is an open file. What the system allows at most is not ours to exceed.
-        let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(0);
+        let files = rlimit::increase_nofile_limit(u64::MAX).ok();
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
         let listener = listen(config.listen, config.limits.send_buffer_bytes)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -93,12 +94,19 @@ impl Server {
             Arc::clone(&metrics),
         );
         let tasks = Arc::new(Tasks::default());
+        let proxies = Proxies::new(config.trusted_proxies.clone());
+        let gate = Gate::new(
+            gate_limits(&limits, files),
+            proxies.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        );
         let door = Doorkeeper::new(
             registry,
             JwksFetcher::new(Arc::clone(&clock), Arc::clone(&tasks), config.dev)?,
             limits.failed_tokens_per_minute,
             config.dev,
-            Proxies::new(config.trusted_proxies.clone()),
+            proxies,
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
@@ -136,7 +144,7 @@ impl Server {
         let control = control::serve(&app.config.control_path(), Arc::new(desk))
             .context("cannot open the control socket")?;
         let handle = Handle::new();
-        let serving = serve(&app, listener, tls.clone(), handle.clone())?;
+        let serving = serve(&app, listener, gate, tls.clone(), handle.clone())?;
         let (upkeep, upkeep_tasks) = start_upkeep(&app, tls);
         tracing::info!(
             listen = %local_addr,
@@ -145,6 +153,7 @@ impl Server {
             open_files = files,
             "listening"
         );
+        warn_of_few_files(files, app.config.limits.connections);
         Ok(Running {
             app,
             local_addr,
@@ -238,6 +247,25 @@ impl Running {
     }
 }
 
+fn gate_limits(limits: &Limits, open_files: Option<u64>) -> GateLimits {
+    GateLimits {
+        per_address: limits.sockets_per_address,
+        total: most_sockets(open_files, limits.connections),
+        stall: limits.write_stall + STALL_GRACE,
+    }
+}
+
+fn warn_of_few_files(open_files: Option<u64>, connections: usize) {
+    if let Some(open_files) = open_files.filter(|files| files_for_sockets(*files) < connections) {
+        tracing::warn!(
+            connections,
+            open_files,
+            "limits.connections is more than the open files allow; raise the one (LimitNOFILE, \
+             ulimit -n) or lower the other"
+        );
+    }
+}
+
 /// A listening socket whose accepted sockets inherit a small send buffer: what a slow reader
 /// leaves lying stays with us, where it is counted, and not in the kernel.
 fn listen(address: SocketAddr, send_buffer: usize) -> std::io::Result<TcpListener> {
@@ -258,6 +286,7 @@ fn listen(address: SocketAddr, send_buffer: usize) -> std::io::Result<TcpListene
 fn serve(
     app: &Arc<App>,
     listener: TcpListener,
+    gate: Gate,
     tls: Option<RustlsConfig>,
     handle: Handle<SocketAddr>,
 ) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
@@ -269,14 +298,24 @@ fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_PATIENCE)
         .max_buf_size(MAX_HEAD_BYTES);
+    let complain = {
+        let gate = gate.clone();
+        move |peer: Option<&SocketAddr>, error: &std::io::Error| {
+            // With a peer it is that one's handshake, or the gate that was shut.
+            if peer.is_none() {
+                gate.cannot_accept(error);
+            }
+        }
+    };
+    let mut server = axum_server::from_tcp(listener)?
+        .handle(handle)
+        .accept_error_handler(complain);
+    *server.http_builder() = http;
     Ok(if let Some(tls) = tls {
-        let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
-        *server.http_builder() = http;
+        let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(gate));
         tokio::spawn(server.serve(service))
     } else {
-        let mut server = axum_server::from_tcp(listener)?.handle(handle);
-        *server.http_builder() = http;
-        tokio::spawn(server.serve(service))
+        tokio::spawn(server.acceptor(gate).serve(service))
     })
 }
 
@@ -404,6 +443,10 @@ fn modified(files: &TlsConfig) -> [Option<SystemTime>; 2] {
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 const BACKLOG: i32 = 4096;
+
+/// How much longer than the gateway a socket waits for a stalled write: the gateway has something to
+/// say about it.
+const STALL_GRACE: Duration = Duration::from_secs(5);
 
 /// How long the last records and the database may take when everything else has ended.
 const LAST_WRITES: Duration = Duration::from_secs(2);

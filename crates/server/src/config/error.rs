@@ -119,6 +119,17 @@ pub enum ConfigError {
         /// Silence before the close.
         idle_close: Duration,
     },
+    /// An address may have more connections than sockets, and each connection is one.
+    #[error(
+        "limits.sockets_per_address is {sockets}, expected at least \
+         limits.connections_per_address, which is {connections}"
+    )]
+    FewerSocketsThanConnections {
+        /// Sockets of one address.
+        sockets: usize,
+        /// Connections of one address.
+        connections: usize,
+    },
 }
 
 impl fmt::Display for Place {

@@ -135,6 +135,8 @@ pub struct Limits {
     pub connections_per_key: usize,
     /// Connections from one address.
     pub connections_per_address: usize,
+    /// Sockets from one address, whatever they are used for.
+    pub sockets_per_address: usize,
     /// Bytes that may wait for one connection.
     pub outbox_bytes: usize,
     /// How long a write may make no progress.
@@ -183,6 +185,12 @@ impl Config {
             return Err(ConfigError::PingAfterIdle {
                 ping_after: self.limits.ping_after,
                 idle_close: self.limits.idle_close,
+            });
+        }
+        if self.limits.sockets_per_address < self.limits.connections_per_address {
+            return Err(ConfigError::FewerSocketsThanConnections {
+                sockets: self.limits.sockets_per_address,
+                connections: self.limits.connections_per_address,
             });
         }
         Ok(())

@@ -125,6 +125,7 @@ pub(crate) const OPTIONS: &[Spec] = &[
     option("limits.connections_per_app", "100_000"),
     option("limits.connections_per_key", "100_000"),
     option("limits.connections_per_address", "1_000"),
+    option("limits.sockets_per_address", "2_000"),
     option("limits.outbox_bytes", "\"1 MiB\""),
     option("limits.write_stall", "\"10 s\""),
     option("limits.ping_after", "\"25 s\""),

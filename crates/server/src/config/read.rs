@@ -90,6 +90,7 @@ fn limits(read: &Reader<'_>) -> Result<Limits, ConfigError> {
         connections_per_app: read.number("limits.connections_per_app", 1..=10_000_000)?,
         connections_per_key: read.number("limits.connections_per_key", 1..=10_000_000)?,
         connections_per_address: read.number("limits.connections_per_address", 1..=10_000_000)?,
+        sockets_per_address: read.number("limits.sockets_per_address", 1..=10_000_000)?,
         outbox_bytes: read.size("limits.outbox_bytes", 64 << 10..=1024 * MIB)?,
         write_stall: read.span("limits.write_stall", second..=hour)?,
         ping_after: read.span("limits.ping_after", second..=hour)?,

@@ -208,6 +208,16 @@ fn tls_needs_both_files_and_the_ping_comes_before_the_close() {
 }
 
 #[test]
+fn every_connection_of_an_address_needs_a_socket() {
+    assert_eq!(
+        failure("[limits]\nconnections_per_address = 5000"),
+        "limits.sockets_per_address is 2000, expected at least \
+         limits.connections_per_address, which is 5000"
+    );
+    load("[limits]\nconnections_per_address = 5000\nsockets_per_address = 5000").expect("as many");
+}
+
+#[test]
 fn secrets_do_not_print() {
     let config = load(
         "database = 'postgres://u:hunter2@h/d'\nmaster_key_file = 'k'\n\

@@ -17,4 +17,5 @@ mod privacy;
 mod program;
 mod rpc;
 mod shutdown;
+mod sockets;
 mod tls;
