@@ -40,7 +40,8 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
         router = router.nest(path, routes.clone());
     }
     router
-        .fallback(no_route)
+        // With CORS: a page is to learn that there is nothing, not that the network failed.
+        .merge(Router::new().fallback(no_route).layer(cors()))
         .method_not_allowed_fallback(wrong_method)
         // One layer of many: each `layer` is a box that every request has to open.
         .layer((
