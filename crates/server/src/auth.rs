@@ -171,7 +171,9 @@ impl Peer {
     }
 }
 
-/// The one token of a request: `?jwt=`, `Authorization: Bearer`, or the sub-protocol `bearer.…`.
+/// The one token of an upgrade: `?jwt=`, `Authorization: Bearer`, or the sub-protocol `bearer.…`.
+///
+/// An `Authorization` of another scheme is a proxy's, if a token came by another way.
 pub(crate) fn token_of(query: Option<&str>, headers: &HeaderMap) -> Result<String, Refusal> {
     let mut tokens: Vec<String> = Vec::new();
     if let Some(query) = query {
@@ -182,33 +184,44 @@ pub(crate) fn token_of(query: Option<&str>, headers: &HeaderMap) -> Result<Strin
                 .map(|(_, value)| value.into_owned()),
         );
     }
-    for value in headers.get_all(AUTHORIZATION) {
-        let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
-        match bearer {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                tokens.push(token.trim().to_owned());
-            }
-            _ => {
-                let message = "the Authorization header is not of the form: Bearer TOKEN";
-                return Err(Refusal::new(ErrorCode::TokenMalformed, message));
-            }
-        }
-    }
+    tokens.extend(bearers(headers).map(str::to_owned));
     let protocols = offered_protocols(headers);
     tokens.extend(
         protocols
             .filter_map(|p| p.strip_prefix("bearer."))
             .map(str::to_owned),
     );
+    let expected = "one in ?jwt=, Authorization: Bearer or a bearer. sub-protocol";
+    the_one(tokens, expected, headers)
+}
+
+/// The one token of any other request: `Authorization: Bearer`. A query gets into logs.
+pub(crate) fn bearer_of(headers: &HeaderMap) -> Result<String, Refusal> {
+    let tokens = bearers(headers).map(str::to_owned).collect();
+    the_one(tokens, "one in Authorization: Bearer", headers)
+}
+
+fn bearers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then_some(token.trim())
+    })
+}
+
+fn the_one(tokens: Vec<String>, expected: &str, headers: &HeaderMap) -> Result<String, Refusal> {
     let mut tokens = tokens.into_iter();
+    let malformed = |message: String| Err(Refusal::new(ErrorCode::TokenMalformed, message));
     let Some(token) = tokens.next().filter(|token| !token.is_empty()) else {
-        let message =
-            "no token; expected one in ?jwt=, Authorization: Bearer or a bearer. sub-protocol";
-        return Err(Refusal::new(ErrorCode::TokenMalformed, message));
+        return malformed(if headers.contains_key(AUTHORIZATION) {
+            "the Authorization header is not of the form: Bearer TOKEN".to_owned()
+        } else {
+            format!("no token; expected {expected}")
+        });
     };
     if tokens.any(|other| other != token) {
-        let message = "two different tokens; expected one";
-        return Err(Refusal::new(ErrorCode::TokenMalformed, message));
+        return malformed("two different tokens; expected one".to_owned());
     }
     Ok(token)
 }
@@ -288,10 +301,8 @@ mod tests {
             token(Some("jwt=a"), &[("authorization", "Bearer b")]),
             malformed
         );
-        assert_eq!(
-            token(Some("jwt=a"), &[("authorization", "Basic b")]),
-            malformed
-        );
+        assert_eq!(token(None, &[("authorization", "Basic b")]), malformed);
+        assert_eq!(token(None, &[("authorization", "Bearer")]), malformed);
         assert_eq!(
             token(Some("jwt=a"), &[("authorization", "Bearer a")]),
             Ok("a".to_owned())
@@ -304,6 +315,29 @@ mod tests {
         assert_eq!(block(ip("2001:db8::1:2:3:4")), ip("2001:db8::"));
         assert_eq!(block(ip("192.0.2.1")), ip("192.0.2.1"));
         assert_eq!(Peer::of(ip("::ffff:192.0.2.1")).ip(), ip("192.0.2.1"));
+    }
+
+    #[test]
+    fn another_scheme_is_passed_over_if_a_token_came_otherwise() {
+        let basic = ("authorization", "Basic b");
+        let ok = Ok("a".to_owned());
+        assert_eq!(token(Some("jwt=a"), &[basic]), ok);
+        assert_eq!(token(None, &[basic, ("authorization", "Bearer a")]), ok);
+        assert_eq!(
+            token(None, &[basic, ("sec-websocket-protocol", "bearer.a")]),
+            ok
+        );
+    }
+
+    #[test]
+    fn a_bearer_is_in_the_header_alone() {
+        let bearer = |pairs| bearer_of(&headers(pairs)).ok();
+        assert_eq!(
+            bearer(&[("authorization", "Bearer a")]).as_deref(),
+            Some("a")
+        );
+        assert_eq!(bearer(&[("sec-websocket-protocol", "bearer.a")]), None);
+        assert_eq!(bearer(&[("authorization", "Basic a")]), None);
     }
 
     #[test]

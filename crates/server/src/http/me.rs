@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, RawQuery, State};
+use axum::extract::{ConnectInfo, State};
 use hexline_model::Timestamp;
 use hexline_token::{Access, KeyEntry as _, Verified};
 use http::HeaderMap;
@@ -10,18 +10,16 @@ use serde_json::{Value, json};
 
 use super::error::Refusal;
 use crate::app::App;
-use crate::auth::token_of;
+use crate::auth::bearer_of;
 
 /// `GET /client/v1/me`: the token as the server understands it. Times are in milliseconds.
 pub(crate) async fn me(
     State(app): State<Arc<App>>,
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
-    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     let peer = app.door.peer(socket, &headers);
-    let token =
-        token_of(query.as_deref(), &headers).map_err(|refusal| app.door.failed(refusal, peer))?;
+    let token = bearer_of(&headers).map_err(|refusal| app.door.failed(refusal, peer))?;
     let Verified { entry, claims } = app.door.verify(&token, Access::Client, peer).await?;
     let subject = claims
         .subject()

@@ -1,6 +1,6 @@
 //! The HTTP routes beside the socket.
 
-use hexline_tests::{TestServer, client, refusal, refusal_of};
+use hexline_tests::{TestServer, client, refusal, refusal_of, upgrade};
 use serde_json::{Value, json};
 
 async fn with_token_service() -> TestServer {
@@ -136,20 +136,15 @@ async fn me_shows_the_token_as_the_server_understands_it() {
     let server = TestServer::start().await;
     let app = server.app("one").await;
     let token = app.token("bob/web");
-    let answers = [
-        client()
-            .get(server.url("/client/v1/me"))
-            .bearer_auth(&token),
-        client().get(format!("{}?jwt={token}", server.url("/client/v1/me"))),
-    ];
-    for request in answers {
-        let response = request.send().await.expect("an answer");
-        assert_eq!(response.status(), 200);
-        let me: Value = response.json().await.expect("JSON");
-        assert!(me.to_string().contains("bob/web"), "{me}");
-        assert_eq!(me["grants"]["signal"], true, "{me}");
-        assert!(!me.to_string().contains(&token), "{me}");
-    }
+    let request = client()
+        .get(server.url("/client/v1/me"))
+        .bearer_auth(&token);
+    let response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    let me: Value = response.json().await.expect("JSON");
+    assert!(me.to_string().contains("bob/web"), "{me}");
+    assert_eq!(me["grants"]["signal"], true, "{me}");
+    assert!(!me.to_string().contains(&token), "{me}");
     let preflight = client()
         .request(reqwest::Method::OPTIONS, server.url("/client/v1/me"))
         .header("origin", "https://page.example")
@@ -163,6 +158,36 @@ async fn me_shows_the_token_as_the_server_understands_it() {
         .expect("an answer");
     assert!(preflight.status().is_success(), "{}", preflight.status());
     allows(&preflight, "access-control-allow-headers", "authorization");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_a_token_comes_in_the_header_and_never_in_the_url() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let token = app.token("bob/web");
+    let url = server.url("/client/v1/me");
+    let malformed = refusal(401, "token_malformed");
+    let in_the_url = client().get(format!("{url}?jwt={token}"));
+    assert_eq!(refusal_of(in_the_url).await, malformed);
+    let sub_protocol = format!("bearer.{token}");
+    let as_sub_protocol = client()
+        .get(&url)
+        .header("sec-websocket-protocol", sub_protocol);
+    assert_eq!(refusal_of(as_sub_protocol).await, malformed);
+    let basic = client().get(&url).basic_auth("bob", Some("pass"));
+    assert_eq!(refusal_of(basic).await, malformed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_for_the_proxy_does_not_hide_the_token_of_an_upgrade() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let request = app.upgrade(&app.token("bob/web"));
+    let response = request.basic_auth("bob", Some("pass")).send().await;
+    assert_eq!(response.expect("an answer").status(), 101);
+    let url = server.url("/client/signal/v1/pubsub");
+    let alone = upgrade(&url).basic_auth("bob", Some("pass"));
+    assert_eq!(refusal_of(alone).await, refusal(401, "token_malformed"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
