@@ -17,6 +17,7 @@ mod doctor;
 mod exit;
 mod key;
 mod master_key;
+mod message;
 mod office;
 mod paint;
 mod print;

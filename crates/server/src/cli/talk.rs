@@ -6,9 +6,12 @@ use hexline_client::{
     CallError, Client, Closed, ConnectError, ConnectOptions, Event, Events, Push,
 };
 use hexline_protocol::CloseCode;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::exit::{CliError, Exit};
+use super::message::{Message, one_line};
 use super::paint::Paint;
 use super::{Context, ask, print};
 
@@ -34,7 +37,7 @@ pub(crate) struct SendArgs {
     #[command(flatten)]
     connect: ConnectArgs,
     /// To whom: identity, identity/device or identity/device/route.
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "channel")]
+    #[arg(long, value_name = "ADDRESS")]
     to: Option<String>,
     /// To everyone else in this channel; with --to, to one of its members.
     #[arg(long, value_name = "NAME")]
@@ -45,9 +48,9 @@ pub(crate) struct SendArgs {
 
 #[derive(clap::Args)]
 struct ConnectArgs {
-    /// The token; '-' reads it from stdin.
+    /// The token; '-' reads it from stdin; `HEXLINE_TOKEN` if it is not given.
     #[arg(long, env = "HEXLINE_TOKEN", hide_env_values = true)]
-    token: String,
+    token: Option<String>,
     /// The server's base URL, or the socket's ws:// URL; unset, where the token's `aud` leads.
     #[arg(long)]
     url: Option<String>,
@@ -84,7 +87,7 @@ pub(crate) async fn listen(args: ListenArgs, context: &Context) -> Result<Exit, 
 }
 
 pub(crate) async fn send(args: SendArgs, context: &Context) -> Result<Exit, CliError> {
-    if args.message == ask::STDIN && args.connect.token == ask::STDIN {
+    if args.message == ask::STDIN && args.connect.reads_stdin() {
         return Err(CliError::usage(
             "stdin can give the token or the message, not both: the token may be in HEXLINE_TOKEN",
         ));
@@ -94,24 +97,26 @@ pub(crate) async fn send(args: SendArgs, context: &Context) -> Result<Exit, CliE
     } else {
         args.message.clone()
     };
-    let fields: Map<String, Value> = serde_json::from_str(&text).map_err(|e| {
+    let message = Message::parse(&text).map_err(|e| {
         CliError::usage(format!(
             "the message must be a JSON object such as '{{\"text\":\"hello\"}}': {e}"
         ))
     })?;
-    let (client, _events) = args.connect.open().await?;
-    let delivered = match (&args.channel, &args.to) {
-        (Some(channel), Some(to)) => {
-            client.join(channel, false).await?;
-            client.send_in_channel(channel, to, fields).await?
+    let (method, message) = match (&args.channel, &args.to) {
+        (Some(channel), Some(to)) => ("signal.send", message.with("id", channel).with("to", to)),
+        (Some(channel), None) => ("signal.publish", message.with("id", channel)),
+        (None, Some(to)) => ("signal.send", message.with("to", to)),
+        (None, None) => {
+            return Err(CliError::usage(
+                "to whom? Give --to ADDRESS, --channel NAME, or both",
+            ));
         }
-        (Some(channel), None) => {
-            client.join(channel, false).await?;
-            client.publish(channel, fields).await?
-        }
-        (None, Some(to)) => client.send(to, fields).await?,
-        (None, None) => return Err(CliError::usage("to whom? Give --to or --channel")),
     };
+    let (client, _events) = args.connect.open().await?;
+    if let Some(channel) = &args.channel {
+        client.join(channel, false).await?;
+    }
+    let delivered = delivered(&client.call(method, message.to_raw()).await?);
     client.close().await;
     if context.json {
         print::json(&json!({"delivered": delivered}))?;
@@ -126,45 +131,92 @@ pub(crate) async fn send(args: SendArgs, context: &Context) -> Result<Exit, CliE
 }
 
 impl ConnectArgs {
+    fn reads_stdin(&self) -> bool {
+        self.token.as_deref() == Some(ask::STDIN)
+    }
+
     async fn open(&self) -> Result<(Client, Events), CliError> {
-        let mut options = ConnectOptions::new(ask::token(&self.token)?);
+        let given = self.token.as_deref().filter(|token| !token.is_empty());
+        let token = given.ok_or_else(|| {
+            CliError::usage(
+                "no token: set HEXLINE_TOKEN, or give --token TOKEN ('-' is stdin); hexline token \
+                 create makes one",
+            )
+        })?;
+        let mut options = ConnectOptions::new(ask::token(token)?);
         if let Some(url) = &self.url {
             options = options.url(url);
         }
         if let Some(path) = &self.ca {
             options = options.root_certificates_pem(ask::file(path)?.as_bytes())?;
         }
-        Ok(Client::connect(options).await?)
+        Client::connect(options)
+            .await
+            .map_err(|error| self.explain(error))
+    }
+
+    fn explain(&self, error: ConnectError) -> CliError {
+        let untrusted = matches!(&error, ConnectError::Tls { source, .. }
+            if source.to_string().contains("certificate"));
+        let mut told = CliError::from(error);
+        if untrusted {
+            told.message.push_str(match self.ca {
+                None => ": if it is your own or a private authority's, give --ca FILE",
+                Some(_) => {
+                    ": the certificates of --ca do not stand for it; does it name the host, and \
+                     has it not ended?"
+                }
+            });
+        }
+        told
     }
 }
 
+#[derive(Serialize)]
+struct Line<'a> {
+    method: &'a str,
+    params: &'a RawValue,
+}
+
+// What came is shown as it came.
 fn show(push: &Push, json: bool) -> Result<(), CliError> {
     if json {
-        return print::json(&json!({"method": push.method, "params": push.params}));
+        let line = print::to_json(&Line {
+            method: &push.method,
+            params: &RawValue::from_string(one_line(&push.params)).expect("JSON without breaks"),
+        });
+        return print::text(&if print::on_terminal() {
+            print::visible(&line)
+        } else {
+            line
+        });
     }
     let paint = Paint::stdout();
-    let mut fields: Map<String, Value> = push.params_as().unwrap_or_default();
-    let mut taken = |name: &str| match fields.remove(name) {
-        Some(Value::String(text)) => text,
-        _ => String::new(),
+    let mut line = paint.faint(&print::visible(&push.method));
+    let Ok(mut message) = push.params_as::<Message>() else {
+        let params = print::visible(&one_line(&push.params));
+        return print::text(&format!("{line} {params}"));
     };
-    let from = taken("from");
-    let channel = taken("id");
-    let _to = taken("to");
-    let mut line = paint.faint(&push.method);
-    if !channel.is_empty() {
-        line = format!("{line} {}", paint.warning(&printable(&channel)));
+    let from = message.take("from").unwrap_or_default();
+    if let Some(channel) = message.take("id") {
+        line = format!("{line} {}", paint.warning(&print::visible(&channel)));
     }
-    line = format!("{line} {}", paint.strong(&printable(&from)));
-    if !fields.is_empty() {
-        line = format!("{line} {}", printable(&Value::Object(fields).to_string()));
+    let _to = message.take("to");
+    line = format!("{line} {}", paint.strong(&print::visible(&from)));
+    if !message.is_empty() {
+        line = format!("{line} {}", print::visible(&message.to_string()));
     }
     print::text(&line)
 }
 
-// What others sent must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+/// Servers before acknowledgements carried counts answer `{}`: taken for none.
+fn delivered(result: &RawValue) -> u64 {
+    #[derive(Deserialize)]
+    struct Delivered {
+        #[serde(default)]
+        delivered: u64,
+    }
+    serde_json::from_str::<Delivered>(result.get()).map_or(0, |d| d.delivered)
 }
 
 fn ended(closed: &Closed) -> CliError {
@@ -183,7 +235,10 @@ fn ended(closed: &Closed) -> CliError {
     };
     CliError::new(
         exit,
-        format!("the connection was closed {code}: {}", printable(reason)),
+        format!(
+            "the connection was closed {code}: {}",
+            print::visible(reason)
+        ),
     )
 }
 

@@ -98,6 +98,51 @@ fn a_message_goes_from_send_to_listen_and_a_revoked_key_ends_it() {
     assert!(refused.err.contains("key_revoked"), "{}", refused.err);
 }
 
+// Regression: members were sorted, large numbers rounded, and of two members of one name one was lost.
+#[test]
+fn a_message_is_shown_as_it_was_typed() {
+    let place = Place::new();
+    let server = place.serve(&["--dev"]);
+    let key = Key::of(&server.ready);
+    let token = place.token(&key, &["--api", &server.url(), "--grant", "signal"]);
+    let listen = |json: &[&str]| {
+        let mut listener = place
+            .command(&[&["listen", "--count", "1"], json].concat())
+            .env("HEXLINE_TOKEN", &token)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut err = BufReader::new(listener.stderr.take().expect("piped")).lines();
+        let connected = err.next().expect("a line").expect("text");
+        assert!(connected.contains("Connected"), "{connected}");
+        listener
+    };
+    let (as_text, as_json) = (listen(&[]), listen(&["--json"]));
+    let typed = r#"{"z":12345678901234567890123.50,"a":{"b":1,"B":"\u202e"}}"#;
+    place.ok(&["send", "--token", &token, "--to", "alice", typed]);
+    for listener in [as_text, as_json] {
+        let heard = listener.wait_with_output().expect("it ends");
+        let heard = String::from_utf8_lossy(&heard.stdout).into_owned();
+        assert!(heard.contains(&typed[1..typed.len() - 1]), "{heard}");
+    }
+    let twice = r#"{"text":"a","text":"b"}"#;
+    let refused = place.run(&["send", "--token", &token, "--to", "alice", twice]);
+    assert_eq!(refused.code, 3, "{}", refused.out);
+    assert!(refused.err.contains("twice"), "{}", refused.err);
+}
+
+#[test]
+fn a_client_without_a_token_or_an_address_is_told_what_to_give() {
+    let place = Place::new();
+    let run = place.run(&["listen"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("HEXLINE_TOKEN"), "{}", run.err);
+    let run = place.run(&["send", "--token", "t", "{}"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("--channel"), "{}", run.err);
+}
+
 #[test]
 fn a_token_is_verified_beside_a_running_server_even_without_its_socket() {
     let place = Place::new();
