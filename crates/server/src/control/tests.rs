@@ -388,6 +388,56 @@ async fn explaining_names_the_check_that_a_revocation_fails() {
 }
 
 #[tokio::test]
+async fn explaining_takes_more_audiences_and_forgets_no_revocation() {
+    let house = House::new().await;
+    house.ask(create_app("demo")).await;
+    let key = house.key().await;
+    let token = hexline_token::TokenBuilder::create()
+        .key(&key.key.id, &key.secret)
+        .api("https://else.example")
+        .identity("alice")
+        .device("web1")
+        .jti("t1")
+        .build()
+        .expect("built");
+    let reason = async |urls: &[&str]| {
+        let command = Command::TokenExplain {
+            token: token.clone(),
+            access: None,
+            grant: None,
+            at_ms: None,
+            urls: urls.iter().map(|&url| url.to_owned()).collect(),
+        };
+        let Answer::Explanation(value) = house.ask(command).await else {
+            panic!("an explanation")
+        };
+        let value: serde_json::Value = serde_json::from_str(value.get()).expect("JSON");
+        value["checks"]
+            .as_array()
+            .expect("checks")
+            .iter()
+            .find(|check| check["outcome"] == "fail")
+            .map(|check| check["reason"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(reason(&[]).await.as_deref(), Some("audience_mismatch"));
+    assert_eq!(reason(&["https://else.example"]).await, None);
+    let tokens = TokenScope::Jti {
+        jti: "t1".to_owned(),
+        until_ms: None,
+    };
+    house
+        .ask(Command::TokensRevoke {
+            app: "demo".to_owned(),
+            tokens,
+        })
+        .await;
+    assert_eq!(
+        reason(&["https://else.example"]).await.as_deref(),
+        Some("token_revoked")
+    );
+}
+
+#[tokio::test]
 async fn an_imported_secret_is_not_shown_again() {
     let house = House::new().await;
     house.ask(create_app("demo")).await;
