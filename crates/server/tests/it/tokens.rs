@@ -313,6 +313,27 @@ fn inspecting_without_a_key_leaves_those_checks_out() {
     assert!(garbage.out.contains("token_malformed"), "{}", garbage.out);
 }
 
+// Regression: a token whose grant nobody asked for was called valid without more.
+#[test]
+fn inspecting_says_what_was_not_checked() {
+    let place = Place::with_app();
+    let token = place.token(&place.create_key(), &["--grant", "signal"]);
+    let inspect = |more: &[&str]| {
+        let args = ["token", "inspect", &token, "--data", "hexline-data"];
+        let run = place.run(&[&args, more].concat());
+        assert_eq!(run.code, 0, "{}", run.out);
+        run.out
+    };
+    let some = inspect(&[]);
+    let told = "not checked: grant (add --grant signal), access (";
+    assert!(some.contains(told), "{some}");
+    let report: Value = serde_json::from_str(&inspect(&["--json"])).expect("JSON");
+    assert_eq!(report["verdict"], "valid");
+    assert_eq!(report["not_checked"], json!(["grant", "access"]));
+    let all = inspect(&["--grant", "signal", "--access", "client"]);
+    assert!(all.trim_end().ends_with("\nValid."), "{all}");
+}
+
 #[test]
 fn each_refusal_has_its_reason_against_a_data_directory() {
     let place = Place::with_app();

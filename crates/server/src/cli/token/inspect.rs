@@ -81,6 +81,7 @@ struct Report<'a> {
     verdict: &'static str,
     reason: Option<&'a str>,
     failed_check: Option<u8>,
+    not_checked: Vec<&'a str>,
     #[serde(flatten)]
     explained: &'a Explained,
 }
@@ -96,15 +97,17 @@ pub(super) async fn inspect(args: InspectArgs, context: &Context) -> Result<Exit
     let now = args.question.now();
     let explained = args.question.explain(&token, now, context).await?;
     let failure = explained.failure();
+    let door_named = args.question.access.is_some();
     if context.json {
         print::json(&Report {
             verdict: explained.verdict(),
             reason: failure.and_then(|row| row.reason.as_deref()),
             failed_check: failure.map(|row| row.number),
+            not_checked: explained.not_checked(door_named),
             explained: &explained,
         })?;
     } else {
-        print::text(&show(&explained, now))?;
+        print::text(&show(&explained, now, door_named))?;
     }
     Ok(explained.exit())
 }
@@ -195,6 +198,39 @@ impl Explained {
             .collect()
     }
 
+    /// What no flag asked to check, too.
+    fn not_checked(&self, door_named: bool) -> Vec<&str> {
+        let rows = self.checks.iter();
+        let left_out = rows.filter(|row| row.outcome == NOT_REACHED);
+        let mut names: Vec<_> = left_out.map(|row| row.name.as_str()).collect();
+        if !door_named {
+            names.push("access");
+        }
+        names
+    }
+
+    /// The verdict of a token that every check of its door lets in.
+    fn approval(&self, door_named: bool) -> String {
+        let access = &self.access;
+        let hints: Vec<_> = self
+            .not_checked(door_named)
+            .into_iter()
+            .map(|name| match name {
+                "access" => format!("access (taken from its audience; add --access {access})"),
+                "grant" if access == Access::Platform.name() => {
+                    "grant (add --grant platform)".to_owned()
+                }
+                "grant" => "grant (add --grant signal)".to_owned(),
+                name => name.to_owned(),
+            })
+            .collect();
+        if hints.is_empty() {
+            return "Valid.".to_owned();
+        }
+        let hints = hints.join(", ");
+        format!("Valid as far as it was checked; not checked: {hints}.")
+    }
+
     /// What was not reached, and what would reach it.
     fn missing(&self) -> String {
         let rows = self.not_reached();
@@ -232,7 +268,7 @@ impl Row {
     }
 }
 
-fn show(explained: &Explained, now: Timestamp) -> String {
+fn show(explained: &Explained, now: Timestamp, door_named: bool) -> String {
     let paint = Paint::stdout();
     let mut lines = Vec::new();
     for (name, part) in [("Header", &explained.header), ("Claims", &explained.claims)] {
@@ -250,7 +286,7 @@ fn show(explained: &Explained, now: Timestamp) -> String {
             row.number,
             row.refusal()
         )),
-        None if explained.not_reached().is_empty() => paint.good("Valid."),
+        None if explained.not_reached().is_empty() => paint.good(&explained.approval(door_named)),
         None => paint.warning(&format!(
             "No check failed. Not reached: {}",
             explained.missing()
@@ -363,11 +399,10 @@ fn span(seconds: u64) -> String {
     }
 }
 
-// What a token says must not steer the terminal.
+// What a token says must not steer the terminal; the line breaks are ours.
 fn printable(text: &str) -> String {
-    text.chars()
-        .filter(|c| *c == '\n' || !c.is_control())
-        .collect()
+    let lines: Vec<_> = text.split('\n').map(print::visible).collect();
+    lines.join("\n")
 }
 
 fn service(text: &str) -> Result<Service, String> {
