@@ -38,6 +38,18 @@ pub enum CallError {
         /// Why.
         source: io::Error,
     },
+    /// The server runs and does nothing.
+    #[error(
+        "the server that has the control socket {} gave no answer within {} s: it is stopped or \
+         overloaded; it may still do what was asked",
+        path.display(), after.as_secs()
+    )]
+    Silent {
+        /// The socket.
+        path: PathBuf,
+        /// How long it was waited for.
+        after: Duration,
+    },
     /// The command is longer than the server reads.
     #[error("the command has {found} bytes, expected at most {MAX_REQUEST}: give it less at once")]
     TooLong {
@@ -90,10 +102,19 @@ pub async fn call(path: &Path, command: &Command) -> Result<Outcome, CallError> 
         return Err(CallError::TooLong { found: line.len() });
     }
     line.push(b'\n');
-    let answer = timeout(ANSWER_WITHIN, exchange(stream, &line)).await;
-    let answer = answer
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-        .map_err(io)?;
+    let after = match command {
+        Command::MasterKeyRotate => ROTATED_WITHIN,
+        _ => ANSWER_WITHIN,
+    };
+    let answer = match timeout(after, exchange(stream, &line)).await {
+        Ok(answer) => answer.map_err(io)?,
+        Err(_) => {
+            return Err(CallError::Silent {
+                path: path.to_owned(),
+                after,
+            });
+        }
+    };
     serde_json::from_slice(&answer).map_err(|_| CallError::Answer)
 }
 
@@ -234,5 +255,7 @@ const MAX_REQUEST: u64 = 256 << 10;
 const MAX_ANSWER: u64 = 64 << 20;
 const MAX_CONNECTIONS: usize = 16;
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
-const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// It seals every secret anew.
+const ROTATED_WITHIN: Duration = Duration::from_mins(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
