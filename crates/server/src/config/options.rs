@@ -26,8 +26,10 @@ pub(crate) fn nearest<'a>(
     unknown: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    known
-        .into_iter()
+    let known: Vec<_> = known.into_iter().collect();
+    let near = known
+        .iter()
+        .copied()
         .map(|name| {
             (
                 distance(unknown, name).min(distance_to_last(unknown, name)),
@@ -36,7 +38,13 @@ pub(crate) fn nearest<'a>(
         })
         .filter(|(distance, _)| *distance <= (unknown.len() / 3).max(2))
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+        .map(|(_, name)| name);
+    // A beginning is far from the whole, and still a hint.
+    let begun = |name: &&str| {
+        name.strip_prefix(unknown)
+            .is_some_and(|rest| rest.starts_with(['_', '.']))
+    };
+    near.or_else(|| known.iter().copied().find(begun))
 }
 
 // A key that stands in the wrong table is as near as its last part.

@@ -10,7 +10,7 @@ use toml::Value;
 use super::error::{ConfigError, Place};
 use super::layer::Layers;
 use super::options;
-use super::value::{parse_size, parse_span, shown};
+use super::value::{is_log_filter, parse_size, parse_span, shown};
 use super::{Config, Limits, LogConfig, LogFormat, TlsConfig, TokenServiceConfig};
 
 /// Reads every option as its type.
@@ -33,7 +33,7 @@ pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
             |value| list(value, base_url),
         )?,
         data_dir: read.must("data_dir", PATH, path)?,
-        database: read.may("database", "a postgres:// URL", |value| {
+        database: read.secret("database", "a postgres:// URL", scheme, |value| {
             text(value)
                 .filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"))
         })?,
@@ -55,8 +55,9 @@ pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
         log: LogConfig {
             level: read.must(
                 "log.level",
-                "error, warn, info, debug, trace or a filter",
-                text,
+                "off, error, warn, info, debug, trace, or a filter such as \
+                 info,hexline_server=debug",
+                |value| text(value).filter(|filter| is_log_filter(filter)),
             )?,
             format: read.must("log.format", "\"text\" or \"json\"", |value| {
                 match value.as_str()? {
@@ -124,7 +125,7 @@ fn tls(read: &Reader<'_>) -> Result<Option<TlsConfig>, ConfigError> {
 
 fn metrics_bearer(read: &Reader<'_>) -> Result<Option<Secret<String>>, ConfigError> {
     let bearer = "at least 16 characters, without white space";
-    let given = read.may("metrics_bearer", bearer, |value| {
+    let given = read.secret("metrics_bearer", bearer, characters, |value| {
         text(value).filter(|bearer| is_bearer(bearer))
     })?;
     let Some(file) = read.may("metrics_bearer_file", PATH, path)? else {
@@ -163,15 +164,39 @@ impl Reader<'_> {
         expected: &str,
         parse: impl FnOnce(&Value) -> Option<T>,
     ) -> Result<Option<T>, ConfigError> {
+        self.read(key, expected, shown, parse)
+    }
+
+    // Of a secret, an error tells what `about` does.
+    fn secret<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        about: impl FnOnce(&str) -> String,
+        parse: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        let shown = |value: &Value, secret| match value {
+            Value::String(text) => about(text),
+            other => shown(other, secret),
+        };
+        self.read(key, expected, shown, parse)
+    }
+
+    fn read<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        shown: impl FnOnce(&Value, bool) -> String,
+        parse: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
         let spec = options::find(key).expect("every option that is read stands in the table");
         let Some((value, place)) = self.0.lookup(spec) else {
             return Ok(None);
         };
-        let found = || shown(&value, spec.secret);
         parse(&value).map(Some).ok_or_else(|| ConfigError::Value {
             place,
             key: spec.key,
-            found: found(),
+            found: shown(&value, spec.secret),
             expected: expected.to_owned(),
         })
     }
@@ -294,6 +319,34 @@ fn base_url(value: &Value) -> Option<String> {
         && uri.query().is_none()
         && !text.contains(['#', '@']);
     plain.then(|| text.trim_end_matches('/').to_owned())
+}
+
+// The scheme alone: what follows may hold a password.
+fn scheme(url: &str) -> String {
+    let plain = |text: &&str| {
+        text.len() <= 16
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    };
+    match url
+        .split_once("://")
+        .map(|(scheme, _)| scheme)
+        .filter(plain)
+    {
+        Some(scheme) => format!("a {scheme}:// URL"),
+        None => "no URL".to_owned(),
+    }
+}
+
+fn characters(text: &str) -> String {
+    let count = text.trim().chars().count();
+    let space = if text.trim().contains(char::is_whitespace) {
+        ", with white space"
+    } else {
+        ""
+    };
+    format!("a text of {count} characters{space}")
 }
 
 fn is_bearer(text: &str) -> bool {

@@ -29,6 +29,19 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
     number.checked_mul(factor)
 }
 
+/// Whether every directive of a log filter is a level, or a target with one: the filter itself takes
+/// any word for a target, and logs nothing at all if no target is called so.
+pub(crate) fn is_log_filter(text: &str) -> bool {
+    text.split(',').map(str::trim).all(|directive| {
+        let level = match directive.rsplit_once('=') {
+            Some((target, level)) if !target.trim().is_empty() => level,
+            Some(_) => return false,
+            None => directive,
+        };
+        LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known))
+    })
+}
+
 /// A text from the environment or a flag, as the value that would stand in the file: `true` and
 /// `false` and whole numbers are what they look like, everything else is text.
 pub(crate) fn from_text(text: &str) -> Value {
@@ -56,3 +69,5 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
     let (digits, unit) = text.split_at(end);
     Some((digits.replace('_', "").parse().ok()?, unit.trim()))
 }
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

@@ -18,6 +18,34 @@ fn an_unknown_option_is_an_error_wherever_it_stands() {
 }
 
 #[test]
+fn a_value_that_does_not_fit_is_told_with_what_would() {
+    let place = Place::new();
+    for (name, value, told) in [
+        ("LOG_LEVEL", "verbose", "expected off, error, warn"),
+        (
+            "LOG_LEVEL",
+            "info,hexline_server",
+            "info,hexline_server=debug",
+        ),
+        ("METRICS_BEARER", "hunter2", "a text of 7 characters"),
+        ("DATABASE", "mysql://u:hunter2@h/d", "a mysql:// URL"),
+        ("DATABASE", "hunter2", "no URL"),
+        ("DATA", "x", "did you mean 'HEXLINE_DATA_DIR'"),
+    ] {
+        let run = place.run_with(&["app", "list"], &[(&format!("HEXLINE_{name}"), value)]);
+        assert_eq!(run.code, 2, "{name}");
+        assert!(run.err.contains(told), "{name}: {}", run.err);
+        assert!(!run.err.contains("hunter2"), "{name}: {}", run.err);
+    }
+    let levels = [(
+        "HEXLINE_LOG_LEVEL",
+        "WARN, hexline_server::gateway=debug,sqlx=off",
+    )];
+    let run = place.run_with(&["app", "create", "demo"], &levels);
+    assert_eq!(run.code, 0, "{}", run.err);
+}
+
+#[test]
 fn the_file_may_be_named_by_the_environment_and_an_empty_name_is_none() {
     let place = Place::new();
     place.write("hexline.toml", "data_dir = 'from-file'\n");
