@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -74,6 +75,20 @@ impl CliError {
     }
 }
 
+/// An error and its causes. Many errors name their cause themselves: it is said once.
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let told = error.to_string();
+        if !text.contains(&told) {
+            text = format!("{text}: {told}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
 impl Exit {
     fn word(self) -> &'static str {
         match self {
@@ -126,5 +141,32 @@ impl From<Failure> for CliError {
             FailureKind::Internal => Exit::Failed,
         };
         Self::new(exit, failure.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot create /x: {0}")]
+    struct Told(#[source] io::Error);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no start")]
+    struct Untold(#[source] Told);
+
+    // Regression: "cannot create /x: File exists: File exists".
+    #[test]
+    fn a_cause_is_told_once() {
+        let told = Told(io::Error::other("it is full"));
+        assert_eq!(with_causes(&told), "cannot create /x: it is full");
+        let untold = Untold(told);
+        assert_eq!(
+            with_causes(&untold),
+            "no start: cannot create /x: it is full"
+        );
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::exit::{CliError, Exit};
 use super::paint::Paint;
-use super::{Context, DataArgs, ask, office, print};
+use super::{Context, DataArgs, ask, office, print, program};
 use crate::control::{Answer, Command, ImportedKey, KeyOptions, KeyView, NewKeyView};
 
 /// `hexline key`
@@ -265,7 +265,8 @@ fn announce(new: &NewKeyView) -> Result<(), CliError> {
     eprintln!(
         "\nThe secret is shown this once. Where your app's server makes tokens:\n  \
          export HEXLINE_KEY_ID=… HEXLINE_KEY_SECRET=…\n  \
-         hexline token create --identity alice --device web1 --grant signal"
+         {} token create --identity alice --device web1 --grant signal",
+        program::name()
     );
     Ok(())
 }
@@ -273,10 +274,10 @@ fn announce(new: &NewKeyView) -> Result<(), CliError> {
 // The secret is told this once: if it did not get through, somebody has to know.
 fn tell(new: &NewKeyView, text: &str) -> Result<(), CliError> {
     print::once(text).map_err(|e| {
-        let id = &new.key.id;
+        let (id, hexline) = (&new.key.id, program::name());
         CliError::failed(format!(
             "key {id} was made, but its secret could not be written to stdout ({e}) and cannot be \
-             shown again: hexline key rotate {id} --overlap 0s gives another, hexline key revoke \
+             shown again: {hexline} key rotate {id} --overlap 0s gives another, {hexline} key revoke \
              {id} takes it back"
         ))
     })

@@ -21,6 +21,7 @@ mod message;
 mod office;
 mod paint;
 mod print;
+mod program;
 mod serve;
 mod talk;
 mod token;

@@ -1,12 +1,15 @@
-use std::path::PathBuf;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::exit::{CliError, Exit};
+use super::exit::{CliError, Exit, with_causes};
 use super::paint::Paint;
-use super::{Context, DataArgs, print};
+use super::{Context, DataArgs, print, program};
 use crate::config::{Config, Layer, LogConfig, LogFormat};
 use crate::{Running, Server};
 
@@ -54,13 +57,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     let mut stops = Stops::new()?;
     let mut running = tokio::select! {
         started = Server::start(config.clone()) => {
-            started.map_err(|error| CliError::new(Exit::Unavailable, format!("{error:#}")))?
+            started.map_err(|error| not_started(error.as_ref(), &config))?
         }
         () = stops.next() => return Ok(Exit::Done),
     };
     announce(&running, &config, context.json)?;
     tokio::select! {
-        error = running.failed() => return Err(CliError::failed(format!("{error:#}"))),
+        error = running.failed() => return Err(CliError::failed(with_causes(error.as_ref()))),
         () = stops.next() => {}
     }
     tokio::select! {
@@ -135,6 +138,24 @@ impl Stops {
     }
 }
 
+fn not_started(error: &(dyn Error + 'static), config: &Config) -> CliError {
+    let mut message = with_causes(error);
+    let (mut taken, mut cause) = (false, Some(error));
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        taken |= io.is_some_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+        cause = error.source();
+    }
+    if taken {
+        let ip = config.listen.ip();
+        message = format!(
+            "{message}: stop what has the port, or take another with --listen, such as --listen {}",
+            SocketAddr::new(ip, 0)
+        );
+    }
+    CliError::new(Exit::Unavailable, message)
+}
+
 fn start_log(log: &LogConfig) -> Result<(), CliError> {
     let filter = EnvFilter::try_new(&log.level).map_err(|e| {
         CliError::usage(format!(
@@ -174,7 +195,8 @@ fn announce(running: &Running, config: &Config, json: bool) -> Result<(), CliErr
     );
     if let Some(dev) = dev {
         let (id, secret) = (dev.key_id.to_string(), dev.key_secret.expose());
-        text.push_str(&developing(url, &dev.app, &id, secret));
+        let certificate = config.tls.as_ref().map(|tls| tls.cert_file.as_path());
+        text.push_str(&developing(url, certificate, &dev.app, &id, secret));
     } else if running.keys().list_apps().is_empty() {
         text.push_str(&first_steps(&config.data_dir.display().to_string()));
     }
@@ -182,15 +204,24 @@ fn announce(running: &Running, config: &Config, json: bool) -> Result<(), CliErr
 }
 
 fn first_steps(data: &str) -> String {
+    let (hexline, data) = (program::name(), program::quoted(data));
     format!(
         "\nThere is no app yet. In another terminal:\n  \
-         hexline app create my-app --data {data}\n  \
-         hexline key create --app my-app --data {data}\n"
+         {hexline} app create my-app --data {data}\n  \
+         {hexline} key create --app my-app --data {data}\n"
     )
 }
 
-fn developing(url: &str, app: &str, id: &str, secret: &str) -> String {
+fn developing(url: &str, certificate: Option<&Path>, app: &str, id: &str, secret: &str) -> String {
     let paint = Paint::stdout();
+    let hexline = program::name();
+    // A certificate for one's desk is nobody else's to vouch for.
+    let trusting = |flag: &str| {
+        certificate.map_or(String::new(), |file| {
+            format!(" {flag} {}", program::quoted(&file.to_string_lossy()))
+        })
+    };
+    let (cacert, ca) = (trusting("--cacert"), trusting("--ca"));
     let api = if url == DEFAULT_API {
         String::new()
     } else {
@@ -198,19 +229,19 @@ fn developing(url: &str, app: &str, id: &str, secret: &str) -> String {
     };
     let token = |identity: &str| {
         format!(
-            "\"$(hexline token create{api} --identity {identity} --device web1 --grant signal)\""
+            "\"$({hexline} token create{api} --identity {identity} --device web1 --grant signal)\""
         )
     };
     let (bob, alice) = (token("bob1"), token("alice1"));
     format!(
         "\n  App         {app}\n  Key id      {}\n  Key secret  {}\n\n\
          A token for anyone who asks, in dev mode only:\n  \
-         curl -X POST {url}/token -d 'identity=bob1' -d 'device=web1'\n\n\
+         curl{cacert} -X POST {url}/token -d 'identity=bob1' -d 'device=web1'\n\n\
          What to do next, in another terminal:\n  \
          export HEXLINE_KEY_ID={id} HEXLINE_KEY_SECRET={secret}\n  \
-         hexline listen --token {bob}\n\n\
+         {hexline} listen{ca} --token {bob}\n\n\
          And in a third, with the same export:\n  \
-         hexline send --token {alice} --to bob1 '{{\"text\":\"hello\"}}'\n",
+         {hexline} send{ca} --token {alice} --to bob1 '{{\"text\":\"hello\"}}'\n",
         paint.strong(id),
         paint.strong(secret),
     )

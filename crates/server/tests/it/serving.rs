@@ -164,6 +164,17 @@ fn a_token_is_verified_beside_a_running_server_even_without_its_socket() {
 }
 
 #[test]
+fn a_port_that_is_taken_is_told_with_a_way_out() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = taken.local_addr().expect("bound").to_string();
+    let run = place.run(&["serve", "--listen", &address]);
+    assert_eq!(run.code, 6);
+    assert!(run.err.contains("--listen 127.0.0.1:0"), "{}", run.err);
+    assert_eq!(run.err.matches("os error").count(), 1, "{}", run.err);
+}
+
+#[test]
 fn a_second_server_on_the_same_data_directory_is_refused() {
     let place = Place::new();
     let _server = place.serve(&[]);

@@ -7,6 +7,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::Finding;
+use crate::cli::exit::with_causes;
 use crate::config::Config;
 use crate::control::{self, Answer, Command, StatusView};
 
@@ -47,8 +48,19 @@ pub(super) async fn ready(config: &Config, server: Option<&StatusView>) -> Findi
         Ok(200) => Finding::ok(NAME, format!("{url}/readyz answers 200")),
         Ok(status) => broken(NAME, format!("{url}/readyz answers {status}, expected 200"))
             .remedy("a proxy in between, or the server's log, says why"),
-        Err(error) => broken(NAME, format!("{url}/readyz: {error}"))
-            .remedy("check public_url, name resolution, proxy and firewall"),
+        Err(error) => {
+            let remedy = remedy(&error);
+            broken(NAME, format!("{url}/readyz: {error}")).remedy(remedy)
+        }
+    }
+}
+
+fn remedy(error: &str) -> &'static str {
+    if error.contains("certificate") {
+        "the certificate must be valid now and name the host of public_url, or of listen without \
+         one: check tls.cert_file, or the proxy's; a restart or half a minute takes a new one up"
+    } else {
+        "check public_url, name resolution, proxy and firewall"
     }
 }
 
@@ -58,16 +70,8 @@ async fn ask(config: &Config, url: &str) -> Result<u16, String> {
         .timeout(WITHIN)
         .build()
         .map_err(|e| format!("no HTTP client: {e}"))?;
-    let answer = client.get(url).send().await.map_err(|error| {
-        let error = error.without_url();
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
-    })?;
+    let answer = client.get(url).send().await;
+    let answer = answer.map_err(|error| with_causes(&error.without_url()))?;
     Ok(answer.status().as_u16())
 }
 
