@@ -104,10 +104,13 @@ impl Audiences {
             [] => "an audience of this server, which has none".to_owned(),
             [base] => format!("{base}/{access}/v1"),
             [base, rest @ ..] => {
-                format!(
-                    "{base}/{access}/v1 or that of one of {} other bases",
-                    rest.len()
-                )
+                let others: Vec<_> = rest.iter().take(NAMED).map(String::as_str).collect();
+                let more = match rest.len().saturating_sub(NAMED) {
+                    0 => String::new(),
+                    n => format!(" or {n} more"),
+                };
+                let others = others.join(" or ");
+                format!("{base}/{access}/v1, or the same of {others}{more}")
             }
         }
     }
@@ -194,9 +197,28 @@ fn normalise(url: &str) -> Cow<'_, str> {
     ))
 }
 
+/// How many bases beside the first a message names.
+const NAMED: usize = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wanted_names_some_of_the_bases() {
+        let wanted = |bases: &[&str]| Audiences::new(bases).wanted(Access::Client);
+        assert_eq!(wanted(&["http://a"]), "http://a/client/v1");
+        assert_eq!(
+            wanted(&["http://a", "http://b", "http://c"]),
+            "http://a/client/v1, or the same of http://b or http://c"
+        );
+        assert_eq!(
+            wanted(&[
+                "http://a", "http://b", "http://c", "http://d", "http://e", "http://f"
+            ]),
+            "http://a/client/v1, or the same of http://b or http://c or http://d or 2 more"
+        );
+    }
 
     #[test]
     fn only_our_bases_are_accepted_in_any_equal_spelling() {

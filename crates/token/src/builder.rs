@@ -69,7 +69,10 @@ pub enum BuildError {
         part: &'static str,
     },
     /// An identity or device that no server takes.
-    #[error("found a {part} that {source}, expected non-empty text without '/'")]
+    #[error(
+        "found {} {part} that {source}, expected non-empty text without '/'",
+        article(part)
+    )]
     Subject {
         /// `identity` or `device`.
         part: &'static str,
@@ -360,6 +363,14 @@ fn part<'a>(text: Option<&'a str>, part: &'static str) -> Result<&'a str, BuildE
     // The rules of a device are those of an identity.
     Identity::parse(text).map_err(|source| BuildError::Subject { part, source })?;
     Ok(text)
+}
+
+fn article(word: &str) -> &'static str {
+    if word.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    }
 }
 
 fn number(name: &str, seconds: Option<i64>, text: &mut String) {

@@ -168,7 +168,10 @@ pub(crate) fn times(
     if let Some(expires) = expires
         && expires <= now.minus(rules.leeway)
     {
-        let expected = format!("a time after {}", now.minus(rules.leeway));
+        let expected = format!(
+            "a time after {}",
+            allowing(now.minus(rules.leeway), rules, "less")
+        );
         return Err(Rejection::new(
             Reason::TokenExpired,
             format!("exp {expires}"),
@@ -181,7 +184,7 @@ pub(crate) fn times(
             && time > latest
         {
             let found = format!("{name} {time}");
-            let expected = format!("a time not after {latest}");
+            let expected = format!("a time not after {}", allowing(latest, rules, "more"));
             return Err(Rejection::new(Reason::TokenNotYetValid, found, expected));
         }
     }
@@ -197,6 +200,14 @@ pub(crate) fn times(
         expires,
         not_before,
     })
+}
+
+// The edge of what is accepted, and why it is not now.
+fn allowing(edge: Timestamp, rules: &Rules, how: &str) -> String {
+    format!(
+        "{edge} (now, {} s {how} for clocks that differ)",
+        rules.leeway.as_secs()
+    )
 }
 
 /// Row 7: `sub`, then `grants`, then `jti`.
