@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::exit::{CliError, Exit, with_causes};
 use super::paint::Paint;
+use super::token::DEFAULT_API;
 use super::{Context, DataArgs, print, program};
 use crate::config::{Config, Layer, LogConfig, LogFormat};
 use crate::{Running, Server};
@@ -246,6 +247,3 @@ fn developing(url: &str, certificate: Option<&Path>, app: &str, id: &str, secret
         paint.strong(secret),
     )
 }
-
-/// Where tokens point unless told otherwise.
-const DEFAULT_API: &str = "http://localhost:8000";

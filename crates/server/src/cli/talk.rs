@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::exit::{CliError, Exit};
 use super::message::{Message, one_line};
 use super::paint::Paint;
+use super::token::audience_hint;
 use super::{Context, ask, print};
 
 /// `hexline listen`
@@ -158,7 +159,16 @@ impl ConnectArgs {
     fn explain(&self, error: ConnectError) -> CliError {
         let untrusted = matches!(&error, ConnectError::Tls { source, .. }
             if source.to_string().contains("certificate"));
+        let hint = match &error {
+            ConnectError::Refused {
+                code: Some(code),
+                message,
+                ..
+            } => audience_hint(code, message.split(", ").next().unwrap_or_default()),
+            _ => "",
+        };
         let mut told = CliError::from(error);
+        told.message.push_str(hint);
         if untrusted {
             told.message.push_str(match self.ca {
                 None => ": if it is your own or a private authority's, give --ca FILE",

@@ -313,6 +313,40 @@ fn inspecting_without_a_key_leaves_those_checks_out() {
     assert!(garbage.out.contains("token_malformed"), "{}", garbage.out);
 }
 
+#[test]
+fn a_token_that_would_be_of_no_use_is_warned_of() {
+    let place = Place::new();
+    let create = |more: &[&str]| {
+        let args = ["token", "create", "--identity", "alice", "--device", "web1"];
+        place.run_with(&[&args, more].concat(), &key().env())
+    };
+    for (flags, told) in [
+        (&["--grant", "sginal"][..], "did you mean 'signal'"),
+        (&["--grants", r#"{"videos":true}"#], "did you mean 'video'"),
+        (&["--ttl", "0"], "--ttl 0"),
+        (&["--exp", "1490480108"], "has ended already"),
+        (&["--access", "platform"], "--device is left out"),
+    ] {
+        let run = create(flags);
+        assert_eq!((run.code, run.out.lines().count()), (0, 1), "{}", run.err);
+        assert!(run.err.contains(told), "{flags:?}: {}", run.err);
+    }
+    let fine = create(&["--grant", "signal", "--iat", "1490479599", "--ttl", "60"]);
+    assert_eq!((fine.code, fine.err.as_str()), (0, ""));
+    let run = create(&["--api", "localhost:8000"]);
+    assert_eq!(run.code, 2);
+    assert!(run.err.contains("http://localhost:8000"), "{}", run.err);
+    let run = place.run_with(
+        &["token", "create", "--identity", "a/b", "--device", "d"],
+        &key().env(),
+    );
+    assert!(run.err.contains("found an identity that"), "{}", run.err);
+    let token = place.token(&key(), &[]);
+    let inspect = ["token", "inspect", &token, "--url", "https://x.example"];
+    let out = place.run(&inspect).out;
+    assert!(out.contains("unless --api URL"), "{out}");
+}
+
 // Regression: a token whose grant nobody asked for was called valid without more.
 #[test]
 fn inspecting_says_what_was_not_checked() {

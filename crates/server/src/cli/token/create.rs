@@ -1,13 +1,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hexline_model::Timestamp;
-use hexline_token::{Access, Algorithm, Json, PrivateKey, TokenBuilder};
+use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_token::{Access, Algorithm, Json, PrivateKey, Service, TokenBuilder};
 use serde_json::json;
 
 use super::SecretArgs;
 use crate::cli::exit::{CliError, Exit};
+use crate::cli::paint::Paint;
 use crate::cli::{Context, ask, print};
+use crate::config::nearest;
 
 /// `hexline token create`
 #[derive(clap::Args)]
@@ -69,7 +71,18 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+    if let Some(api) = &args.api
+        && !has_scheme(api)
+    {
+        return Err(CliError::usage(format!(
+            "--api is '{api}', expected a URL with its scheme, such as http://{}",
+            api.trim_start_matches('/')
+        )));
+    }
     let token = args.build()?;
+    for concern in args.concerns(SystemClock::new().now()) {
+        eprintln!("{} {concern}", Paint::stderr().warning("warning:"));
+    }
     if context.json {
         print::json(&json!({"token": token}))?;
     } else {
@@ -79,6 +92,42 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
 }
 
 impl Args {
+    /// What makes the token useless, or not what was meant.
+    fn concerns(&self, now: Timestamp) -> Vec<String> {
+        let mut concerns = Vec::new();
+        for name in self.granted().filter(|name| Service::parse(name).is_none()) {
+            let near = nearest(name, SERVICES);
+            let meant = near.map_or(String::new(), |near| format!(", did you mean '{near}'?"));
+            concerns.push(format!("no service is called '{name}'{meant}"));
+        }
+        // A time of its own is for tests.
+        if self.iat.is_none() {
+            if self.ttl.is_some_and(|ttl| ttl.as_secs() == 0) {
+                concerns.push("with --ttl 0 the token ends as it is made".to_owned());
+            }
+            if let Some(exp) = self.exp.filter(|exp| *exp <= now) {
+                concerns.push(format!("the token has ended already: --exp is {exp}"));
+            }
+        }
+        if self.access == Access::Platform {
+            let named = [("--identity", &self.identity), ("--device", &self.device)];
+            for (flag, _) in named.iter().filter(|(_, value)| value.is_some()) {
+                concerns.push(format!(
+                    "a platform token names no user: {flag} is left out"
+                ));
+            }
+        }
+        concerns
+    }
+
+    fn granted(&self) -> impl Iterator<Item = &str> {
+        let all = match &self.grants {
+            Some(Json::Object(members)) => members.as_slice(),
+            _ => &[],
+        };
+        all.iter().chain(&self.grant).map(|(name, _)| name.as_str())
+    }
+
     fn build(&self) -> Result<String, CliError> {
         let mut builder = self.signer(TokenBuilder::create())?.access(self.access);
         if let Some(api) = &self.api {
@@ -162,6 +211,13 @@ pub(super) fn access(text: &str) -> Result<Access, String> {
     Access::parse(text).ok_or_else(|| format!("expected client or platform, found '{text}'"))
 }
 
+fn has_scheme(url: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| {
+        let start = url.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme)) && url.len() > scheme.len()
+    })
+}
+
 fn grant(text: &str) -> Result<(String, Json), String> {
     match text.split_once('=') {
         None => Ok((text.to_owned(), Json::Bool(true))),
@@ -173,3 +229,5 @@ fn grant(text: &str) -> Result<(String, Json), String> {
 fn members(text: &str) -> Result<Json, String> {
     Json::parse(text).map_err(|e| e.to_string())
 }
+
+const SERVICES: [&str; 5] = ["signal", "chat", "push", "video", "platform"];

@@ -264,7 +264,9 @@ impl Explained {
 impl Row {
     fn refusal(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or("refused");
-        format!("{reason}: found {}, wanted {}", self.found, self.wanted)
+        let (found, wanted) = (&self.found, &self.wanted);
+        let hint = super::audience_hint(reason, found);
+        format!("{reason}: found {found}, wanted {wanted}{hint}")
     }
 }
 

@@ -12,6 +12,7 @@ mod lines;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use hexline_token::Reason;
 
 use super::exit::{CliError, Exit};
 use super::{Context, ask};
@@ -39,6 +40,15 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         Action::Inspect(args) => inspect::inspect(args, context).await,
         Action::Verify(args) if args.lines() => lines::run(context.json),
         Action::Verify(args) => inspect::verify(args, context).await,
+    }
+}
+
+/// What to do about a token that was made for no server in particular.
+pub(crate) fn audience_hint(reason: &str, found: &str) -> &'static str {
+    if reason == Reason::AudienceMismatch.code() && found.contains(DEFAULT_API) {
+        "; token create names http://localhost:8000 unless --api URL names the server"
+    } else {
+        ""
     }
 }
 
@@ -92,3 +102,6 @@ fn first_variable(names: [&str; 2]) -> Option<String> {
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
 }
+
+/// Where tokens point unless told otherwise.
+pub(crate) const DEFAULT_API: &str = "http://localhost:8000";
