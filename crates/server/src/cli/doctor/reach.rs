@@ -48,6 +48,14 @@ pub(super) async fn ready(config: &Config, server: Option<&StatusView>) -> Findi
         Ok(200) => Finding::ok(NAME, format!("{url}/readyz answers 200")),
         Ok(status) => broken(NAME, format!("{url}/readyz answers {status}, expected 200"))
             .remedy("a proxy in between, or the server's log, says why"),
+        Err(error) if error.contains("CaUsedAsEndEntity") => Finding::warn(
+            NAME,
+            format!("{url}: the certificate is self-signed and calls itself an authority"),
+        )
+        .remedy(
+            "listen and send take it with --ca FILE, other clients may not: make one with \
+             basicConstraints=CA:FALSE, or have an authority sign it",
+        ),
         Err(error) => {
             let remedy = remedy(&error);
             broken(NAME, format!("{url}/readyz: {error}")).remedy(remedy)
