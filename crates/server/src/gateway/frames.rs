@@ -240,6 +240,7 @@ impl Opcode {
 }
 
 /// A frame's header.
+#[derive(Clone, Copy)]
 struct Head {
     last: bool,
     opcode: Opcode,
@@ -410,12 +411,13 @@ mod tests {
 
     #[test]
     fn what_the_rfc_forbids_has_its_close_code() {
+        use CloseCode::{InvalidUtf8, ProtocolError, TooBig};
+
         let unmasked = vec![0x81, 0x01, b'x'];
         let long_form = vec![0x81, 0xfe, 0x00, 0x05, 0, 0, 0, 0, 1, 2, 3, 4, 5];
         let too_long = [&[0x81, 0xff][..], &u64::MAX.to_be_bytes(), &[0; 4]].concat();
         let promised = [&[0x81, 0xfe][..], &1001u16.to_be_bytes(), &[0; 4]].concat();
         let together = [client(0x01, &[b'x'; 600]), client(0x80, &[b'x'; 401])].concat();
-        use CloseCode::{InvalidUtf8, ProtocolError, TooBig};
         for (what, bytes, code) in [
             ("unmasked", unmasked, ProtocolError),
             ("not the shortest length", long_form, ProtocolError),
@@ -512,7 +514,7 @@ mod tests {
             cuts.push(bytes.len());
             let (mut wire, mut start) = (Vec::new(), 0);
             for (n, end) in cuts.iter().enumerate() {
-                let opcode = if n == 0 { 0x01 } else { 0x00 };
+                let opcode = u8::from(n == 0);
                 let last = if n + 1 == cuts.len() { 0x80 } else { 0x00 };
                 wire.extend(client(opcode | last, &bytes[start..*end]));
                 start = *end;
