@@ -164,6 +164,24 @@ fn a_token_is_verified_beside_a_running_server_even_without_its_socket() {
 }
 
 #[test]
+fn a_certificate_of_ones_own_is_trusted_when_told_to_and_the_error_says_how() {
+    let place = Place::new();
+    let names = ["localhost".to_owned()];
+    let pair = rcgen::generate_simple_self_signed(names).expect("a certificate");
+    place.write("cert.pem", &pair.cert.pem());
+    place.write("key.pem", &pair.signing_key.serialize_pem());
+    let server = place.serve(&["--dev", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    assert!(server.url().starts_with("https://"), "{}", server.url());
+    let key = Key::of(&server.ready);
+    let token = place.token(&key, &["--api", &server.url(), "--grant", "signal"]);
+    let send = ["send", "--token", &token, "--to", "bob", "{}"];
+    let refused = place.run(&send);
+    assert_eq!(refused.code, 6, "{}", refused.err);
+    assert!(refused.err.contains("--ca FILE"), "{}", refused.err);
+    place.ok(&[&send[..], &["--ca", "cert.pem"]].concat());
+}
+
+#[test]
 fn a_port_that_is_taken_is_told_with_a_way_out() {
     let place = Place::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
