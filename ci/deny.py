@@ -12,12 +12,11 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
 KNOWN = {
     "graph": {"targets"},
     "licenses": {"allow", "unused-allowed-license"},
@@ -171,9 +170,13 @@ def matches(spec, crate):
 
 
 def sources(lock):
+    """All from one registry: the one that most come from, which is the ordinary one."""
+    found = Counter(package["source"] for package in lock["package"] if "source" in package)
+    usual = found.most_common(1)[0][0] if found else None
     for package in lock["package"]:
-        if package.get("source", CRATES_IO) != CRATES_IO:
-            yield f"{package['name']} comes from {package['source']}"
+        source = package.get("source")
+        if source and (source != usual or not source.startswith("registry+")):
+            yield f"{package['name']} comes from {source}"
 
 
 def wildcards(manifests):

@@ -6,7 +6,7 @@ use crate::{Entropy, id};
 
 /// Which live connection of a device: 24 random lower-case hex digits, new for each connection.
 ///
-/// Free of `/` and `.`, so that a reconnect is a new participant. Source: PROTOCOL §4.
+/// Free of `/` and `.`, so that a reconnect is a new participant. Source: docs/protocol.md.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Route([u8; 12]);
 
@@ -21,7 +21,7 @@ pub struct Address {
     route: Route,
 }
 
-/// Whom a message is for: one of the three address forms. Source: PROTOCOL §4.
+/// Whom a message is for: one of the three address forms. Source: docs/protocol.md.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Destination {
     /// Every live connection of that identity.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
 
-/// What governs a channel, told by its name alone. Source: DESIGN "Channels".
+/// What governs a channel, told by its name alone. Source: docs/protocol.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelKind {
     /// Open to whoever holds the `signal` grant.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 /// Who: the name of a user, unique within one app.
 ///
 /// Non-empty, at most 256 bytes of UTF-8, without `/`, control characters or surrounding white
-/// space. Source: DESIGN "Words".
+/// space.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity(Arc<str>);
 

@@ -17,7 +17,7 @@ pub struct Refusal {
 pub fn client() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        // Another test helper may have installed the same one.
+        // Another test may have installed the same one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     });
     reqwest::Client::builder()
