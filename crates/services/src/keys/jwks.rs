@@ -53,9 +53,18 @@ impl JwksCache {
         lost
     }
 
-    /// Notes that the document could not be fetched. What there was stays.
+    /// Notes that the document could not be fetched. What there was stays for a day: its owner
+    /// may have withdrawn a key meanwhile, and nobody here would know.
     pub(super) fn fail(&self, now: Timestamp) {
-        self.lock().attempt = Attempt::Failed { at: now };
+        let mut fetched = self.lock();
+        fetched.attempt = Attempt::Failed { at: now };
+        if fetched
+            .document
+            .as_ref()
+            .is_some_and(|(_, at)| now.since(*at) >= TRUST)
+        {
+            fetched.document = None;
+        }
     }
 
     pub(super) fn select(&self, kid: Option<&str>) -> Option<VerifyingKey> {
@@ -144,6 +153,7 @@ pub(super) enum Wanted<'a> {
 }
 
 const MAX_AGE: Duration = Duration::from_mins(10);
+const TRUST: Duration = Duration::from_hours(24);
 const PAUSE: Duration = Duration::from_secs(30);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -190,6 +200,20 @@ mod tests {
         cache.fail(at(100));
         assert!(cache.undecided(A, at(100)).is_some(), "it may be by now");
         assert_eq!(cache.undecided(Some("b"), at(100)), None, "it is here");
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_fetched_again_is_trusted_for_a_day() {
+        let cache = JwksCache::default();
+        cache.install(set("a"), at(0));
+        cache.fail(at(86_399));
+        assert!(cache.select(A).is_some());
+        cache.fail(at(86_400));
+        assert!(cache.select(A).is_none());
+        assert!(
+            cache.undecided(A, at(86_400)).is_some(),
+            "unavailable, not unknown"
+        );
     }
 
     #[test]
