@@ -1,5 +1,4 @@
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use zeroize::Zeroizing;
 
 use super::KeyScreenError;
@@ -31,13 +30,13 @@ pub(super) fn read(text: &str) -> Result<(&str, Zeroizing<Vec<u8>>), KeyScreenEr
     let packed: Zeroizing<String> =
         Zeroizing::new(body.chars().filter(|c| !c.is_ascii_whitespace()).collect());
     let bytes = STANDARD
-        .decode(packed.as_bytes())
+        .decode_to_vec(packed.as_bytes())
         .map_err(|_| malformed("a block that is not base64"))?;
     Ok((label, Zeroizing::new(bytes)))
 }
 
 pub(super) fn write(label: &str, bytes: &[u8]) -> String {
-    let packed = Zeroizing::new(STANDARD.encode(bytes));
+    let packed = Zeroizing::new(STANDARD.encode_to_string(bytes));
     let mut text = format!("{BEGIN}{label}{DASHES}\n");
     let mut rest = packed.as_str();
     while !rest.is_empty() {
