@@ -12,6 +12,7 @@ use crate::auth::Doorkeeper;
 use crate::config::Config;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
+use crate::http::Documents;
 use crate::probe::Probe;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -30,6 +31,7 @@ pub(crate) struct App {
     pub(crate) demo_tokens: DemoTokens,
     pub(crate) probe: Probe,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) documents: Documents,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// One task per live connection, and what else has to end before the records close.

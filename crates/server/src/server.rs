@@ -27,7 +27,7 @@ use crate::datadir::{DataDir, DataLock};
 use crate::gateway::dispatch::Services;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
-use crate::http::router;
+use crate::http::{Documents, router};
 use crate::probe::Probe;
 use crate::records;
 use crate::tasks::Tasks;
@@ -130,6 +130,7 @@ impl Server {
             }),
             probe: Probe::new(entropy.as_ref()),
             metrics,
+            documents: Documents::default(),
             clock,
             entropy: Arc::clone(&entropy),
             tasks,

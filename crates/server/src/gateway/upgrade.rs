@@ -3,6 +3,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hexline_model::{Address, Route};
@@ -18,17 +19,60 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
+use utoipa_axum::router::OpenApiRouter;
 
 use super::echo::Echo;
 use super::session::{Conversation, Now, Session};
 use super::socket::{self, SocketOptions};
 use crate::app::App;
 use crate::auth::{offered_protocols, token_of};
-use crate::http::error::Refusal;
+use crate::http::error::{ErrorBody, Refusal};
 
-/// `GET …/pubsub`: lets a client in, or says why not.
+/// The WebSocket, in the three forms that clients derive from `…/client` and `…/client/v1`.
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    [
+        "/client/signal/v1/pubsub",
+        "/client/v1/signal/pubsub",
+        "/client/signal/pubsub",
+    ]
+    .into_iter()
+    // Whatever the method: a handshake that is none is told how it could be made.
+    .map(|path| described::<__path_pubsub>(path, any(pubsub)))
+    .fold(OpenApiRouter::new(), OpenApiRouter::merge)
+}
+
+/// The echo of `--dev`.
+pub(crate) fn echo_route() -> OpenApiRouter<Arc<App>> {
+    described::<__path_echo>("/dev/echo", any(echo))
+}
+
+/// A route for every method, shown as the GET that it is for.
+fn described<P: utoipa::Path>(
+    path: &str,
+    methods: MethodRouter<Arc<App>>,
+) -> OpenApiRouter<Arc<App>> {
+    let mut router = OpenApiRouter::new().route(path, methods);
+    let paths = &mut router.get_openapi_mut().paths;
+    paths.add_path_operation(path, P::methods(), P::operation());
+    router
+}
+
+/// The WebSocket: JSON-RPC 2.0
 ///
-/// By the time that the client reads `101`, it has its place and can be reached.
+/// `/openrpc.json` describes what is said on it. The token comes as `jwt` in the query, as a bearer,
+/// or as the sub-protocol `bearer.<token>` beside `hexline.v1`. By the time that the client reads
+/// `101`, it has its place and can be reached.
+#[utoipa::path(
+    get,
+    path = "/client/signal/v1/pubsub",
+    tag = "client",
+    security(("clientToken" = [])),
+    params(("jwt" = Option<String>, Query, description = "A client token")),
+    responses(
+        (status = 101, description = "Welcome"),
+        (status = 426, description = "Not a WebSocket handshake", body = ErrorBody)
+    )
+)]
 pub(crate) async fn pubsub(
     State(app): State<Arc<App>>,
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
@@ -40,7 +84,18 @@ pub(crate) async fn pubsub(
     }
 }
 
-/// `GET /dev/echo`: the gateway's socket code with nothing behind it.
+/// The gateway's socket code with nothing behind it
+#[utoipa::path(
+    get,
+    path = "/dev/echo",
+    tag = "demo",
+    responses(
+        (status = 101, description = "Welcome"),
+        (status = 400, description = "Not a WebSocket handshake", body = ErrorBody),
+        (status = 426, description = "Not a WebSocket handshake", body = ErrorBody),
+        (status = 429, description = "Too many echoes at once", body = ErrorBody)
+    )
+)]
 pub(crate) async fn echo(
     State(app): State<Arc<App>>,
     mut request: axum::extract::Request,

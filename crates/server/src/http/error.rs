@@ -1,9 +1,11 @@
 use axum::response::{IntoResponse, Response};
 use hexline_protocol::ErrorCode;
 use hexline_services::error_code;
+use hexline_services::keys::KeyError;
 use hexline_token::Rejection;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
+use serde_json::{Map, Value};
 
 /// What a refused HTTP request is told: `{"code":"…","message":"…"}` with the code's status.
 #[derive(Debug)]
@@ -12,6 +14,22 @@ pub(crate) struct Refusal {
     message: String,
     status: StatusCode,
     retry_after_s: Option<u32>,
+    details: Map<String, Value>,
+}
+
+/// Why a request was refused.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Error)]
+#[expect(dead_code, reason = "it describes what `Refusal` writes")]
+pub(crate) struct ErrorBody {
+    /// The reason, for programs; docs/errors.md has them all.
+    #[schema(example = "token_expired")]
+    code: String,
+    /// What was found and what was expected, for people.
+    #[schema(example = "found 1490480108, expected a later time")]
+    message: String,
+    /// More about it, for programs: `retry_after_ms` with `rate_limited`, for one.
+    details: Option<Map<String, Value>>,
 }
 
 impl Refusal {
@@ -22,7 +40,14 @@ impl Refusal {
             message: message.into(),
             status,
             retry_after_s: None,
+            details: Map::new(),
         }
+    }
+
+    /// What is the matter, for people.
+    #[cfg(test)]
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// The same code with another status than the table's, where HTTP has a better one.
@@ -33,6 +58,12 @@ impl Refusal {
 
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
+        self.detail("retry_after_ms", u64::from(seconds) * 1000)
+    }
+
+    /// One more member of `details`. Never a secret, nor what the client wrote.
+    pub(crate) fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
         self
     }
 }
@@ -44,18 +75,25 @@ impl From<&Rejection> for Refusal {
     }
 }
 
+impl From<KeyError> for Refusal {
+    fn from(error: KeyError) -> Self {
+        if error.is_for_caller() {
+            return Self::new(error.code(), error.to_string());
+        }
+        tracing::error!(%error, "a service failed");
+        Self::new(error.code(), "the server cannot do this at the moment")
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut body = serde_json::Map::new();
+        let mut body = Map::new();
         body.insert("code".to_owned(), self.code.text().into());
         body.insert("message".to_owned(), self.message.into());
-        if let Some(seconds) = self.retry_after_s {
-            body.insert(
-                "details".to_owned(),
-                serde_json::json!({ "retry_after_ms": seconds * 1000 }),
-            );
+        if !self.details.is_empty() {
+            body.insert("details".to_owned(), self.details.into());
         }
-        let body = serde_json::Value::from(body).to_string();
+        let body = Value::from(body).to_string();
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -4,12 +4,17 @@
 //! answer. Failures leave by [`error::Refusal`] as `{"code":…,"message":…}`. Query strings never
 //! reach a log.
 //!
-//! To add a route: a handler in the file of its service, a line in [`router`].
+//! To add a route: a handler in the file of its service, described by `#[utoipa::path]`, and a line
+//! in [`routes`] or in the module's own function of that name. The description is the route: what
+//! `routes!` mounts is what `/openapi.json` shows. What the doors refuse is added to every route in
+//! `document.rs`.
 
 mod body;
+mod document;
 pub(crate) mod error;
 mod frame;
 mod health;
+pub(crate) mod json;
 mod me;
 mod tokens;
 
@@ -19,21 +24,24 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
 use hexline_protocol::ErrorCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, StatusCode};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::gateway::upgrade;
+pub(crate) use document::Documents;
 use error::Refusal;
 use frame::FrameLayer;
 
 /// Every route, at the root and below the path of each base URL.
 pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
-    let routes = routes(app);
+    let (routes, api) = routes(app).split_for_parts();
+    app.documents.describe(api, &app.url);
     let mut router = routes.clone();
     let paths: BTreeSet<&str> = bases.iter().filter_map(|base| path_of(base)).collect();
     for path in paths {
@@ -51,27 +59,47 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
         .with_state(Arc::clone(app))
 }
 
-fn routes(app: &App) -> Router<Arc<App>> {
-    let mut client = Router::new().route("/client/v1/me", get(me::me));
-    for path in PUBSUB {
-        client = client.route(path, any(upgrade::pubsub));
-    }
+fn routes(app: &App) -> OpenApiRouter<Arc<App>> {
+    open_to_pages(client(app))
+        .merge(operations(app))
+        .routes(routes!(document::openapi))
+}
+
+/// What users' devices call.
+fn client(app: &App) -> OpenApiRouter<Arc<App>> {
+    let mut routes = OpenApiRouter::new()
+        .routes(routes!(me::me))
+        .merge(upgrade::routes());
     if app.config.serves_tokens() {
-        client = client.route("/token", post(tokens::demo_token));
+        routes = routes.routes(routes!(tokens::demo_token));
     }
-    let mut routes = client
-        // Before the layer, so that a preflight finds it and not the refusal.
-        .method_not_allowed_fallback(wrong_method)
-        .layer(cors())
-        .route("/", get(health::greeting))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz));
+    routes
+}
+
+/// How the server is.
+fn operations(app: &App) -> OpenApiRouter<Arc<App>> {
+    let mut routes = OpenApiRouter::new()
+        .routes(routes!(health::greeting))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz));
     if app.config.dev || app.config.metrics_bearer.is_some() {
-        routes = routes.route("/metrics", get(health::metrics));
+        routes = routes.routes(routes!(health::metrics));
     }
     if app.config.dev {
-        routes = routes.route("/dev/echo", any(upgrade::echo));
+        routes = routes.merge(upgrade::echo_route());
     }
+    routes
+}
+
+/// Lets pages of any origin call these routes.
+fn open_to_pages(routes: OpenApiRouter<Arc<App>>) -> OpenApiRouter<Arc<App>> {
+    let (routes, api) = routes.split_for_parts();
+    let routes = routes
+        // Before the layer, so that a preflight finds it and not the refusal.
+        .method_not_allowed_fallback(wrong_method)
+        .layer(cors());
+    let mut routes = OpenApiRouter::from(routes);
+    *routes.get_openapi_mut() = api;
     routes
 }
 
@@ -81,13 +109,6 @@ fn path_of(url: &str) -> Option<&str> {
     let path = rest[rest.find('/')?..].trim_end_matches('/');
     (!path.is_empty()).then_some(path)
 }
-
-/// The three forms that clients derive from `…/client` and `…/client/v1`.
-const PUBSUB: [&str; 3] = [
-    "/client/signal/v1/pubsub",
-    "/client/v1/signal/pubsub",
-    "/client/signal/pubsub",
-];
 
 /// Pages of any origin may call: what they may do is in the token, and no cookie is read.
 fn cors() -> CorsLayer {

@@ -6,13 +6,36 @@ use hexline_model::{Device, Identity};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::body::PromptBody;
 use super::error::Refusal;
 use crate::app::App;
 
-/// `POST /token`: a token for whoever asks. For demos; its errors are a line of plain text, as
-/// the original's were.
+/// A demo token.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what is written by hand")]
+pub(crate) struct DemoToken {
+    /// An AccessToken for an hour, with every service.
+    token: String,
+}
+
+/// A token for whoever asks
+///
+/// For demos, and only where it is switched on. Its errors are a line of plain text.
+#[utoipa::path(
+    post,
+    path = "/token",
+    tag = "demo",
+    request_body(content(
+        (Body = "application/json"),
+        (Body = "application/x-www-form-urlencoded")
+    )),
+    responses(
+        (status = 200, description = "A token", body = DemoToken),
+        (status = 400, description = "What is missing or malformed", body = String, content_type = "text/plain")
+    )
+)]
 pub(crate) async fn demo_token(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -50,9 +73,15 @@ struct Wanted {
     device: Device,
 }
 
-#[derive(Default, Deserialize)]
+/// Whom a demo token is for.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = DemoTokenOrder)]
 struct Body {
+    /// Who.
+    #[schema(required, value_type = String)]
     identity: Option<String>,
+    /// On which device.
+    #[schema(required, value_type = String)]
     device: Option<String>,
 }
 
