@@ -8,7 +8,8 @@
 //! Invariants: no I/O, no rules about who may do what; a response never has `"result":null`; a
 //! push always has `params`; the application's own members pass through byte for byte.
 //!
-//! To add a method: its params in the domain's file, a variant in `call.rs`, a snapshot test.
+//! To add a method: its params in the domain's file, with what `openrpc.rs` is to say of it, a row in
+//! `call.rs`, a snapshot test.
 //! Numbers stand in one table each: `code.rs` and `close.rs`.
 
 mod call;
@@ -16,6 +17,7 @@ mod close;
 mod code;
 mod fields;
 mod frame;
+mod openrpc;
 pub mod signal;
 
 pub use call::{Call, CallError};
@@ -23,3 +25,4 @@ pub use close::CloseCode;
 pub use code::ErrorCode;
 pub use fields::{Fields, FieldsError};
 pub use frame::{Id, Incoming, Item, PING, PONG, RawCall, batch, error, parse, result};
+pub use openrpc::{Answer, Kind, Method, Param, Push, openrpc};

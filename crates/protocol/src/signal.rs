@@ -10,7 +10,9 @@ use bytes::Bytes;
 use hexline_model::{Address, ChannelName};
 
 use crate::call::CallError;
+use crate::code::ErrorCode;
 use crate::fields::Fields;
+use crate::openrpc::{Answer, Kind, Method, Param, Push};
 
 /// `signal.send {to, …}`: a direct message, or with `id` one that belongs to a channel.
 pub struct Send<'a> {
@@ -45,6 +47,22 @@ pub struct Publish<'a> {
 }
 
 impl<'a> Send<'a> {
+    pub(crate) const METHOD: Method = Method {
+        summary: "Sends a message to the connections that an address names, or to those of them in a channel.",
+        params: &[
+            TO,
+            Param {
+                required: false,
+                text: "The channel that the message belongs to, if any.",
+                ..CHANNEL
+            },
+        ],
+        relays: true,
+        result: Answer::Delivered,
+        errors: &[ErrorCode::Forbidden],
+        example: r#"{"to":"bob1","id":"room","text":"hello"}"#,
+    };
+
     pub(crate) fn parse(mut fields: Fields<'a>) -> Result<Self, CallError> {
         let to = fields.text("to")?.ok_or(CallError::Missing("to"))?;
         let id = fields.text("id")?;
@@ -56,11 +74,20 @@ impl<'a> Send<'a> {
 
     /// The push that the receivers get.
     pub fn push(&self, from: &Address) -> Bytes {
-        relay("signal.send", &self.fields, from)
+        relay(&SENT, &self.fields, from)
     }
 }
 
 impl<'a> Join<'a> {
+    pub(crate) const METHOD: Method = Method {
+        summary: "Makes the connection a member of a channel.",
+        params: &[CHANNEL, PRESENCE],
+        relays: false,
+        result: Answer::Done,
+        errors: &[ErrorCode::Forbidden, ErrorCode::TooLarge],
+        example: r#"{"id":"room","presence":true}"#,
+    };
+
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the same shape for every method"
@@ -75,6 +102,15 @@ impl<'a> Join<'a> {
 }
 
 impl<'a> Leave<'a> {
+    pub(crate) const METHOD: Method = Method {
+        summary: "Ends the connection's membership of a channel.",
+        params: &[CHANNEL],
+        relays: false,
+        result: Answer::Done,
+        errors: &[],
+        example: r#"{"id":"room"}"#,
+    };
+
     #[expect(
         clippy::needless_pass_by_value,
         reason = "the same shape for every method"
@@ -87,6 +123,15 @@ impl<'a> Leave<'a> {
 }
 
 impl<'a> Publish<'a> {
+    pub(crate) const METHOD: Method = Method {
+        summary: "Sends a message to the other members of a channel.",
+        params: &[CHANNEL],
+        relays: true,
+        result: Answer::Delivered,
+        errors: &[ErrorCode::Forbidden],
+        example: r#"{"id":"room","text":"hello"}"#,
+    };
+
     pub(crate) fn parse(fields: Fields<'a>) -> Result<Self, CallError> {
         let id = fields.text("id")?.ok_or(CallError::Missing("id"))?;
         Ok(Self { id, fields })
@@ -94,23 +139,23 @@ impl<'a> Publish<'a> {
 
     /// The push that the other subscribers get.
     pub fn push(&self, from: &Address) -> Bytes {
-        relay("signal.publish", &self.fields, from)
+        relay(&PUBLISHED, &self.fields, from)
     }
 }
 
 /// `signal.join {id, from}`: tells the members of a newcomer.
 pub fn joined(channel: &ChannelName, from: &Address) -> Bytes {
-    announce("signal.join", channel, from)
+    announce(&JOINED, channel, from)
 }
 
 /// `signal.join_back {id, from}`: tells a newcomer of a member.
 pub fn join_back(channel: &ChannelName, from: &Address) -> Bytes {
-    announce("signal.join_back", channel, from)
+    announce(&JOIN_BACK, channel, from)
 }
 
 /// `signal.leave {id, from}`: tells the members that one has gone.
 pub fn left(channel: &ChannelName, from: &Address) -> Bytes {
-    announce("signal.leave", channel, from)
+    announce(&LEFT, channel, from)
 }
 
 /// The result of `send` and `publish`: how many connections the message was queued for.
@@ -121,19 +166,100 @@ pub fn delivered(count: usize) -> String {
 /// The result of `join` and `leave`.
 pub const DONE: &str = "{}";
 
-fn announce(method: &str, channel: &ChannelName, from: &Address) -> Bytes {
-    let mut push = open(method, channel.as_str().len() + from.as_str().len());
+const TO: Param = Param {
+    name: "to",
+    text: "Whom it is for: identity, identity/device or identity/device/route.",
+    kind: Kind::Text,
+    required: true,
+};
+
+const CHANNEL: Param = Param {
+    name: "id",
+    text: "The channel.",
+    kind: Kind::Text,
+    required: true,
+};
+
+const PRESENCE: Param = Param {
+    name: "presence",
+    text: "Whether to be announced to, and to hear of, the other members; absent means no.",
+    kind: Kind::Flag,
+    required: false,
+};
+
+const FROM: Param = Param {
+    name: "from",
+    text: "Whose it is: identity/device/route, stamped by the server.",
+    kind: Kind::Text,
+    required: true,
+};
+
+/// Names each push, and lists them all.
+macro_rules! pushes {
+    ($($name:ident = $push:expr;)+) => {
+        $(const $name: Push = $push;)+
+
+        /// Everything that the server says by itself.
+        pub(crate) const PUSHES: &[Push] = &[$($name),+];
+    };
+}
+
+pushes! {
+    SENT = Push {
+        name: "signal.send",
+        summary: "A message for this connection.",
+        params: &[
+            TO,
+            FROM,
+            Param {
+                required: false,
+                text: "The channel that the message belongs to, if any.",
+                ..CHANNEL
+            },
+        ],
+        relays: true,
+    };
+
+    PUBLISHED = Push {
+        name: "signal.publish",
+        summary: "A message in a channel.",
+        params: &[CHANNEL, FROM],
+        relays: true,
+    };
+
+    JOINED = Push {
+        name: "signal.join",
+        summary: "A member has joined with presence.",
+        params: &[CHANNEL, FROM],
+        relays: false,
+    };
+
+    JOIN_BACK = Push {
+        name: "signal.join_back",
+        summary: "A member was there before this connection.",
+        ..JOINED
+    };
+
+    LEFT = Push {
+        name: "signal.leave",
+        summary: "A member has gone.",
+        ..JOINED
+    };
+}
+
+fn announce(push: &Push, channel: &ChannelName, from: &Address) -> Bytes {
+    let mut push = open(push, channel.as_str().len() + from.as_str().len());
     push.extend_from_slice(b"\"id\":");
     push_string(&mut push, channel.as_str());
     close(push, from)
 }
 
-fn relay(method: &str, fields: &Fields<'_>, from: &Address) -> Bytes {
+fn relay(push: &Push, fields: &Fields<'_>, from: &Address) -> Bytes {
     let size: usize = fields
         .iter()
         .map(|(name, value)| name.len() + value.get().len() + 4)
         .sum();
-    let mut push = open(method, size + from.as_str().len());
+    let mut push = open(push, size + from.as_str().len());
     for (n, (name, value)) in fields
         .iter()
         .filter(|(name, _)| *name != "from")
@@ -150,12 +276,12 @@ fn relay(method: &str, fields: &Fields<'_>, from: &Address) -> Bytes {
 }
 
 /// A push up to its params; there is always one before `from`.
-fn open(method: &str, size: usize) -> Vec<u8> {
-    let mut push = Vec::with_capacity(size + 80);
-    push.extend_from_slice(br#"{"jsonrpc":"2.0","method":""#);
-    push.extend_from_slice(method.as_bytes());
-    push.extend_from_slice(br#"","params":{"#);
-    push
+fn open(push: &Push, size: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(size + 80);
+    text.extend_from_slice(br#"{"jsonrpc":"2.0","method":""#);
+    text.extend_from_slice(push.name.as_bytes());
+    text.extend_from_slice(br#"","params":{"#);
+    text
 }
 
 fn close(mut push: Vec<u8>, from: &Address) -> Bytes {

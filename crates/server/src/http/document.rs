@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use hexline_protocol::openrpc;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
@@ -12,6 +13,8 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Server,
 };
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::App;
 
@@ -19,6 +22,7 @@ use crate::app::App;
 #[derive(Default)]
 pub(crate) struct Documents {
     openapi: OnceLock<Bytes>,
+    openrpc: OnceLock<Bytes>,
 }
 
 impl Documents {
@@ -29,7 +33,18 @@ impl Documents {
             .expect("the document is plain data");
         // Several routers of one server have the same routes.
         self.openapi.get_or_init(|| text.into());
+        let socket = url.replacen("http", "ws", 1);
+        let socket = format!("{}/client/signal/v1/pubsub", socket.trim_end_matches('/'));
+        let text = openrpc(&socket, env!("CARGO_PKG_VERSION")).to_string();
+        self.openrpc.get_or_init(|| text.into());
     }
+}
+
+/// The documents. Pages of any origin may read them.
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(openapi_json))
+        .routes(routes!(openrpc_json))
 }
 
 /// This description of the HTTP API
@@ -41,12 +56,25 @@ impl Documents {
     tag = "operations",
     responses((status = 200, description = "An OpenAPI 3.1 document", content_type = "application/json", body = serde_json::Value))
 )]
-pub(super) async fn openapi(State(app): State<Arc<App>>) -> Response {
-    let text = app.documents.openapi.get().cloned().unwrap_or_default();
-    json(text)
+pub(super) async fn openapi_json(State(app): State<Arc<App>>) -> Response {
+    json(&app.documents.openapi)
 }
 
-fn json(text: Bytes) -> Response {
+/// The description of the WebSocket's methods
+///
+/// Beside the calls it has what the server says by itself, in `x-pushes`.
+#[utoipa::path(
+    get,
+    path = "/openrpc.json",
+    tag = "operations",
+    responses((status = 200, description = "An OpenRPC 1.3 document", content_type = "application/json", body = serde_json::Value))
+)]
+pub(super) async fn openrpc_json(State(app): State<Arc<App>>) -> Response {
+    json(&app.documents.openrpc)
+}
+
+fn json(text: &OnceLock<Bytes>) -> Response {
+    let text = text.get().cloned().unwrap_or_default();
     let kind = HeaderValue::from_static("application/json");
     ([(CONTENT_TYPE, kind)], text).into_response()
 }

@@ -10,6 +10,7 @@
 //! `document.rs`.
 
 mod body;
+mod docs;
 mod document;
 pub(crate) mod error;
 mod frame;
@@ -62,7 +63,8 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
 fn routes(app: &App) -> OpenApiRouter<Arc<App>> {
     open_to_pages(client(app))
         .merge(operations(app))
-        .routes(routes!(document::openapi))
+        .merge(document::routes())
+        .merge(docs::routes())
 }
 
 /// What users' devices call.
