@@ -37,23 +37,26 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     ]
     .into_iter()
     // Whatever the method: a handshake that is none is told how it could be made.
-    .map(|path| described::<__path_pubsub>(path, any(pubsub)))
+    .map(|path| described::<__path_pubsub>(path, "client", any(pubsub)))
     .fold(OpenApiRouter::new(), OpenApiRouter::merge)
 }
 
 /// The echo of `--dev`.
 pub(crate) fn echo_route() -> OpenApiRouter<Arc<App>> {
-    described::<__path_echo>("/dev/echo", any(echo))
+    described::<__path_echo>("/dev/echo", "demo", any(echo))
 }
 
 /// A route for every method, shown as the GET that it is for.
 fn described<P: utoipa::Path>(
     path: &str,
+    tag: &str,
     methods: MethodRouter<Arc<App>>,
 ) -> OpenApiRouter<Arc<App>> {
     let mut router = OpenApiRouter::new().route(path, methods);
+    let mut operation = P::operation();
+    operation.tags = Some(vec![tag.to_owned()]);
     let paths = &mut router.get_openapi_mut().paths;
-    paths.add_path_operation(path, P::methods(), P::operation());
+    paths.add_path_operation(path, P::methods(), operation);
     router
 }
 
@@ -65,7 +68,6 @@ fn described<P: utoipa::Path>(
 #[utoipa::path(
     get,
     path = "/client/signal/v1/pubsub",
-    tag = "client",
     security(("clientToken" = [])),
     params(("jwt" = Option<String>, Query, description = "A client token")),
     responses(
@@ -88,7 +90,6 @@ pub(crate) async fn pubsub(
 #[utoipa::path(
     get,
     path = "/dev/echo",
-    tag = "demo",
     responses(
         (status = 101, description = "Welcome"),
         (status = 400, description = "Not a WebSocket handshake", body = ErrorBody),

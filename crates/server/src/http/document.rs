@@ -199,7 +199,10 @@ fn refusal(text: &str) -> RefOr<utoipa::openapi::Response> {
         .into()
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+/// Each operation of a path, with its method.
+pub(super) fn operations(
+    item: &mut PathItem,
+) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     [
         ("get", &mut item.get),
         ("put", &mut item.put),

@@ -34,6 +34,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::config::Config;
 use crate::gateway::upgrade;
 pub(crate) use document::Documents;
 use error::Refusal;
@@ -41,7 +42,7 @@ use frame::FrameLayer;
 
 /// Every route, at the root and below the path of each base URL.
 pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
-    let (routes, api) = routes(app).split_for_parts();
+    let (routes, api) = routes(&app.config).split_for_parts();
     app.documents.describe(api, &app.url);
     let mut router = routes.clone();
     let paths: BTreeSet<&str> = bases.iter().filter_map(|base| path_of(base)).collect();
@@ -60,34 +61,34 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
         .with_state(Arc::clone(app))
 }
 
-fn routes(app: &App) -> OpenApiRouter<Arc<App>> {
-    open_to_pages(client(app))
-        .merge(operations(app))
+fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
+    open_to_pages(client(config))
+        .merge(operations(config))
         .merge(document::routes())
         .merge(docs::routes())
 }
 
 /// What users' devices call.
-fn client(app: &App) -> OpenApiRouter<Arc<App>> {
+fn client(config: &Config) -> OpenApiRouter<Arc<App>> {
     let mut routes = OpenApiRouter::new()
         .routes(routes!(me::me))
         .merge(upgrade::routes());
-    if app.config.serves_tokens() {
+    if config.serves_tokens() {
         routes = routes.routes(routes!(tokens::demo_token));
     }
     routes
 }
 
 /// How the server is.
-fn operations(app: &App) -> OpenApiRouter<Arc<App>> {
+fn operations(config: &Config) -> OpenApiRouter<Arc<App>> {
     let mut routes = OpenApiRouter::new()
         .routes(routes!(health::greeting))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
-    if app.config.dev || app.config.metrics_bearer.is_some() {
+    if config.dev || config.metrics_bearer.is_some() {
         routes = routes.routes(routes!(health::metrics));
     }
-    if app.config.dev {
+    if config.dev {
         routes = routes.merge(upgrade::echo_route());
     }
     routes
@@ -147,7 +148,55 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    #[test]
+    fn every_route_is_described_and_every_description_is_routed() {
+        let mut config = Config::defaults();
+        config.dev = true;
+        let (router, mut api) = routes(&config).split_for_parts();
+        let mut described = BTreeSet::new();
+        for (path, item) in &mut api.paths.paths {
+            for (method, _) in document::operations(item) {
+                described.insert(format!("{} {path}", method.to_uppercase()));
+            }
+        }
+        assert_eq!(routed(&router), described);
+    }
+
+    /// Methods and paths, by what a router says of itself.
+    fn routed(router: &Router<Arc<App>>) -> BTreeSet<String> {
+        let text = format!("{router:?}");
+        let (routes, _) = text.split_once("fallback_router:").expect("a router");
+        let (endpoints, paths) = routes.split_once("node: Node").expect("a router");
+        let by_id = |text: &str, start: &str, end: char| -> BTreeMap<String, String> {
+            let parts = text.split("RouteId(").skip(1);
+            let rows = parts.filter_map(|part| {
+                let (id, rest) = part.split_once(')')?;
+                let (value, _) = rest.split_once(start)?.1.split_once(end)?;
+                Some((id.to_owned(), value.to_owned()))
+            });
+            rows.collect()
+        };
+        let methods = by_id(endpoints, "allow_header: ", '}');
+        let paths = by_id(paths, ": \"", '"');
+        assert!(paths.len() > 5, "{text}");
+        let mut routed = BTreeSet::new();
+        for (id, path) in paths {
+            let allowed = methods.get(&id).expect("what it allows");
+            // What takes any method is a WebSocket.
+            let allowed = match allowed.split('"').nth(1) {
+                Some(allowed) => allowed,
+                None => "GET",
+            };
+            for method in allowed.split(',').filter(|method| *method != "HEAD") {
+                routed.insert(format!("{method} {path}"));
+            }
+        }
+        routed
+    }
 
     #[test]
     fn a_base_url_with_a_path_gives_a_prefix() {

@@ -5,7 +5,7 @@ const sections = byId("sections");
 
 const [api, rpc] = await Promise.all(["openapi.json", "openrpc.json"].map(fetchJson));
 byId("version").textContent = api.info.version;
-byId("about").textContent = api.info.description;
+byId("about").append(...prose(api.info.description));
 
 const operations = Object.entries(api.paths).flatMap(([path, item]) =>
   Object.entries(item)
@@ -39,7 +39,7 @@ async function fetchJson(url) {
 function addSection(name, text, members) {
   const section = element("section", { id: `section-${name}`, "aria-labelledby": `title-${name}` },
     element("h2", { id: `title-${name}` }, name),
-    element("p", {}, text),
+    element("p", {}, ...prose(text)),
     ...members);
   sections.append(section);
   byId("contents").append(element("a", { href: `#section-${name}` }, name,
@@ -51,7 +51,7 @@ function drawOperation({ path, method, operation }) {
     element("summary", {},
       element("span", { class: `method ${method}` }, method.toUpperCase()),
       element("code", { class: "path" }, ...breakable(path)),
-      element("span", { class: "gist" }, operation.summary ?? "")));
+      element("span", { class: "gist" }, ...prose(operation.summary ?? ""))));
   details.dataset.text = [method, path, operation.summary, operation.description,
     operation.operationId].join(" ").toLowerCase();
   // Drawn when it is first opened: there are many of them.
@@ -66,7 +66,7 @@ function drawOperation({ path, method, operation }) {
 function drawDetail(path, method, operation) {
   const body = element("div", { class: "body" });
   for (const text of (operation.description ?? "").split("\n\n").filter(Boolean)) {
-    body.append(element("p", {}, text));
+    body.append(element("p", {}, ...prose(text)));
   }
   const schemes = (operation.security ?? []).flatMap(Object.keys);
   if (schemes.length > 0) {
@@ -93,7 +93,7 @@ function drawAnswer([status, response]) {
   const content = Object.entries(response.content ?? {});
   return element("details", { class: "answer" },
     element("summary", {}, element("code", { class: `status-${status[0]}` }, status), " ",
-      response.description),
+      ...prose(response.description)),
     element("div", {}, ...content.flatMap(([type, { schema }]) =>
       [heading(type), ...drawSchema(schema, new Set())]),
       ...(content.length === 0 ? [element("p", {}, "No body.")] : [])));
@@ -122,7 +122,7 @@ function drawCall(kind, method) {
     element("summary", {},
       element("span", { class: `method ${kind}` }, kind.toUpperCase()),
       element("code", { class: "path" }, method.name),
-      element("span", { class: "gist" }, method.summary)),
+      element("span", { class: "gist" }, ...prose(method.summary))),
     body);
   details.dataset.text = `${kind} ${method.name} ${method.summary}`.toLowerCase();
   return details;
@@ -133,7 +133,7 @@ function drawSchema(given, seen) {
   const inner = membersOf(schema, seen);
   if (inner) return [inner];
   return [element("p", {}, element("code", {}, typeName(given)),
-    schema?.description ? ` ${schema.description}` : "")];
+    ...prose(schema?.description ? ` ${schema.description}` : ""))];
 }
 
 /** The members of an object, or of what a list holds, or of each alternative. */
@@ -163,7 +163,7 @@ function drawRow(name, type, required, text, schema, seen = new Set()) {
       ...(required ? [element("span", { class: "must" }, "required")] : [])),
     element("div", {},
       ...(type ? [element("span", { class: "type" }, type)] : []),
-      ...(text ? [element("p", {}, text)] : []),
+      ...(text ? [element("p", {}, ...prose(text))] : []),
       ...(values ? [element("p", {}, `One of ${values.join(", ")}.`)] : [])),
     ...(inner ? [inner] : []));
 }
@@ -275,6 +275,11 @@ function heading(text) {
 /** A path may break after each of its slashes. */
 function breakable(path) {
   return path.split(/(?<=\/)/).flatMap((part) => [part, element("wbr")]);
+}
+
+/** What stands between back ticks is code. */
+function prose(text) {
+  return text.split("`").map((part, at) => (at % 2 === 1 ? element("code", {}, part) : part));
 }
 
 function element(name, attributes = {}, ...children) {
