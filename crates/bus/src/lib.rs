@@ -20,14 +20,16 @@
 //! To add an implementation: implement [`Bus`] and [`Link`], run the conformance suite on it.
 
 mod local;
+mod page;
 mod roster;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hexline_model::{Address, AppId, ChannelName, Destination};
+use hexline_model::{Address, AppId, ChannelName, Destination, Identity, Route};
 
 pub use local::LocalBus;
+pub use page::smallest;
 pub use roster::Roster;
 
 /// One live connection, as the bus sees it.
@@ -37,6 +39,11 @@ pub trait Receiver: Send + Sync {
 
     /// Queues a message; `false` if it can't take it and is lost. Never blocks.
     fn deliver(&self, message: &Bytes) -> bool;
+
+    /// Told after each join and leave of how many channels it is a member now.
+    fn member_of(&self, channels: usize) {
+        let _ = channels;
+    }
 }
 
 /// Encodes what the bus itself has to say about members coming and going.
@@ -78,6 +85,35 @@ impl Presence {
     }
 }
 
+/// A channel as an app's server sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelView {
+    /// Its name.
+    pub name: ChannelName,
+    /// How many connections are members.
+    pub members: usize,
+    /// How many of them are announced.
+    pub visible: usize,
+}
+
+/// A member of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    /// Where it is.
+    pub address: Address,
+    /// Whether it is announced to the others.
+    pub visible: bool,
+}
+
+/// A device of an identity that is connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceView {
+    /// Its name.
+    pub device: Box<str>,
+    /// How many connections it has, never none.
+    pub connections: usize,
+}
+
 /// Carries messages between the connections of an app.
 pub trait Bus: Send + Sync {
     /// Makes a connection reachable at its address until the link is dropped.
@@ -92,6 +128,42 @@ pub trait Bus: Send + Sync {
 
     /// How many channels have members.
     fn channels(&self) -> usize;
+
+    /// The channels of an app that have members, whose names begin with `prefix` and come after
+    /// `after`: at most `limit`, in the order of their names' bytes.
+    fn channels_of(
+        &self,
+        app: AppId,
+        prefix: &str,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Vec<ChannelView>;
+
+    /// One channel of an app, if it has members.
+    fn channel(&self, app: AppId, name: &ChannelName) -> Option<ChannelView>;
+
+    /// The members of a channel whose routes come after `after`: at most `limit`, in the order of
+    /// their routes, which is none that means anything.
+    fn members_of(
+        &self,
+        app: AppId,
+        channel: &ChannelName,
+        after: Option<Route>,
+        limit: usize,
+    ) -> Vec<MemberView>;
+
+    /// The connected devices of an identity whose names come after `after`: at most `limit`, in
+    /// the order of their names' bytes.
+    fn devices_of(
+        &self,
+        app: AppId,
+        identity: &Identity,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<DeviceView>;
+
+    /// Whether an identity has a connection.
+    fn is_online(&self, app: AppId, identity: &Identity) -> bool;
 }
 
 /// A connection's own end of the bus.

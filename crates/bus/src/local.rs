@@ -3,9 +3,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use hexline_model::{Address, AppId, ChannelName, Destination};
+use hexline_model::{Address, AppId, ChannelName, Destination, Identity, Route};
 
-use crate::{Announcer, Bus, Crowded, Link, Presence, Receiver, Roster};
+use crate::page::smallest;
+use crate::{
+    Announcer, Bus, ChannelView, Crowded, DeviceView, Link, MemberView, Presence, Receiver, Roster,
+};
 
 /// Fan-out within one process.
 ///
@@ -102,6 +105,68 @@ impl Bus for LocalBus {
             .values()
             .map(|app| read(&app.channels).len())
             .sum()
+    }
+
+    fn channels_of(
+        &self,
+        app: AppId,
+        prefix: &str,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Vec<ChannelView> {
+        let Some(app) = self.app(app) else {
+            return Vec::new();
+        };
+        let channels = read(&app.channels);
+        let wanted = channels.iter().filter(|(name, _)| {
+            name.as_str().starts_with(prefix) && after.is_none_or(|after| *name > after)
+        });
+        // One whose last member is just leaving is not counted, or a page would seem the last.
+        let views = wanted.filter_map(|(name, channel)| channel.view(name.clone()));
+        smallest(views, limit, |view| view.name.clone())
+    }
+
+    fn channel(&self, app: AppId, name: &ChannelName) -> Option<ChannelView> {
+        self.app(app)?.channel(name)?.view(name.clone())
+    }
+
+    fn members_of(
+        &self,
+        app: AppId,
+        channel: &ChannelName,
+        after: Option<Route>,
+        limit: usize,
+    ) -> Vec<MemberView> {
+        let channel = self.app(app).and_then(|app| app.channel(channel));
+        channel.map_or_else(Vec::new, |channel| channel.members(after, limit))
+    }
+
+    fn devices_of(
+        &self,
+        app: AppId,
+        identity: &Identity,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<DeviceView> {
+        self.app(app).map_or_else(Vec::new, |app| {
+            let identities = read(&app.identities);
+            let Some(own) = identities.get(identity.as_str()) else {
+                return Vec::new();
+            };
+            let devices = own.by_device();
+            let wanted = devices.filter(|(device, _)| after.is_none_or(|after| *device > after));
+            let page = smallest(wanted, limit, |(device, _)| *device);
+            let view = |(device, connections): (&str, usize)| DeviceView {
+                device: device.into(),
+                connections,
+            };
+            page.into_iter().map(view).collect()
+        })
+    }
+
+    fn is_online(&self, app: AppId, identity: &Identity) -> bool {
+        self.app(app)
+            .is_some_and(|app| read(&app.identities).contains_key(identity.as_str()))
     }
 }
 
@@ -203,6 +268,29 @@ impl Channel {
         members.by_ticket.is_empty()
     }
 
+    /// `None` if it has no members.
+    fn view(&self, name: ChannelName) -> Option<ChannelView> {
+        let members = read(&self.members);
+        (!members.by_ticket.is_empty()).then(|| ChannelView {
+            name,
+            members: members.by_ticket.len(),
+            visible: members.visible,
+        })
+    }
+
+    fn members(&self, after: Option<Route>, limit: usize) -> Vec<MemberView> {
+        let members = read(&self.members);
+        let route = |member: &Member| member.receiver.address().route();
+        let all = members.by_ticket.values();
+        let wanted = all.filter(|member| after.is_none_or(|after| route(member) > after));
+        let page = smallest(wanted, limit, |member| route(member));
+        let view = |member: &Member| MemberView {
+            address: member.receiver.address().clone(),
+            visible: member.visible,
+        };
+        page.into_iter().map(view).collect()
+    }
+
     fn publish(&self, sender: Option<&Address>, message: &Bytes) -> usize {
         let members = read(&self.members);
         count(
@@ -276,6 +364,7 @@ impl Link for LocalLink {
                         channel: members,
                         ticket: joined?,
                     });
+                    self.receiver.member_of(self.joined.len());
                     return Ok(());
                 }
             },
@@ -287,6 +376,7 @@ impl Link for LocalLink {
             return false;
         };
         self.quit(channel, &membership);
+        self.receiver.member_of(self.joined.len());
         true
     }
 

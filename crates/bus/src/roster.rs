@@ -98,6 +98,18 @@ impl<R: Receiver + ?Sized> Roster<R> {
         one.into_iter().chain(many)
     }
 
+    /// Every device and how many connections it has, in no order.
+    pub fn by_device(&self) -> impl Iterator<Item = (&str, usize)> {
+        let (one, many) = match &self.0 {
+            Devices::None => (None, None),
+            Devices::One(only) => (Some((only.address().device(), 1)), None),
+            Devices::Many(devices) => (None, Some(devices.iter())),
+        };
+        let many = many.into_iter().flatten();
+        one.into_iter()
+            .chain(many.map(|(device, routes)| (device.as_ref(), routes.len())))
+    }
+
     /// The connections that a destination of this identity names.
     pub fn reached<'a>(&'a self, to: &Destination) -> impl Iterator<Item = &'a Arc<R>> {
         let (mut one, mut device, mut all) = (None, None, None);

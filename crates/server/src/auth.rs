@@ -38,9 +38,12 @@ pub(crate) struct Doorkeeper {
 #[derive(Debug, Clone)]
 pub(crate) struct Proxies(Arc<[IpNet]>);
 
-/// The network address that a request counts for: of IPv6, the /64 block.
+/// Whence a request came, and the network address that it counts for: of IPv6, the /64 block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Peer(IpAddr);
+pub(crate) struct Peer {
+    remote: IpAddr,
+    block: IpAddr,
+}
 
 impl Doorkeeper {
     pub(crate) fn new(
@@ -101,8 +104,8 @@ impl Doorkeeper {
 
     /// Counts a failure to hand over a good token; the refusal may become `rate_limited`.
     pub(crate) fn failed(&self, refusal: Refusal, peer: Peer) -> Refusal {
-        let spared = self.spare_loopback && peer.0.is_loopback();
-        let refusal = if spared || self.failures.check_key(&peer.0).is_ok() {
+        let spared = self.spare_loopback && peer.block.is_loopback();
+        let refusal = if spared || self.failures.check_key(&peer.block).is_ok() {
             refusal
         } else {
             Refusal::new(
@@ -163,11 +166,19 @@ impl Proxies {
 impl Peer {
     /// What an address counts as. An IPv4 address that came as IPv6 is one all the same.
     pub(crate) fn of(ip: IpAddr) -> Self {
-        Self(block(ip.to_canonical()))
+        let remote = ip.to_canonical();
+        let block = block(remote);
+        Self { remote, block }
     }
 
+    /// What it counts for.
     pub(crate) fn ip(self) -> IpAddr {
-        self.0
+        self.block
+    }
+
+    /// The address itself, for people to see.
+    pub(crate) fn remote(self) -> IpAddr {
+        self.remote
     }
 }
 

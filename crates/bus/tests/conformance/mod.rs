@@ -1,11 +1,13 @@
 //! What every bus promises, as tests. `conformance!(name, |announcer| bus)` runs them all.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
 use bytes::Bytes;
-use hexline_bus::{Announcer, Bus, Crowded, Link, Presence, Receiver};
+use hexline_bus::{Announcer, Bus, ChannelView, Crowded, DeviceView, Link, Presence, Receiver};
 use hexline_model::{
-    Address, AppId, ChannelName, Destination, Route, SeededEntropy, Subject, SystemEntropy,
+    Address, AppId, ChannelName, Destination, Identity, Route, SeededEntropy, Subject,
+    SystemEntropy,
 };
 
 /// Runs every case on the bus that the closure makes.
@@ -31,6 +33,10 @@ macro_rules! conformance {
                 a_message_in_a_channel_reaches_only_members,
                 one_full_receiver_harms_no_other,
                 joins_and_leaves_race_without_losing_a_channel,
+                channels_are_listed_by_name_a_page_at_a_time,
+                members_are_listed_a_page_at_a_time,
+                an_identity_is_online_with_its_devices,
+                a_receiver_is_told_how_many_channels_it_is_in,
             );
         }
     };
@@ -66,6 +72,7 @@ pub(crate) struct Ear {
     address: Address,
     heard: Mutex<Vec<String>>,
     deaf: bool,
+    channels: AtomicUsize,
 }
 
 impl Ear {
@@ -87,6 +94,10 @@ impl Receiver for Ear {
             .push(text);
         !self.deaf
     }
+
+    fn member_of(&self, channels: usize) {
+        self.channels.store(channels, Ordering::SeqCst);
+    }
 }
 
 type End = (Arc<Ear>, Box<dyn Link>);
@@ -102,6 +113,7 @@ fn attach_to(bus: &dyn Bus, app: AppId, subject: &str, deaf: bool) -> End {
         address,
         heard: Mutex::default(),
         deaf,
+        channels: AtomicUsize::default(),
     });
     let link = bus.attach(app, Arc::clone(&ear) as Arc<dyn Receiver>);
     (ear, link)
@@ -418,4 +430,107 @@ pub(crate) fn joins_and_leaves_race_without_losing_a_channel(bus: &dyn Bus) {
         }
     });
     assert_eq!(bus.channels(), 0);
+}
+
+pub(crate) fn channels_are_listed_by_name_a_page_at_a_time(bus: &dyn Bus) {
+    let (_, mut one) = attach(bus, "a/1");
+    let (_, mut two) = attach(bus, "b/1");
+    let (_, mut stranger) = attach_to(bus, app(2), "a/1", false);
+    for name in ["news.b", "news.a", "other", "news.c"] {
+        join(&mut one, &channel(name), true);
+    }
+    join(&mut two, &channel("news.b"), false);
+    join(&mut stranger, &channel("news.z"), true);
+    let page = |after: Option<&str>, limit| {
+        let after = after.map(channel);
+        bus.channels_of(app(1), "news.", after.as_ref(), limit)
+    };
+    let view = |name, members, visible| ChannelView {
+        name: channel(name),
+        members,
+        visible,
+    };
+    assert_eq!(
+        page(None, 2),
+        [view("news.a", 1, 1), view("news.b", 2, 1)],
+        "the first two"
+    );
+    assert_eq!(page(Some("news.b"), 2), [view("news.c", 1, 1)]);
+    assert_eq!(page(None, 0), []);
+    assert_eq!(bus.channels_of(app(1), "", None, 100).len(), 4);
+    assert_eq!(bus.channels_of(app(3), "", None, 100), []);
+    assert_eq!(
+        bus.channel(app(1), &channel("other")),
+        Some(view("other", 1, 1))
+    );
+    assert_eq!(
+        bus.channel(app(1), &channel("news.z")),
+        None,
+        "another app's"
+    );
+    drop(one);
+    assert_eq!(page(None, 100), [view("news.b", 1, 0)]);
+}
+
+pub(crate) fn members_are_listed_a_page_at_a_time(bus: &dyn Bus) {
+    let mut ends: Vec<End> = (0..5).map(|n| attach(bus, &format!("m{n}/d"))).collect();
+    for (n, (_, link)) in ends.iter_mut().enumerate() {
+        join(link, &channel("c"), n == 0);
+    }
+    let mut expected: Vec<Route> = ends.iter().map(|(ear, _)| ear.address.route()).collect();
+    expected.sort_unstable();
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = bus.members_of(app(1), &channel("c"), after, 2);
+        let Some(last) = page.last() else { break };
+        after = Some(last.address.route());
+        found.extend(page);
+    }
+    let routes: Vec<Route> = found.iter().map(|member| member.address.route()).collect();
+    assert_eq!(routes, expected);
+    let visible: Vec<&str> = found
+        .iter()
+        .filter(|member| member.visible)
+        .map(|member| member.address.identity())
+        .collect();
+    assert_eq!(visible, ["m0"]);
+    assert_eq!(bus.members_of(app(1), &channel("d"), None, 2), []);
+    assert_eq!(bus.members_of(app(2), &channel("c"), None, 2), []);
+}
+
+pub(crate) fn an_identity_is_online_with_its_devices(bus: &dyn Bus) {
+    let identity = |text: &str| Identity::parse(text).expect("well formed");
+    let bob = identity("bob");
+    assert!(!bus.is_online(app(1), &bob));
+    let ends = ["bob/web", "bob/web", "bob/phone", "alice/tv"].map(|s| attach(bus, s));
+    assert!(bus.is_online(app(1), &bob));
+    assert!(!bus.is_online(app(2), &bob));
+    let view = |device: &str, connections| DeviceView {
+        device: device.into(),
+        connections,
+    };
+    let devices = |after, limit| bus.devices_of(app(1), &bob, after, limit);
+    assert_eq!(devices(None, 10), [view("phone", 1), view("web", 2)]);
+    assert_eq!(devices(None, 1), [view("phone", 1)]);
+    assert_eq!(devices(Some("phone"), 10), [view("web", 2)]);
+    assert_eq!(
+        bus.devices_of(app(1), &identity("alice"), None, 10),
+        [view("tv", 1)]
+    );
+    drop(ends);
+    assert_eq!(devices(None, 10), []);
+    assert!(!bus.is_online(app(1), &bob));
+}
+
+pub(crate) fn a_receiver_is_told_how_many_channels_it_is_in(bus: &dyn Bus) {
+    let (ear, mut link) = attach(bus, "a/d");
+    let count = || ear.channels.load(Ordering::SeqCst);
+    join(&mut link, &channel("x"), true);
+    join(&mut link, &channel("y"), false);
+    assert_eq!(count(), 2);
+    join(&mut link, &channel("y"), true);
+    assert_eq!(count(), 2, "it was a member before");
+    link.leave(&channel("x"));
+    link.leave(&channel("x"));
+    assert_eq!(count(), 1);
 }

@@ -178,6 +178,7 @@ impl SettingsArgs {
             exp_required: self.exp_required,
             audiences: list(self.audiences, self.no_audiences),
             origins: list(self.origins, self.any_origin),
+            limits: None,
             signing_key: self.signing_key,
         }
     }

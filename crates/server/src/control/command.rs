@@ -1,3 +1,4 @@
+use hexline_services::keys::AppLimits;
 use hexline_token::Algorithm;
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +117,8 @@ pub struct AppChanges {
     pub audiences: Option<Vec<String>>,
     /// Origins that a browser may come from; replaces the list, empty means any.
     pub origins: Option<Vec<String>>,
+    /// Limits below those of the server; replaces all of them.
+    pub limits: Option<AppLimits>,
     /// The key that signs what the server mints.
     pub signing_key: Option<String>,
 }

@@ -136,6 +136,7 @@ impl Desk {
             exp_required: changes.exp_required,
             audiences: changes.audiences,
             origins: changes.origins,
+            limits: changes.limits,
             signing_key: changes.signing_key.as_deref().map(key_id).transpose()?,
         };
         Ok(app_view(self.keys.update_app(app.id, changes).await?))

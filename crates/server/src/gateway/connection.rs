@@ -1,23 +1,33 @@
-use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hexline_bus::Receiver;
 use hexline_model::{Address, Timestamp};
 use hexline_protocol::CloseCode;
+use hexline_services::Caller;
 use hexline_services::keys::{Lapse, Standing};
 use hexline_token::Reason;
 
 use super::outbox::{Outbox, Outgoing};
+use super::traffic::Traffic;
+use crate::auth::Peer;
 use crate::telemetry::Metrics;
 
 /// One live connection, as others see it.
 pub(crate) struct Connection {
-    pub(crate) address: Address,
+    /// As whom it calls, and what it may.
+    pub(crate) caller: Caller,
     pub(crate) outbox: Outbox,
     pub(crate) standing: Standing,
-    /// Network block that it counts for.
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: Peer,
+    pub(crate) since: Timestamp,
+    /// What it has said and heard.
+    pub(crate) traffic: Traffic,
+    /// The same of all connections of its app.
+    pub(crate) app_traffic: Arc<Traffic>,
+    /// How many channels it is a member of.
+    channels: AtomicU32,
     /// When its token or key ends; `None` if never.
     until: Mutex<Option<Timestamp>>,
     metrics: Arc<Metrics>,
@@ -25,17 +35,22 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(
-        address: Address,
+        caller: Caller,
         outbox: Outbox,
         standing: Standing,
-        peer: IpAddr,
+        (peer, since): (Peer, Timestamp),
+        app_traffic: Arc<Traffic>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            address,
+            caller,
             outbox,
             standing,
             peer,
+            since,
+            traffic: Traffic::default(),
+            app_traffic,
+            channels: AtomicU32::default(),
             until: Mutex::default(),
             metrics,
         }
@@ -67,6 +82,11 @@ impl Connection {
         *self.lock()
     }
 
+    /// How many channels it is a member of.
+    pub(crate) fn channels(&self) -> u32 {
+        self.channels.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Timestamp>> {
         self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +94,7 @@ impl Connection {
 
 impl Receiver for Connection {
     fn address(&self) -> &Address {
-        &self.address
+        &self.caller.address
     }
 
     fn deliver(&self, message: &Bytes) -> bool {
@@ -83,6 +103,11 @@ impl Receiver for Connection {
             self.metrics.deliveries.inc();
         }
         taken
+    }
+
+    fn member_of(&self, channels: usize) {
+        let channels = u32::try_from(channels).unwrap_or(u32::MAX);
+        self.channels.store(channels, Ordering::Relaxed);
     }
 }
 
@@ -100,10 +125,10 @@ fn close_code(lapse: &Lapse) -> CloseCode {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use hexline_model::{AppId, KeyId, Route, SeededEntropy, Subject};
-    use hexline_token::Rejection;
+    use hexline_token::{Grants, Permissions, Rejection};
 
     use super::*;
 
@@ -111,8 +136,14 @@ mod tests {
         let entropy = SeededEntropy::new(1);
         let subject = Subject::parse("a/d").expect("well formed");
         let address = Address::new(&subject, Route::generate(&entropy));
+        let app = AppId::generate(&entropy);
+        let caller = Caller {
+            app,
+            address,
+            permissions: Permissions::new(Grants::all(), None),
+        };
         let standing = Standing {
-            app: AppId::generate(&entropy),
+            app,
             key: KeyId::generate(&entropy),
             jwk: None,
             subject: Some(subject),
@@ -122,8 +153,9 @@ mod tests {
         };
         let metrics = Arc::new(Metrics::new());
         let outbox = Outbox::new(1000, Arc::clone(&metrics.outbox_bytes));
-        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Connection::new(address, outbox, standing, peer, metrics)
+        let peer = Peer::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let from = (peer, Timestamp::from_secs(0));
+        Connection::new(caller, outbox, standing, from, Arc::default(), metrics)
     }
 
     #[test]

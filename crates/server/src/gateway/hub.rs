@@ -4,12 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hexline_bus::Roster;
-use hexline_model::{Address, AppId, Clock, KeyId};
+use hexline_model::{AppId, Clock, KeyId};
 use hexline_protocol::{CloseCode, ErrorCode};
-use hexline_services::keys::{KeyEvent, KeyRegistry, Standing};
+use hexline_services::Caller;
+use hexline_services::keys::{AppLimits, KeyEvent, KeyRegistry, Standing};
 
 use super::connection::Connection;
 use super::outbox::Outbox;
+use super::traffic::Traffic;
+use crate::auth::Peer;
 use crate::config::Limits;
 use crate::telemetry::Metrics;
 
@@ -27,17 +30,19 @@ pub(crate) struct Hub {
 }
 
 #[derive(Default)]
-struct State {
-    apps: HashMap<AppId, AppState>,
+pub(super) struct State {
+    pub(super) apps: HashMap<AppId, AppState>,
+    /// Of every app that was ever connected, so that what is counted never goes back.
+    pub(super) traffic: HashMap<AppId, Arc<Traffic>>,
     by_peer: HashMap<IpAddr, usize>,
-    by_key: HashMap<KeyId, usize>,
+    pub(super) by_key: HashMap<KeyId, usize>,
     total: usize,
 }
 
 #[derive(Default)]
-struct AppState {
-    by_identity: HashMap<Box<str>, Roster<Connection>>,
-    total: usize,
+pub(super) struct AppState {
+    pub(super) by_identity: HashMap<Box<str>, Roster<Connection>>,
+    pub(super) total: usize,
 }
 
 /// A connection's place in the hub; dropping it gives the place back.
@@ -97,25 +102,30 @@ impl Hub {
     /// Gives a verified connection its place, if there is one.
     pub(crate) fn admit(
         self: &Arc<Self>,
-        address: Address,
+        caller: Caller,
         standing: Standing,
-        peer: IpAddr,
+        peer: Peer,
     ) -> Result<Place, Full> {
         let outbox = Outbox::new(
             self.limits.outbox_bytes,
             Arc::clone(&self.metrics.outbox_bytes),
         );
         let metrics = Arc::clone(&self.metrics);
-        let connection = Arc::new(Connection::new(address, outbox, standing, peer, metrics));
-        {
+        let own = self.registry.limits(standing.app);
+        let from = (peer, self.clock.now());
+        let connection = {
             let mut state = self.lock();
             // Under the lock, so that a drain misses nobody.
             if self.draining.load(Ordering::SeqCst) {
                 return Err(Full::Draining);
             }
-            state.check(&connection, &self.limits)?;
+            state.check(&caller, &standing, peer, &self.limits, own)?;
+            let traffic = Arc::clone(state.traffic.entry(standing.app).or_default());
+            let connection = Connection::new(caller, outbox, standing, from, traffic, metrics);
+            let connection = Arc::new(connection);
             state.insert(&connection);
-        }
+            connection
+        };
         self.metrics.connections.inc();
         let place = Place {
             hub: Arc::clone(self),
@@ -130,8 +140,13 @@ impl Hub {
     pub(crate) fn on_key_event(&self, event: &KeyEvent) {
         let (app, only) = match event {
             KeyEvent::KeyChanged { app, key } => (*app, Some(*key)),
-            KeyEvent::TokensRevoked { app } | KeyEvent::AppChanged { app } => (*app, None),
+            KeyEvent::TokensRevoked { app }
+            | KeyEvent::AppChanged { app }
+            | KeyEvent::AppDeleted { app } => (*app, None),
         };
+        if let KeyEvent::AppDeleted { app } = event {
+            self.lock().traffic.remove(app);
+        }
         let concerned: Vec<Arc<Connection>> = {
             let state = self.lock();
             let connections = state
@@ -175,13 +190,20 @@ impl Hub {
         connection.judge(|standing| self.registry.recheck(standing, self.clock.now()));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn check(&self, new: &Connection, limits: &Limits) -> Result<(), Full> {
+    fn check(
+        &self,
+        caller: &Caller,
+        standing: &Standing,
+        peer: Peer,
+        limits: &Limits,
+        own: AppLimits,
+    ) -> Result<(), Full> {
         let at = |found: usize, limit: usize, full: fn(usize) -> Full| {
             if found >= limit {
                 Err(full(limit))
@@ -190,19 +212,30 @@ impl State {
             }
         };
         at(self.total, limits.connections, Full::Server)?;
-        let key = self.by_key.get(&new.standing.key).copied().unwrap_or(0);
+        let key = self.by_key.get(&standing.key).copied().unwrap_or(0);
         at(key, limits.connections_per_key, Full::Key)?;
-        let peer = self.by_peer.get(&new.peer).copied().unwrap_or(0);
+        let peer = self.by_peer.get(&peer.ip()).copied().unwrap_or(0);
         at(peer, limits.connections_per_address, Full::Peer)?;
-        let Some(app) = self.apps.get(&new.standing.app) else {
+        let total = self.apps.get(&standing.app).map_or(0, |app| app.total);
+        // An app may be stricter with itself than the server is, never looser.
+        let lower = |limit: usize, own: Option<u32>| {
+            own.map_or(limit, |own| {
+                limit.min(usize::try_from(own).unwrap_or(limit))
+            })
+        };
+        let most = lower(limits.connections_per_app, own.connections);
+        at(total, most, Full::App)?;
+        let identity = caller.address.identity();
+        let Some(same) = self
+            .apps
+            .get(&standing.app)
+            .and_then(|app| app.by_identity.get(identity))
+        else {
             return Ok(());
         };
-        at(app.total, limits.connections_per_app, Full::App)?;
-        let Some(own) = app.by_identity.get(new.address.identity()) else {
-            return Ok(());
-        };
-        match own.on_device(new.address.device()) {
-            0 => at(own.devices(), limits.devices_per_identity, Full::Devices),
+        let devices = lower(limits.devices_per_identity, own.devices_per_identity);
+        match same.on_device(caller.address.device()) {
+            0 => at(same.devices(), devices, Full::Devices),
             here => at(here, limits.connections_per_device, Full::Device),
         }
     }
@@ -210,10 +243,10 @@ impl State {
     fn insert(&mut self, connection: &Arc<Connection>) {
         self.total += 1;
         *self.by_key.entry(connection.standing.key).or_default() += 1;
-        *self.by_peer.entry(connection.peer).or_default() += 1;
+        *self.by_peer.entry(connection.peer.ip()).or_default() += 1;
         let app = self.apps.entry(connection.standing.app).or_default();
         app.total += 1;
-        let identity = connection.address.identity();
+        let identity = connection.caller.address.identity();
         // The name is copied for the first connection only.
         if let Some(own) = app.by_identity.get_mut(identity) {
             own.add(Arc::clone(connection));
@@ -227,12 +260,12 @@ impl State {
     fn remove(&mut self, connection: &Connection) {
         self.total -= 1;
         release(&mut self.by_key, &connection.standing.key);
-        release(&mut self.by_peer, &connection.peer);
+        release(&mut self.by_peer, &connection.peer.ip());
         let Some(app) = self.apps.get_mut(&connection.standing.app) else {
             return;
         };
         app.total -= 1;
-        let identity = connection.address.identity();
+        let identity = connection.caller.address.identity();
         if let Some(own) = app.by_identity.get_mut(identity) {
             own.remove(connection);
             if own.is_empty() {
@@ -246,8 +279,16 @@ impl State {
 }
 
 impl AppState {
-    fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
         self.by_identity.values().flat_map(Roster::iter)
+    }
+}
+
+impl Place {
+    /// The limits that its app has set itself.
+    pub(super) fn limits(&self) -> AppLimits {
+        let app = self.connection.standing.app;
+        self.hub.registry.limits(app)
     }
 }
 

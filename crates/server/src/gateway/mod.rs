@@ -6,6 +6,7 @@
 //! as a state machine without I/O: what arrives goes in, what to do comes out. `dispatch.rs` takes
 //! each call to its service. `hub.rs` knows every connection, admits and closes them.
 //! `connection.rs` is one of them as others see it, `outbox.rs` what waits to be written to it.
+//! `live.rs` is what people see of them and may do to them, `traffic.rs` what is counted.
 //! `echo.rs` is a session that says everything back.
 //!
 //! Invariants: one task per connection; nobody but that task writes to the socket; whoever has
@@ -19,6 +20,7 @@ pub(crate) mod dispatch;
 pub(crate) mod echo;
 mod frames;
 pub(crate) mod hub;
+pub(crate) mod live;
 mod outbox;
 mod rate;
 pub(crate) mod session;
@@ -27,4 +29,5 @@ mod socket;
 mod socket_tests;
 #[cfg(test)]
 mod tests;
+pub(crate) mod traffic;
 pub(crate) mod upgrade;

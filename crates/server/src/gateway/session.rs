@@ -5,7 +5,6 @@ use bytes::Bytes;
 use hexline_bus::Link;
 use hexline_model::{Clock, Moment, Timestamp};
 use hexline_protocol::{CloseCode, ErrorCode, Incoming, Item, PONG, RawCall};
-use hexline_services::Caller;
 
 use super::dispatch::{CallFailure, Services, dispatch};
 use super::hub::Place;
@@ -38,6 +37,16 @@ pub(crate) trait Conversation: Send {
 
     /// Until when nothing is to be read, if so.
     fn paused_until(&self) -> Option<Moment>;
+
+    /// A message of so many bytes arrived.
+    fn count_received(&self, bytes: usize) {
+        let _ = bytes;
+    }
+
+    /// So many messages of so many bytes go out.
+    fn count_sent(&self, messages: usize, bytes: usize) {
+        let _ = (messages, bytes);
+    }
 }
 
 /// One look at both clocks.
@@ -52,7 +61,6 @@ pub(crate) struct Session {
     // Dropped in this order: first out of the channels, then out of the hub.
     link: Box<dyn Link>,
     place: Place,
-    caller: Caller,
     context: Arc<SessionContext>,
     rate: CallRate,
     paused_until: Option<Moment>,
@@ -79,23 +87,24 @@ impl Now {
 impl Session {
     pub(crate) fn new(
         place: Place,
-        caller: Caller,
         link: Box<dyn Link>,
         context: Arc<SessionContext>,
         now: Now,
     ) -> Self {
         let limits = &context.limits;
+        // An app may be stricter with itself than the server is, never looser.
+        let app_limits = place.limits();
+        let own = app_limits.messages_per_second.unwrap_or(u32::MAX);
         let rate = CallRate::new(
             now.moment,
-            limits.calls_per_second,
-            limits.call_burst,
+            limits.calls_per_second.min(own),
+            limits.call_burst.min(own.saturating_mul(2)),
             limits.rate_patience,
         );
         let heard = now.moment;
         Self {
             link,
             place,
-            caller,
             context,
             rate,
             paused_until: None,
@@ -142,10 +151,11 @@ impl Session {
     fn call(&mut self, call: &RawCall<'_>) -> Option<Bytes> {
         let Self {
             link,
-            caller,
+            place,
             context,
             ..
         } = self;
+        let caller = &place.connection.caller;
         let note = |method| context.metrics.called(method);
         match dispatch(&context.services, caller, link.as_mut(), call, note) {
             Ok(result) => call.id.map(|id| hexline_protocol::result(id, &result)),
@@ -258,5 +268,15 @@ impl Conversation for Session {
 
     fn paused_until(&self) -> Option<Moment> {
         self.paused_until
+    }
+
+    fn count_received(&self, bytes: usize) {
+        self.place.connection.traffic.received(bytes);
+        self.place.connection.app_traffic.received(bytes);
+    }
+
+    fn count_sent(&self, messages: usize, bytes: usize) {
+        self.place.connection.traffic.sent(messages, bytes);
+        self.place.connection.app_traffic.sent(messages, bytes);
     }
 }

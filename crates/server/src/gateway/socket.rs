@@ -172,6 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
             Inbound::Text(text) => {
                 metrics.messages_in.inc();
                 metrics.bytes_in.inc_by(text.len() as u64);
+                conversation.count_received(text.len());
                 let start = tokio::time::Instant::now();
                 let text = std::str::from_utf8(&text).expect("a text message is UTF-8");
                 conversation.handle_text(now, text);
@@ -180,6 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
             Inbound::Binary(bytes) => {
                 metrics.messages_in.inc();
                 metrics.bytes_in.inc_by(bytes.len() as u64);
+                conversation.count_received(bytes.len());
                 conversation.handle_binary(now, bytes);
             }
             Inbound::Ping(payload) => {
@@ -253,15 +255,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
                 self.writing.push_back(OutFrame::ping());
             }
             let (writing, metrics) = (&mut self.writing, &options.metrics);
+            let (mut messages, mut sent) = (0, 0);
             let take = outbox.poll_take(cx, BATCH, |message| {
                 let frame = match message {
                     Outgoing::Text(bytes) => OutFrame::text(bytes),
                     Outgoing::Binary(bytes) => OutFrame::binary(bytes),
                 };
-                metrics.messages_out.inc();
-                metrics.bytes_out.inc_by(frame.payload_len() as u64);
+                messages += 1;
+                sent += frame.payload_len();
                 writing.push_back(frame);
             });
+            if messages > 0 {
+                metrics.messages_out.inc_by(messages as u64);
+                metrics.bytes_out.inc_by(sent as u64);
+                conversation.count_sent(messages, sent);
+            }
             match take {
                 Poll::Ready(Take::Messages(bytes)) => self.unwritten = bytes,
                 Poll::Ready(Take::Close(code)) => {

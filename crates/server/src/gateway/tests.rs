@@ -10,7 +10,8 @@ use hexline_model::{
 use hexline_protocol::CloseCode;
 use hexline_services::Caller;
 use hexline_services::keys::{
-    AppName, AppSettings, KeyOptions, KeyService, MasterKey, NewKey, Sealer, Standing,
+    AppChanges, AppLimits, AppName, AppSettings, KeyOptions, KeyService, MasterKey, NewKey, Sealer,
+    Standing,
 };
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_store::{Database, DatabaseConfig};
@@ -18,8 +19,10 @@ use hexline_token::{Algorithm, Grants, Permissions};
 
 use super::dispatch::Services;
 use super::hub::{Full, Hub, Place};
+use super::live::{AppStats, Filter, Target};
 use super::outbox::{Outgoing, Take};
 use super::session::{Conversation, Now, Session, SessionContext};
+use crate::auth::Peer;
 use crate::config::Limits;
 use crate::telemetry::Metrics;
 
@@ -110,22 +113,21 @@ impl Rig {
     fn admit(&self, subject: &str, ttl: Option<Duration>) -> Result<Place, Full> {
         let subject = Subject::parse(subject).expect("well formed");
         let address = Address::new(&subject, Route::generate(&SystemEntropy));
-        self.hub.admit(address, self.standing(&subject, ttl), PEER)
+        let caller = Caller {
+            app: self.app,
+            address,
+            permissions: Permissions::new(Grants::all(), None),
+        };
+        self.hub
+            .admit(caller, self.standing(&subject, ttl), Peer::of(PEER))
     }
 
     fn session(&self, subject: &str, ttl: Option<Duration>) -> Session {
         let place = self.admit(subject, ttl).expect("a place");
-        let address = place.connection.address.clone();
-        let permissions = Permissions::new(Grants::all(), None);
-        let caller = Caller {
-            app: self.app,
-            address,
-            permissions,
-        };
         let link = self
             .bus
             .attach(self.app, Arc::clone(&place.connection) as _);
-        Session::new(place, caller, link, Arc::clone(&self.context), self.now())
+        Session::new(place, link, Arc::clone(&self.context), self.now())
     }
 
     /// Lets time pass as the socket does: from one deadline of the session to the next.
@@ -318,4 +320,165 @@ async fn a_drain_asks_everybody_to_go_and_lets_nobody_in() {
     assert_eq!(rig.admit("b/d", None).err(), Some(Full::Draining));
     drop(session);
     assert_eq!(rig.hub.len(), 0);
+}
+
+#[tokio::test]
+async fn connections_are_listed_a_page_at_a_time() {
+    let rig = Rig::new(|_| ()).await;
+    let ttl = Some(Duration::from_mins(1));
+    let places: Vec<Place> = ["alice/web", "alice/phone", "bob/web", "carol/tv"]
+        .map(|subject| rig.admit(subject, ttl).expect("a place"))
+        .into();
+    let list = |filter: &Filter, after, limit| rig.hub.list(rig.app, filter, after, limit);
+    let all = Filter::default();
+    let mut expected: Vec<Route> = places
+        .iter()
+        .map(|place| place.connection.caller.address.route())
+        .collect();
+    expected.sort_unstable();
+    let (mut routes, mut after) = (Vec::new(), None);
+    loop {
+        let page = list(&all, after, 3);
+        let Some(last) = page.last() else { break };
+        after = Some(last.address.route());
+        routes.extend(page.iter().map(|view| view.address.route()));
+    }
+    assert_eq!(routes, expected);
+    let found = |filter: Filter| {
+        let mut found: Vec<String> = list(&filter, None, 10)
+            .iter()
+            .map(|view| view.address.subject().to_owned())
+            .collect();
+        found.sort();
+        found
+    };
+    let identity = Some("alice".to_owned());
+    assert_eq!(
+        found(Filter {
+            identity: identity.clone(),
+            ..Filter::default()
+        }),
+        ["alice/phone", "alice/web"]
+    );
+    assert_eq!(
+        found(Filter {
+            identity,
+            device: Some("web".to_owned()),
+            search: None,
+        }),
+        ["alice/web"]
+    );
+    let search = |text: &str| Filter {
+        search: Some(text.to_owned()),
+        ..Filter::default()
+    };
+    assert_eq!(found(search("WEB")), ["alice/web", "bob/web"]);
+    assert_eq!(found(search("192.0.2")).len(), 4, "by network address");
+    assert!(found(search("dave")).is_empty());
+    let view = &list(&search("carol"), None, 10)[0];
+    assert_eq!((view.remote, view.key), (PEER, rig.key));
+    assert_eq!(view.since, rig.clock.now());
+    assert!(view.expires.is_some() && view.grants == Grants::all());
+    assert!(rig.hub.list(other(), &all, None, 10).is_empty());
+}
+
+#[tokio::test]
+async fn what_is_named_is_disconnected_and_nothing_else() {
+    let rig = Rig::new(|_| ()).await;
+    let places: Vec<Place> = ["alice/web", "alice/phone", "bob/web", "carol/tv"]
+        .map(|subject| rig.admit(subject, None).expect("a place"))
+        .into();
+    let closing = || {
+        let closing = places.iter().map(|place| place.connection.outbox.closing());
+        closing.collect::<Vec<_>>()
+    };
+    let gone = Some(CloseCode::Forbidden);
+    assert_eq!(
+        (rig.hub.count(rig.app), rig.hub.count_by_key(rig.key)),
+        (4, 4)
+    );
+    let device = Subject::parse("alice/web").expect("well formed");
+    let target = Target::Device(device.clone());
+    assert_eq!(rig.hub.disconnect(other(), &target), 0, "another app's");
+    assert_eq!(rig.hub.disconnect(rig.app, &target), 1);
+    assert_eq!(closing(), [gone, None, None, None]);
+    assert_eq!(
+        rig.hub
+            .disconnect(rig.app, &Target::Identity(device.identity)),
+        2
+    );
+    assert_eq!(closing(), [gone, gone, None, None]);
+    let route = places[3].connection.caller.address.route();
+    assert_eq!(rig.hub.disconnect(rig.app, &Target::Route(route)), 1);
+    assert_eq!(closing(), [gone, gone, None, gone]);
+    drop(places);
+    assert_eq!(
+        (rig.hub.count(rig.app), rig.hub.count_by_key(rig.key)),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn what_a_connection_and_its_app_said_is_counted() {
+    let rig = Rig::new(|_| ()).await;
+    let session = rig.session("alice/web", None);
+    session.count_received(10);
+    session.count_sent(2, 30);
+    let view = &rig.hub.list(rig.app, &Filter::default(), None, 1)[0];
+    let counted = (view.traffic.messages_in, view.traffic.bytes_in);
+    assert_eq!(counted, (1, 10));
+    assert_eq!((view.traffic.messages_out, view.traffic.bytes_out), (2, 30));
+    drop(session);
+    let stats = rig.hub.stats(rig.app);
+    assert_eq!(stats.connections, 0);
+    assert_eq!(stats.traffic.bytes_out, 30, "what was counted stays");
+    assert_eq!(rig.hub.stats(other()), AppStats::default());
+}
+
+#[tokio::test]
+async fn an_app_may_be_stricter_with_itself_than_the_server_is() {
+    let rig = Rig::new(|limits| limits.devices_per_identity = 2).await;
+    let limit = async |limits: AppLimits| {
+        let changes = AppChanges {
+            limits: Some(limits),
+            ..AppChanges::default()
+        };
+        rig.keys
+            .update_app(rig.app, changes)
+            .await
+            .expect("changed");
+    };
+    limit(AppLimits {
+        devices_per_identity: Some(1),
+        connections: Some(2),
+        messages_per_second: Some(1),
+    })
+    .await;
+    let _one = rig.admit("a/1", None).expect("a place");
+    let full = |place: Result<Place, Full>| place.err();
+    assert_eq!(full(rig.admit("a/2", None)), Some(Full::Devices(1)));
+    let mut two = rig.session("b/1", None);
+    assert_eq!(full(rig.admit("c/1", None)), Some(Full::App(2)));
+    for _ in 0..2 {
+        two.handle_control(rig.now());
+    }
+    assert!(
+        two.paused_until().is_some(),
+        "one call a second, two at once"
+    );
+    limit(AppLimits {
+        devices_per_identity: Some(100),
+        ..AppLimits::default()
+    })
+    .await;
+    let _more = rig.admit("a/2", None).expect("a place");
+    assert_eq!(
+        full(rig.admit("a/3", None)),
+        Some(Full::Devices(2)),
+        "the server's limit stands"
+    );
+}
+
+fn other() -> AppId {
+    AppId::generate(&SystemEntropy)
 }

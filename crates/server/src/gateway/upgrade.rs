@@ -149,22 +149,22 @@ async fn open(
         .opens_socket()
         .map_err(|rejection| refuse(Refusal::from(&rejection)))?;
     let address = Address::new(subject, Route::generate(app.entropy.as_ref()));
-    let place = app
-        .hub
-        .admit(address.clone(), standing, peer.ip())
-        .map_err(|full| refuse(Refusal::new(full.code(), full.to_string()).retry_after(1)))?;
-    let link = app
-        .bus
-        .attach(entry.app(), Arc::clone(&place.connection) as _);
     let caller = Caller {
         app: entry.app(),
         address,
         permissions,
     };
+    let place = app
+        .hub
+        .admit(caller, standing, peer)
+        .map_err(|full| refuse(Refusal::new(full.code(), full.to_string()).retry_after(1)))?;
+    let link = app
+        .bus
+        .attach(entry.app(), Arc::clone(&place.connection) as _);
     let now = Now::of(app.clock.as_ref());
     Ok((
         handshake,
-        Session::new(place, caller, link, Arc::clone(&app.sessions), now),
+        Session::new(place, link, Arc::clone(&app.sessions), now),
     ))
 }
 

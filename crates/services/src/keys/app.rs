@@ -54,6 +54,8 @@ pub struct AppChanges {
     pub audiences: Option<Vec<String>>,
     /// Replaces [`AppSettings::origins`].
     pub origins: Option<Vec<String>>,
+    /// Replaces [`AppSettings::limits`].
+    pub limits: Option<AppLimits>,
     /// The key that signs from now on: an active HMAC key of the app.
     pub signing_key: Option<KeyId>,
 }
@@ -71,6 +73,22 @@ pub struct AppSettings {
     pub audiences: Vec<String>,
     /// Origins from which browsers may connect, as `scheme://host[:port]`; empty means any.
     pub origins: Vec<String>,
+    /// Where the app is stricter with itself than the server is.
+    #[serde(skip_serializing_if = "AppLimits::are_none")]
+    pub limits: AppLimits,
+}
+
+/// Limits of one app below those of the server; `None` leaves the server's. They hold for
+/// connections that are opened from then on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AppLimits {
+    /// Connections at once, on each node.
+    pub connections: Option<u32>,
+    /// Devices of one identity that are connected at once.
+    pub devices_per_identity: Option<u32>,
+    /// Calls of one connection in a second; twice as many at once.
+    pub messages_per_second: Option<u32>,
 }
 
 /// What is wrong with an app's settings.
@@ -100,6 +118,12 @@ pub enum AppSettingsError {
     Origin {
         /// What stood there.
         found: String,
+    },
+    /// A limit of zero: to let nobody in, an app is disabled.
+    #[error("limits.{limit} is 0, expected 1 or more")]
+    Limit {
+        /// Which one.
+        limit: &'static str,
     },
     /// More entries than a list may have.
     #[error("{list} has {found} entries, at most {MAX_LIST} are allowed")]
@@ -166,6 +190,7 @@ impl AppChanges {
             exp_required: self.exp_required.unwrap_or(old.exp_required),
             audiences: self.audiences.as_ref().unwrap_or(&old.audiences).clone(),
             origins: self.origins.as_ref().unwrap_or(&old.origins).clone(),
+            limits: self.limits.unwrap_or(old.limits),
         }
     }
 }
@@ -178,8 +203,26 @@ impl From<AppSettings> for AppChanges {
             exp_required: Some(settings.exp_required),
             audiences: Some(settings.audiences),
             origins: Some(settings.origins),
+            limits: Some(settings.limits),
             signing_key: None,
         }
+    }
+}
+
+impl AppLimits {
+    fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(&self) -> Result<(), AppSettingsError> {
+        let zero = [
+            ("connections", self.connections),
+            ("devices_per_identity", self.devices_per_identity),
+            ("messages_per_second", self.messages_per_second),
+        ]
+        .into_iter()
+        .find(|(_, value)| *value == Some(0));
+        zero.map_or(Ok(()), |(limit, _)| Err(AppSettingsError::Limit { limit }))
     }
 }
 
@@ -195,6 +238,7 @@ impl AppSettings {
                 found: self.longest_ttl,
             });
         }
+        self.limits.check()?;
         for (list, found) in [
             ("audiences", self.audiences.len()),
             ("origins", self.origins.len()),
@@ -220,6 +264,7 @@ impl Default for AppSettings {
             exp_required: true,
             audiences: Vec::new(),
             origins: Vec::new(),
+            limits: AppLimits::default(),
         }
     }
 }

@@ -23,4 +23,9 @@ pub enum KeyEvent {
         /// The app.
         app: AppId,
     },
+    /// An app was deleted with everything that it had; no other event of it follows.
+    AppDeleted {
+        /// The app.
+        app: AppId,
+    },
 }

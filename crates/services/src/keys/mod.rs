@@ -44,7 +44,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use app::{App, AppChanges, AppName, AppNameError, AppSettings, AppSettingsError, TokenLife};
+pub use app::{
+    App, AppChanges, AppLimits, AppName, AppNameError, AppSettings, AppSettingsError, TokenLife,
+};
 pub use error::KeyError;
 pub use event::KeyEvent;
 pub use held::KeyHandle;

@@ -9,7 +9,7 @@ use hexline_token::{
     Rules, Verified, VerifyingKey, kid_fits,
 };
 
-use super::app::{App, AppName};
+use super::app::{App, AppLimits, AppName};
 use super::event::KeyEvent;
 use super::held::{End, HeldApp, HeldKey, KeyHandle, Verifies};
 use super::jwks::{JwksOrder, Wanted};
@@ -272,6 +272,13 @@ impl KeyRegistry {
         let app = state.apps.get(state.names.get(app)?)?;
         let key = &state.keys.get(&app.app.signing_key?)?.record;
         key.may_sign(now).then_some(key.id)
+    }
+
+    /// The limits that an app has set itself.
+    pub fn limits(&self, id: AppId) -> AppLimits {
+        let state = self.read();
+        let held = state.apps.get(&id);
+        held.map_or_else(AppLimits::default, |held| held.app.settings.limits)
     }
 
     /// Whether browsers on this origin may connect for this app. Compared without regard to case.

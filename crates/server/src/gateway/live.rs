@@ -1,0 +1,171 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hexline_bus::smallest;
+use hexline_model::{Address, AppId, Destination, KeyId, Route, Subject, Timestamp};
+use hexline_protocol::CloseCode;
+use hexline_token::Grants;
+
+use super::connection::Connection;
+use super::hub::{AppState, Hub};
+use super::traffic::Counted;
+
+/// Which connections of an app to show; every absent member lets all through.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    /// The identity, exactly.
+    pub(crate) identity: Option<String>,
+    /// The device, exactly.
+    pub(crate) device: Option<String>,
+    /// Part of the address or of the remote address, in any case.
+    pub(crate) search: Option<String>,
+}
+
+/// A live connection as people see it.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionView {
+    pub(crate) address: Address,
+    pub(crate) since: Timestamp,
+    /// The client's network address.
+    pub(crate) remote: IpAddr,
+    /// The key that verified its token.
+    pub(crate) key: KeyId,
+    /// What its token grants.
+    pub(crate) grants: Grants,
+    /// The ceiling of its key, which holds beside the grants.
+    pub(crate) ceiling: Option<Grants>,
+    /// When its token or key ends; `None` if never.
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) traffic: Counted,
+    /// How many channels it is a member of.
+    pub(crate) channels: u32,
+}
+
+/// Which connections to close.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// One connection.
+    Route(Route),
+    /// Every connection of an identity.
+    Identity(hexline_model::Identity),
+    /// Every connection of a device.
+    Device(Subject),
+}
+
+/// What an app does on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct AppStats {
+    pub(crate) connections: usize,
+    /// Counted since the server started.
+    pub(crate) traffic: Counted,
+}
+
+/// What people see of live connections, and may do to them.
+impl Hub {
+    /// The live connections of an app that pass a filter and whose routes come after `after`: at
+    /// most `limit`, in the order of their routes, which is none that means anything.
+    pub(crate) fn list(
+        &self,
+        app: AppId,
+        filter: &Filter,
+        after: Option<Route>,
+        limit: usize,
+    ) -> Vec<ConnectionView> {
+        // Copied under the lock, looked at outside of it.
+        let mut found = self.of(app, filter.identity.as_deref());
+        let search = filter.search.as_ref().map(|text| text.to_lowercase());
+        found.retain(|connection| {
+            let address = &connection.caller.address;
+            let device = filter.device.as_deref();
+            after.is_none_or(|after| address.route() > after)
+                && device.is_none_or(|device| device == address.device())
+                && search.as_deref().is_none_or(|text| {
+                    let remote = connection.peer.remote().to_string();
+                    address.as_str().to_lowercase().contains(text) || remote.contains(text)
+                })
+        });
+        let route = |connection: &Arc<Connection>| connection.caller.address.route();
+        let page = smallest(found, limit, route);
+        page.iter().map(|connection| view(connection)).collect()
+    }
+
+    /// Closes connections with 4503, which asks a client not to come back by itself. How many
+    /// there were. Their tokens stay good.
+    pub(crate) fn disconnect(&self, app: AppId, target: &Target) -> usize {
+        let concerned = match target {
+            Target::Route(route) => {
+                let mut all = self.of(app, None);
+                all.retain(|connection| connection.caller.address.route() == *route);
+                all
+            }
+            Target::Identity(identity) => self.of(app, Some(identity.as_str())),
+            Target::Device(subject) => {
+                let mut all = self.of(app, Some(subject.identity.as_str()));
+                let device = Destination::Device(subject.clone());
+                all.retain(|connection| device.matches(&connection.caller.address));
+                all
+            }
+        };
+        for connection in &concerned {
+            connection.outbox.close(CloseCode::Forbidden);
+        }
+        concerned.len()
+    }
+
+    /// How many connections an app has.
+    pub(crate) fn count(&self, app: AppId) -> usize {
+        self.lock().apps.get(&app).map_or(0, |own| own.total)
+    }
+
+    /// How many connections stand on a key.
+    pub(crate) fn count_by_key(&self, key: KeyId) -> usize {
+        self.lock().by_key.get(&key).copied().unwrap_or(0)
+    }
+
+    /// How many connections an identity has.
+    pub(crate) fn count_by_identity(&self, app: AppId, identity: &str) -> usize {
+        self.of(app, Some(identity)).len()
+    }
+
+    /// What an app does on this node.
+    pub(crate) fn stats(&self, app: AppId) -> AppStats {
+        let state = self.lock();
+        AppStats {
+            connections: state.apps.get(&app).map_or(0, |own| own.total),
+            traffic: state
+                .traffic
+                .get(&app)
+                .map_or_else(Counted::default, |traffic| traffic.counted()),
+        }
+    }
+
+    /// The connections of an app, or of one of its identities.
+    fn of(&self, app: AppId, identity: Option<&str>) -> Vec<Arc<Connection>> {
+        let state = self.lock();
+        let Some(own) = state.apps.get(&app) else {
+            return Vec::new();
+        };
+        match identity {
+            None => AppState::connections(own).map(Arc::clone).collect(),
+            Some(identity) => own
+                .by_identity
+                .get(identity)
+                .map_or_else(Vec::new, |roster| roster.iter().map(Arc::clone).collect()),
+        }
+    }
+}
+
+fn view(connection: &Connection) -> ConnectionView {
+    let permissions = &connection.caller.permissions;
+    ConnectionView {
+        address: connection.caller.address.clone(),
+        since: connection.since,
+        remote: connection.peer.remote(),
+        key: connection.standing.key,
+        grants: permissions.token().clone(),
+        ceiling: permissions.ceiling().cloned(),
+        expires: connection.until(),
+        traffic: connection.traffic.counted(),
+        channels: connection.channels(),
+    }
+}
