@@ -122,10 +122,6 @@ impl Hub {
         self.lock().by_key.get(&key).copied().unwrap_or(0)
     }
 
-    /// How many connections an identity has.
-    pub(crate) fn count_by_identity(&self, app: AppId, identity: &str) -> usize {
-        self.of(app, Some(identity)).len()
-    }
 
     /// What an app does on this node.
     pub(crate) fn stats(&self, app: AppId) -> AppStats {

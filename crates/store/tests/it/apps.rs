@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use hexline_model::{AppId, KeyId, SystemEntropy};
 use hexline_services::keys::{
-    App, AppName, AppSettings, Revision, Revocation, Scope, StoreError, Target, TokenLife,
+    App, AppLimits, AppName, AppSettings, Revision, Revocation, Scope, StoreError, Target,
+    TokenLife,
 };
 
 use crate::rig::{NOW, Rig, app};
@@ -28,6 +29,10 @@ async fn an_app_is_found_by_id_and_name_as_it_was_added(rig: &mut Rig) {
             exp_required: false,
             audiences: vec!["https://api.example.org/ü?".to_owned()],
             origins: vec!["https://example.org".to_owned()],
+            limits: AppLimits {
+                connections: Some(3),
+                ..AppLimits::default()
+            },
         },
         ..app("demo")
     };
