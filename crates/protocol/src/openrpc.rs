@@ -68,7 +68,7 @@ pub enum Answer {
 /// The [OpenRPC](https://spec.open-rpc.org) document of every method and push; `url` is where the
 /// WebSocket is, `version` the server's.
 ///
-/// What the server says by itself stands in `x-pushes`, since OpenRPC describes calls alone, and
+/// What the server says by itself stands in `x-pushes`, since `OpenRPC` describes calls alone, and
 /// why it closes in `x-close-codes`.
 pub fn openrpc(url: &str, version: &str) -> Value {
     let methods: Vec<Value> = Call::METHODS

@@ -74,6 +74,11 @@ impl TestApp {
         }
     }
 
+    /// The app's id.
+    pub fn id(&self) -> String {
+        self.app.to_string()
+    }
+
     /// The key's id: the `iss` of its tokens.
     pub fn key_id(&self) -> String {
         self.key.to_string()
@@ -99,6 +104,17 @@ impl TestApp {
     /// A good token for `identity/device`.
     pub fn token(&self, subject: &str) -> String {
         self.tokens(subject).build().expect("all is set")
+    }
+
+    /// A token of the app's server that may do everything.
+    pub fn platform_token(&self) -> String {
+        TokenBuilder::create()
+            .key(self.key.to_string(), self.secret.as_str())
+            .access("platform")
+            .api(self.base.as_str())
+            .grant("platform", true)
+            .build()
+            .expect("all is set")
     }
 
     /// A token with other grants; it may be one that the builder would not make.

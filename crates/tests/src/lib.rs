@@ -12,6 +12,7 @@
 //! To add a behaviour: a function whose name is a sentence, in the file of `tests/it/` that its
 //! subject names.
 
+pub mod api;
 mod app;
 mod http;
 mod program;

@@ -10,6 +10,7 @@ mod http;
 mod keys;
 mod lifetime;
 mod limits;
+mod openapi;
 mod order;
 mod postgres;
 mod presence;

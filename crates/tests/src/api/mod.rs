@@ -1,0 +1,14 @@
+//! `/openapi.json` as a test reads it: operations, schemas, and input made from them.
+//!
+//! [`Document`] finds the operations and checks values against schemas; `generate.rs` makes a
+//! request that an operation should take, and many that differ from it in one thing.
+//!
+//! Invariants: what is not described is not there: a member that no schema names is a fault, and so
+//! is a status or a content type that an operation does not list.
+
+mod document;
+mod generate;
+mod schema;
+
+pub use document::{Document, Operation, Parameter, Place};
+pub use generate::{Hints, Input, wrong_values};

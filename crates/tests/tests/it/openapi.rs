@@ -1,0 +1,339 @@
+//! The descriptions of the API, and whether the server does as they say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hexline_tests::api::{Document, Hints, Input, Operation, Place};
+use hexline_tests::{TestApp, TestServer, client};
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_says_where_the_server_is_and_who_may_come_in() {
+    let server = TestServer::start_with(|config| {
+        config.public_url = Some("https://chat.example/rt".to_owned());
+    })
+    .await;
+    for prefix in ["", "/rt"] {
+        let response = client()
+            .get(server.url(&format!("{prefix}/openapi.json")))
+            .header("origin", "https://page.example")
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+        let document: Value = response.json().await.expect("JSON");
+        assert_eq!(document["openapi"], "3.1.0");
+        assert_eq!(
+            document["servers"],
+            json!([{"url": "https://chat.example/rt"}])
+        );
+        let schemes = document["components"]["securitySchemes"].as_object();
+        let schemes: Vec<&String> = schemes.expect("schemes").keys().collect();
+        let wanted = ["apikey", "clientToken", "consoleSession", "platformToken"];
+        assert_eq!(schemes, wanted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_has_a_name_a_tag_and_a_line_of_text() {
+    let world = World::start().await;
+    let mut names = BTreeSet::new();
+    let tags: BTreeSet<&str> = world.document.value()["tags"]
+        .as_array()
+        .expect("tags")
+        .iter()
+        .map(|tag| tag["name"].as_str().expect("a name"))
+        .collect();
+    let paths = world.document.value()["paths"].as_object().expect("paths");
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().expect("operations") {
+            let place = format!("{method} {path}");
+            let name = operation["operationId"].as_str().expect("an operationId");
+            assert!(names.insert(name), "{place}: {name} stands twice");
+            let tag = operation["tags"][0].as_str().unwrap_or_default();
+            assert!(tags.contains(tag), "{place}: the tag {tag:?} is not listed");
+            let text = operation["summary"].as_str().unwrap_or_default();
+            assert!(!text.is_empty() && text.len() < 100, "{place}: {text:?}");
+            let held = path.split('{').skip(1).map(|part| part.split('}').next());
+            let held: BTreeSet<&str> = held.flatten().collect();
+            let described = world.operation(method, path).parameters.clone();
+            let described: BTreeSet<String> = described
+                .into_iter()
+                .filter(|parameter| parameter.place == Place::Path)
+                .map(|parameter| parameter.name)
+                .collect();
+            assert!(described.iter().eq(held.iter()), "{place}: {described:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_answers_as_described_whatever_it_is_given() {
+    let mut world = World::start().await;
+    let mut faults: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut unreached = BTreeSet::new();
+    let only = std::env::var("HEXLINE_OPERATION").unwrap_or_default();
+    for operation in world.document.operations() {
+        let name = operation.name();
+        if !name.contains(&only) {
+            continue;
+        }
+        let (found, reached) = world.try_all(&operation).await;
+        if !found.is_empty() {
+            faults.insert(name.clone(), found);
+        }
+        if !reached {
+            unreached.insert(name);
+        }
+    }
+    let shown: Vec<String> = faults
+        .iter()
+        .map(|(name, found)| format!("{name}\n    {}", found.join("\n    ")))
+        .collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+    let expected: BTreeSet<String> = UNREACHED.iter().map(|&name| name.to_owned()).collect();
+    let more: Vec<&String> = unreached.difference(&expected).collect();
+    assert!(more.is_empty(), "no input succeeded with {more:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_the_api_loads_nothing_from_elsewhere() {
+    let server = TestServer::start().await;
+    let response = client().get(server.url("/docs")).send().await;
+    let response = response.expect("an answer");
+    let policy = response.headers()["content-security-policy"].clone();
+    let policy = policy.to_str().expect("text");
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let page = response.text().await.expect("a page");
+    for name in ["docs/docs.css", "docs/docs.js"] {
+        assert!(page.contains(name), "{name}");
+        let response = client().get(server.url(&format!("/{name}"))).send().await;
+        let text = response.expect("an answer").text().await.expect("text");
+        assert!(text.len() > 1000, "{name}");
+        assert!(!text.contains("://"), "{name} names another server");
+        assert!(!text.contains("innerHTML"), "{name}");
+    }
+    assert!(!page.contains("://"), "the page names another server");
+    assert!(
+        !page.contains("<style") && !page.contains(" style="),
+        "{page}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_websockets_methods_are_described_too() {
+    let server = TestServer::start().await;
+    let response = client().get(server.url("/openrpc.json")).send().await;
+    let document: Value = response.expect("an answer").json().await.expect("JSON");
+    assert_eq!(document["openrpc"], "1.3.2");
+    let url = document["servers"][0]["url"].as_str().expect("a URL");
+    assert_eq!(
+        url,
+        format!(
+            "{}/client/signal/v1/pubsub",
+            server.base().replace("http", "ws")
+        )
+    );
+    let app = server.app("one").await;
+    let mut bob = app.connect("bob/web").await;
+    for method in document["methods"].as_array().expect("methods") {
+        let name = method["name"].as_str().expect("a name");
+        let mut params = json!({"to": "bob", "id": "room", "presence": true});
+        let known = method["params"].as_array().expect("params");
+        let members = params.as_object_mut().expect("an object");
+        members.retain(|name, _| known.iter().any(|param| param["name"] == name.as_str()));
+        let frame = json!({"jsonrpc": "2.0", "id": 1, "method": name, "params": params});
+        bob.text(frame.to_string()).await;
+        let answer = bob.frame().await;
+        let described = Document::new(document.clone());
+        let checked = described.check(&method["result"]["schema"], &answer["result"]);
+        checked.unwrap_or_else(|why| panic!("{name}: {why} in {answer}"));
+    }
+}
+
+/// What generated input cannot do: a handshake, a password that is not known, an event stream, ….
+const UNREACHED: &[&str] = &[
+    "GET /client/signal/pubsub",
+    "GET /client/signal/v1/pubsub",
+    "GET /client/v1/signal/pubsub",
+    "GET /dev/echo",
+];
+
+/// A server with everything switched on, and what it takes to be let in everywhere.
+struct World {
+    server: TestServer,
+    document: Document,
+    client: reqwest::Client,
+    apps: usize,
+}
+
+impl World {
+    async fn start() -> Self {
+        let server = TestServer::start_with(|config| config.dev = true).await;
+        let response = client().get(server.url("/openapi.json")).send().await;
+        let document = response.expect("an answer").json().await.expect("JSON");
+        Self {
+            server,
+            document: Document::new(document),
+            client: client(),
+            apps: 0,
+        }
+    }
+
+    fn operation(&self, method: &str, path: &str) -> Operation {
+        let mut all = self.document.operations().into_iter();
+        let found = all.find(|o| o.method == method && o.path == path);
+        found.expect("it is in the document")
+    }
+
+    /// What is wrong with an operation, and whether any input succeeded.
+    async fn try_all(&mut self, operation: &Operation) -> (Vec<String>, bool) {
+        self.apps += 1;
+        let app = self.server.app(&format!("generated-{}", self.apps)).await;
+        let hints = Self::hints(&app, operation);
+        let mut faults: BTreeMap<String, (String, usize)> = BTreeMap::new();
+        let mut reached = false;
+        let [least, full] =
+            [false, true].map(|full| Input::valid(&self.document, operation, &hints, full));
+        let mut inputs = vec![least.clone(), full];
+        inputs.extend(least.variations(&self.document, operation, &hints));
+        let good = Self::good_credentials(&app, operation);
+        for input in &inputs {
+            for credentials in &good {
+                self.attempt(operation, input, credentials, &mut faults, &mut reached)
+                    .await;
+            }
+        }
+        for credentials in Self::bad_credentials(&app, operation) {
+            let mut let_in = false;
+            self.attempt(operation, &least, &credentials, &mut faults, &mut let_in)
+                .await;
+            if let_in && !operation.schemes.is_empty() {
+                let what = format!("{credentials:?} was let in");
+                faults.insert(what, (String::new(), 1));
+            }
+        }
+        let faults = faults
+            .into_iter()
+            .map(|(fault, (label, times))| format!("{fault} ({label}; {times} times)"));
+        (faults.collect(), reached)
+    }
+
+    async fn attempt(
+        &self,
+        operation: &Operation,
+        input: &Input,
+        credentials: &Credentials,
+        faults: &mut BTreeMap<String, (String, usize)>,
+        reached: &mut bool,
+    ) {
+        let method: Method = operation.method.to_uppercase().parse().expect("a method");
+        let url = self.server.url(&format!("{}{}", input.path, input.query));
+        let mut request = credentials.add_to(self.client.request(method, url));
+        for (name, value) in &input.headers {
+            request = request.header(name, value);
+        }
+        if let Some((kind, body)) = &input.body {
+            request = request.body(body.clone());
+            if !kind.is_empty() {
+                request = request.header(CONTENT_TYPE, kind);
+            }
+        }
+        let mut note = |fault: String| {
+            let fault: String = fault.chars().take(400).collect();
+            let label = input.label.chars().take(60).collect();
+            faults.entry(fault).or_insert((label, 0)).1 += 1;
+        };
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return note(format!("no answer: {error}")),
+        };
+        let status = response.status().as_u16();
+        *reached |= response.status().is_success();
+        let kind = response.headers().get(CONTENT_TYPE);
+        let kind = kind
+            .map_or("", |kind| kind.to_str().expect("text"))
+            .to_owned();
+        // A stream of events has no end.
+        let body = if kind.starts_with("text/event-stream") {
+            Vec::new()
+        } else {
+            response.bytes().await.expect("a body").to_vec()
+        };
+        if let Err(fault) = self.document.judge(operation, status, &kind, &body) {
+            note(fault);
+        }
+    }
+
+    fn hints(app: &TestApp, _operation: &Operation) -> Hints {
+        let mut hints = Hints::new();
+        for (name, value) in [
+            ("app", json!(app.id())),
+            ("key", json!(app.key_id())),
+            ("file", json!("docs.js")),
+            ("identity", json!("bob")),
+            ("device", json!("web")),
+        ] {
+            hints.insert(name.to_owned(), value);
+        }
+        hints
+    }
+
+    fn good_credentials(app: &TestApp, operation: &Operation) -> Vec<Credentials> {
+        let mut good = Vec::new();
+        for scheme in &operation.schemes {
+            match scheme.as_str() {
+                "clientToken" => good.push(Credentials::Bearer(app.token("bob/web"))),
+                "platformToken" => good.push(Credentials::Bearer(app.platform_token())),
+                _ => {}
+            }
+        }
+        if good.is_empty() {
+            good.push(Credentials::None);
+        }
+        good
+    }
+
+    fn bad_credentials(app: &TestApp, operation: &Operation) -> Vec<Credentials> {
+        let mut bad = vec![
+            Credentials::None,
+            Credentials::Bearer(String::new()),
+            Credentials::Bearer("a.b.c".to_owned()),
+            Credentials::Bearer(app.token_with_another_secret("bob/web")),
+            Credentials::Bearer(app.token_of("0123456789abcdef0123456789abcdef", "bob/web")),
+        ];
+        if !operation
+            .schemes
+            .iter()
+            .any(|scheme| scheme == "clientToken")
+        {
+            bad.push(Credentials::Bearer(app.token("bob/web")));
+        }
+        if !operation
+            .schemes
+            .iter()
+            .any(|scheme| scheme == "platformToken")
+        {
+            bad.push(Credentials::Bearer(app.platform_token()));
+        }
+        bad
+    }
+}
+
+/// Who makes a request.
+#[derive(Debug)]
+enum Credentials {
+    None,
+    Bearer(String),
+}
+
+impl Credentials {
+    fn add_to(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self {
+            Self::None => request,
+            Self::Bearer(token) => request.bearer_auth(token),
+        }
+    }
+}
