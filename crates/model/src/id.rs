@@ -72,6 +72,16 @@ hex_id! {
 }
 
 hex_id! {
+    /// A person who signs in to the Console.
+    OperatorId
+}
+
+hex_id! {
+    /// What lets an operator's browser in for a while. Names the session, and does not open it.
+    ConsoleSessionId
+}
+
+hex_id! {
     /// One running server process; new at each start.
     NodeId
 }

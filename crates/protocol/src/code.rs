@@ -39,6 +39,12 @@ pub enum ErrorCode {
     ClaimInvalid,
     /// The token was revoked.
     TokenRevoked,
+    /// There is no session of an operator, or it has ended.
+    SignedOut,
+    /// E-mail, password, code or passkey do not fit.
+    SignInFailed,
+    /// The password fits; a one-time code is wanted beside it.
+    TotpRequired,
     /// The token or its key does not grant this.
     GrantMissing,
     /// Not allowed to this caller.
@@ -61,7 +67,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of the table.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::ParseError,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -79,6 +85,9 @@ impl ErrorCode {
         Self::TokenTooLong,
         Self::ClaimInvalid,
         Self::TokenRevoked,
+        Self::SignedOut,
+        Self::SignInFailed,
+        Self::TotpRequired,
         Self::GrantMissing,
         Self::Forbidden,
         Self::OriginRefused,
@@ -110,6 +119,9 @@ impl ErrorCode {
             Self::TokenTooLong => ("token_too_long", -32001, 401),
             Self::ClaimInvalid => ("claim_invalid", -32001, 401),
             Self::TokenRevoked => ("token_revoked", -32001, 401),
+            Self::SignedOut => ("signed_out", -32001, 401),
+            Self::SignInFailed => ("sign_in_failed", -32001, 401),
+            Self::TotpRequired => ("totp_required", -32001, 401),
             Self::GrantMissing => ("grant_missing", -32003, 403),
             Self::Forbidden => ("forbidden", -32003, 403),
             Self::OriginRefused => ("origin_refused", -32003, 403),

@@ -2,8 +2,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use hexline_bus::Bus;
-use hexline_model::{Clock, Device, Entropy, Identity, KeyId, Timestamp};
+use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Timestamp};
 use hexline_services::keys::{AppName, KeyError, KeyService};
+use hexline_services::operators::OperatorService;
 use hexline_store::Database;
 use hexline_token::{PrivateKey, TokenBuilder};
 use serde_json::json;
@@ -22,7 +23,10 @@ pub(crate) struct App {
     pub(crate) config: Config,
     /// The public URL.
     pub(crate) url: String,
+    /// This server process, among those of a cluster.
+    pub(crate) node: NodeId,
     pub(crate) keys: Arc<KeyService>,
+    pub(crate) operators: Arc<OperatorService>,
     pub(crate) database: Database,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) hub: Arc<Hub>,

@@ -19,6 +19,7 @@ mod app;
 mod auth;
 pub mod cli;
 pub mod config;
+mod console;
 pub mod control;
 pub mod datadir;
 mod gateway;

@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hexline_bus::{Bus, LocalBus};
-use hexline_model::{Clock, Entropy, KeyId, Secret, SystemClock, SystemEntropy};
+use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
 use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
+use hexline_services::operators::OperatorService;
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_token::Algorithm;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -42,6 +43,7 @@ pub struct Running {
     app: Arc<App>,
     local_addr: SocketAddr,
     dev: Option<DevApp>,
+    setup: Option<Secret<String>>,
     handle: Handle<SocketAddr>,
     serving: JoinHandle<std::io::Result<()>>,
     upkeep: CancellationToken,
@@ -110,11 +112,19 @@ impl Server {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
+        let operators = Arc::new(OperatorService::new(
+            records.database.operator_stores(),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        ));
+        let setup = operators.open_setup().await?;
         let bus: Arc<dyn Bus> = Arc::new(LocalBus::new(Arc::new(Announcements)));
         let url = config.base_url(local_addr.port());
         let app = Arc::new(App {
             demo_tokens: DemoTokens::new(config.token_service.app.as_deref(), &url)?,
             url,
+            node: NodeId::generate(&*entropy),
+            operators: Arc::clone(&operators),
             keys: records.keys,
             database: records.database,
             bus,
@@ -159,6 +169,7 @@ impl Server {
             app,
             local_addr,
             dev,
+            setup,
             handle,
             serving,
             upkeep,
@@ -188,6 +199,17 @@ impl Running {
     /// With `--dev`: the demo app and its key.
     pub fn dev(&self) -> Option<&DevApp> {
         self.dev.as_ref()
+    }
+
+    /// The link by which the first operator is made, if there was none at the start. For the
+    /// terminal alone: whoever opens it first owns the server.
+    pub fn console_setup_url(&self) -> Option<Secret<String>> {
+        let token = self.setup.as_ref()?;
+        let url = self.url().trim_end_matches('/');
+        Some(Secret::new(format!(
+            "{url}/console/setup#{}",
+            token.expose()
+        )))
     }
 
     /// Live WebSocket connections.
@@ -370,6 +392,7 @@ fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken
     every(Duration::from_mins(1), Duty::RefreshKeySets);
     every(Duration::from_mins(1), Duty::ForgetFailures);
     every(Duration::from_mins(10), Duty::SweepRevocations);
+    every(Duration::from_mins(10), Duty::SweepSessions);
     if let (Some(tls), Some(files)) = (tls, app.config.tls.clone()) {
         let stop = stop.clone();
         tasks.spawn(async move {
@@ -387,6 +410,7 @@ enum Duty {
     RefreshKeySets,
     ForgetFailures,
     SweepRevocations,
+    SweepSessions,
 }
 
 impl Duty {
@@ -400,6 +424,12 @@ impl Duty {
             Self::CatchUp => app.keys.refresh().await.map(|_| ()),
             Self::FlushLastUsed => app.keys.flush_last_used().await.map(|_| ()),
             Self::SweepRevocations => app.keys.sweep(app.clock.now()).await.map(|_| ()),
+            Self::SweepSessions => {
+                if let Err(error) = app.operators.sweep().await {
+                    tracing::warn!(%error, "upkeep failed; it is tried again");
+                }
+                Ok(())
+            }
             Self::RefreshKeySets => {
                 app.door.refresh_key_sets().await;
                 Ok(())

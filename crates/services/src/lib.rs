@@ -11,6 +11,7 @@
 
 mod caller;
 pub mod keys;
+pub mod operators;
 pub mod signal;
 
 pub use caller::{Caller, error_code};

@@ -16,11 +16,14 @@
 //! here named after the aggregate, a case in the shared suite (`tests/`), which runs on both.
 
 mod apps;
+mod attempts;
+mod console_sessions;
 mod database;
 mod error;
 mod journal;
 mod keys;
 mod migrations;
+mod operators;
 mod owner;
 mod revocations;
 mod row;

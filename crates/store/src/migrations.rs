@@ -107,11 +107,13 @@ fn of(backend: Backend) -> Vec<Migration> {
             1 "0001_keys",
             2 "0002_revocations",
             3 "0003_token_life",
+            6 "0006_operators",
         },
         Backend::Postgres => read! { "postgres":
             1 "0001_keys",
             2 "0002_revocations",
             3 "0003_token_life",
+            6 "0006_operators",
         },
     }
 }

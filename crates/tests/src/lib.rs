@@ -3,7 +3,7 @@
 //!
 //! [`TestServer`] starts a server on a port of its own with a data directory of its own;
 //! [`TestApp`] is an app in it with a key, which makes tokens; [`Socket`] is a raw WebSocket that
-//! shows what is on the wire; [`Program`] runs the real `hexline` binary.
+//! shows what is on the wire; [`TestOperator`] uses the Console; [`Program`] runs the real `hexline` binary.
 //!
 //! Invariants: a test shares nothing with another; nothing sleeps. "Nothing arrives" is shown by a
 //! fence: what one sender causes reaches a receiver in order, so whatever has not come before the
@@ -15,6 +15,7 @@
 pub mod api;
 mod app;
 mod http;
+mod operator;
 mod program;
 mod server;
 mod socket;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub use app::{TestApp, now};
 pub use http::{Refusal, claims, client, refusal, refusal_of, upgrade};
+pub use operator::{OWNER_EMAIL, OWNER_PASSWORD, TestOperator};
 pub use program::Program;
 pub use server::TestServer;
 pub use socket::{Push, Socket};

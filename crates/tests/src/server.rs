@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::http::Request;
 
 use crate::app::TestApp;
+use crate::operator::TestOperator;
 use crate::socket::Socket;
 use crate::within;
 
@@ -73,6 +74,17 @@ impl TestServer {
     /// Makes an app with a key.
     pub async fn app(&self, name: &str) -> TestApp {
         TestApp::create(Arc::clone(self.running().keys()), name, self).await
+    }
+
+    /// Makes the first operator by the set-up link, an owner, and signs it in.
+    pub async fn operator(&self) -> TestOperator {
+        TestOperator::first(self).await
+    }
+
+    /// The set-up link of this start, if there was no operator.
+    pub fn console_setup_url(&self) -> Option<String> {
+        let url = self.running().console_setup_url();
+        url.map(|url| url.expose().clone())
     }
 
     /// Where it listens.

@@ -177,6 +177,7 @@ fn start_log(log: &LogConfig) -> Result<(), CliError> {
 
 fn announce(running: &Running, config: &Config, json: bool) -> Result<(), CliError> {
     let dev = running.dev();
+    let setup = running.console_setup_url();
     if json {
         return print::json(&ReadyLine {
             ready: true,
@@ -184,7 +185,7 @@ fn announce(running: &Running, config: &Config, json: bool) -> Result<(), CliErr
             app: dev.map(|dev| dev.app.as_str()),
             key_id: dev.map(|dev| dev.key_id.to_string()),
             key_secret: dev.map(|dev| dev.key_secret.expose().as_str()),
-            console_setup_url: None,
+            console_setup_url: setup.as_ref().map(|url| url.expose().as_str()),
             demo_url: None,
         });
     }
@@ -200,6 +201,12 @@ fn announce(running: &Running, config: &Config, json: bool) -> Result<(), CliErr
         text.push_str(&developing(url, certificate, &dev.app, &id, secret));
     } else if running.keys().list_apps().is_empty() {
         text.push_str(&first_steps(&config.data_dir.display().to_string()));
+    }
+    if let Some(setup) = &setup {
+        text.push_str(&format!(
+            "\nMake the first operator of the Console; the link is good once, until the server stops:\n  {}\n",
+            Paint::stdout().strong(setup.expose())
+        ));
     }
     print::text(&text)
 }

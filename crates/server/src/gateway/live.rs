@@ -122,7 +122,6 @@ impl Hub {
         self.lock().by_key.get(&key).copied().unwrap_or(0)
     }
 
-
     /// What an app does on this node.
     pub(crate) fn stats(&self, app: AppId) -> AppStats {
         let state = self.lock();

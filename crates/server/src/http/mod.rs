@@ -35,6 +35,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::console;
 use crate::gateway::upgrade;
 pub(crate) use document::Documents;
 use error::Refusal;
@@ -64,6 +65,7 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
 fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
     open_to_pages(client(config))
         .merge(operations(config))
+        .merge(console::routes(config))
         .merge(document::routes())
         .merge(docs::routes())
 }

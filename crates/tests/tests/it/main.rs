@@ -3,6 +3,7 @@
 mod addressing;
 mod apps;
 mod channels;
+mod console_sign_in;
 mod door;
 mod frames;
 mod grants;

@@ -1,0 +1,174 @@
+//! What the operator service asks of a database.
+//!
+//! Every method that writes is durable and atomic: when it returns `Ok`, what it wrote survives a
+//! power cut, and it wrote all that it says or nothing. What changes who may do everything takes
+//! turns, also between processes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hexline_model::{ConsoleSessionId, OperatorId, Timestamp};
+
+use super::onetime::TokenHash;
+use super::operator::{Email, Operator};
+use super::password::PasswordHash;
+use super::session::ConsoleSession;
+use crate::keys::StoreError;
+
+/// Every store that the operator service needs.
+#[derive(Clone)]
+pub struct OperatorStores {
+    /// Operators, their passwords and invitations.
+    pub operators: Arc<dyn OperatorStore>,
+    /// Sessions.
+    pub sessions: Arc<dyn ConsoleSessionStore>,
+    /// Failed attempts.
+    pub attempts: Arc<dyn AttemptStore>,
+}
+
+/// A link that lets an invited person, or one who has lost the password, set one. An operator has
+/// at most one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// Of the token in the link.
+    pub hash: TokenHash,
+    /// For whom.
+    pub operator: OperatorId,
+    /// Until when.
+    pub expires: Timestamp,
+}
+
+/// Operators, their passwords and invitations.
+#[async_trait]
+pub trait OperatorStore: Send + Sync {
+    /// The operator with this id.
+    async fn lookup(&self, id: OperatorId) -> Result<Option<Operator>, StoreError>;
+
+    /// The operator with this address.
+    async fn find_by_email(&self, email: &Email) -> Result<Option<Operator>, StoreError>;
+
+    /// Up to `limit` operators whose address comes after `after`, in order of its bytes.
+    async fn list(&self, after: Option<&Email>, limit: u32) -> Result<Vec<Operator>, StoreError>;
+
+    /// Whether there is none.
+    async fn is_empty(&self) -> Result<bool, StoreError>;
+
+    /// Adds the first operator; `false`, and nothing changed, if there is one. Of two that try at
+    /// once, one succeeds.
+    async fn add_first(
+        &self,
+        operator: &Operator,
+        password: &PasswordHash,
+    ) -> Result<bool, StoreError>;
+
+    /// Adds an operator and the invitation, or the password. Conflicts (`operator`) if the id or
+    /// address exists.
+    async fn add(
+        &self,
+        operator: &Operator,
+        password: Option<&PasswordHash>,
+        invitation: Option<&Invitation>,
+    ) -> Result<(), StoreError>;
+
+    /// Replaces name, role, apps and `disabled`. Conflicts (`owner`) if that takes the last active
+    /// owner away. Ends the operator's sessions if it is disabled.
+    async fn update(&self, operator: &Operator) -> Result<(), StoreError>;
+
+    /// Removes an operator with all that belongs to it. Conflicts (`owner`) as above.
+    async fn remove(&self, id: OperatorId) -> Result<(), StoreError>;
+
+    /// The operator's password.
+    async fn password(&self, id: OperatorId) -> Result<Option<PasswordHash>, StoreError>;
+
+    /// Sets the password, ends the operator's sessions except `keep`, and takes back the
+    /// invitation.
+    async fn set_password(
+        &self,
+        id: OperatorId,
+        password: &PasswordHash,
+        keep: Option<ConsoleSessionId>,
+    ) -> Result<(), StoreError>;
+
+    /// Replaces the hash of the same password, if it still is the one that was compared.
+    async fn rehash_password(
+        &self,
+        id: OperatorId,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<(), StoreError>;
+
+    /// Notes a sign-in and whence it came.
+    async fn signed_in(&self, id: OperatorId, peer: &str, at: Timestamp) -> Result<(), StoreError>;
+
+    /// Whether the operator has signed in from there since then.
+    async fn knows(&self, id: OperatorId, peer: &str, since: Timestamp)
+    -> Result<bool, StoreError>;
+
+    /// Puts an invitation in the place of the operator's earlier one.
+    async fn invite(&self, invitation: &Invitation) -> Result<(), StoreError>;
+
+    /// The invitation with this hash.
+    async fn invitation(&self, hash: &TokenHash) -> Result<Option<Invitation>, StoreError>;
+
+    /// Uses an invitation up: sets name and password, turns the one-time code off, ends all
+    /// sessions. `false`, and nothing changed, if it is not there any more or has expired. Of two
+    /// that try at once, one succeeds.
+    async fn accept(
+        &self,
+        hash: &TokenHash,
+        name: &str,
+        password: &PasswordHash,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+}
+
+/// Sessions.
+#[async_trait]
+pub trait ConsoleSessionStore: Send + Sync {
+    /// Adds a session.
+    async fn add(&self, session: &ConsoleSession) -> Result<(), StoreError>;
+
+    /// The session that this token opens, with its operator.
+    async fn find(
+        &self,
+        hash: &TokenHash,
+    ) -> Result<Option<(ConsoleSession, Operator)>, StoreError>;
+
+    /// The sessions of an operator, newest first.
+    async fn list(&self, operator: OperatorId) -> Result<Vec<ConsoleSession>, StoreError>;
+
+    /// Notes that a session was used; the later time stays.
+    async fn touch(&self, id: ConsoleSessionId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// Ends a session of this operator; whether there was one.
+    async fn end(&self, operator: OperatorId, id: ConsoleSessionId) -> Result<bool, StoreError>;
+
+    /// Removes those that began at or before `created` or were last used at or before `seen`.
+    async fn sweep(&self, created: Timestamp, seen: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// Failed attempts, counted by subject: an account or a network address.
+///
+/// What is kept is one time per subject, at which all is forgiven; every attempt moves it by a
+/// period (the generic cell rate algorithm).
+#[async_trait]
+pub trait AttemptStore: Send + Sync {
+    /// The time at which all is forgiven; `None` if nothing is held against the subject.
+    async fn forgiven_at(&self, subject: &str) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Moves that time by `period_ms` from where it is or from `now`, whichever is later, unless it
+    /// were then later than `latest`; whether it did. At once, also for many that ask together.
+    async fn charge(
+        &self,
+        subject: &str,
+        period_ms: i64,
+        now: Timestamp,
+        latest: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Takes one charge back.
+    async fn refund(&self, subject: &str, period_ms: i64) -> Result<(), StoreError>;
+
+    /// Forgets the subjects to which all is forgiven.
+    async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError>;
+}
