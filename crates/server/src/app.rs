@@ -5,6 +5,7 @@ use hexline_bus::Bus;
 use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Timestamp};
 use hexline_services::keys::{AppName, KeyError, KeyService};
 use hexline_services::operators::OperatorService;
+use hexline_services::tokens::TokenService;
 use hexline_store::Database;
 use hexline_token::{PrivateKey, TokenBuilder};
 use serde_json::json;
@@ -27,6 +28,8 @@ pub(crate) struct App {
     pub(crate) node: NodeId,
     pub(crate) keys: Arc<KeyService>,
     pub(crate) operators: Arc<OperatorService>,
+    /// Makes tokens for apps that name a key for it.
+    pub(crate) tokens: TokenService,
     pub(crate) database: Database,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) hub: Arc<Hub>,

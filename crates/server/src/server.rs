@@ -10,6 +10,7 @@ use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEn
 use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
 use hexline_services::operators::OperatorService;
 use hexline_services::signal::{Announcements, SignalService};
+use hexline_services::tokens::TokenService;
 use hexline_token::Algorithm;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -122,6 +123,7 @@ impl Server {
         let url = config.base_url(local_addr.port());
         let app = Arc::new(App {
             demo_tokens: DemoTokens::new(config.token_service.app.as_deref(), &url)?,
+            tokens: TokenService::new(Arc::clone(&records.keys), url.as_str(), Arc::clone(&clock)),
             url,
             node: NodeId::generate(&*entropy),
             operators: Arc::clone(&operators),

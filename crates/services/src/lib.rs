@@ -13,5 +13,6 @@ mod caller;
 pub mod keys;
 pub mod operators;
 pub mod signal;
+pub mod tokens;
 
 pub use caller::{Caller, error_code};

@@ -74,6 +74,7 @@ impl AppStore for Database {
             .bind(app.signing_key.map(|k| k.to_string()))
             .bind(revision.count())
             .bind(seconds(app.longest_life))
+            .bind(app.name.as_str())
             .execute(&mut *tx)
             .await
             .map_err(sort("app"))?;
@@ -86,7 +87,48 @@ impl AppStore for Database {
         tx.commit().await.map_err(sort("app"))?;
         Ok(revision)
     }
+
+    async fn remove(
+        &self,
+        id: AppId,
+        at: Timestamp,
+        expected: Revision,
+    ) -> Result<Revision, StoreError> {
+        let (mut tx, revision) = self.change(expected).await?;
+        let mut gone = 0;
+        for statement in OWNED {
+            let done = sqlx::query(*statement)
+                .bind(id.to_string())
+                .execute(&mut *tx)
+                .await
+                .map_err(sort("app"))?;
+            gone = done.rows_affected();
+        }
+        // The last statement is that of the app itself.
+        if gone == 0 {
+            return Err(StoreError::NotFound { what: "app" });
+        }
+        sqlx::query(BURY)
+            .bind(id.to_string())
+            .bind(at.as_millis())
+            .bind(revision.count())
+            .execute(&mut *tx)
+            .await
+            .map_err(sort("app"))?;
+        tx.commit().await.map_err(sort("app"))?;
+        Ok(revision)
+    }
 }
+
+/// What belongs to an app and goes with it, in an order that breaks no reference: every table with
+/// a column `app`, but those that a test names as outliving it.
+const OWNED: &[&str] = &[
+    "delete from api_keys where app = $1",
+    "delete from vault where app = $1",
+    "delete from revocations where app = $1",
+    "delete from keys where app = $1",
+    "delete from apps where id = $1",
+];
 
 pub(crate) fn read(row: &AnyRow) -> Result<App, StoreError> {
     Ok(App {
@@ -137,6 +179,8 @@ pub(crate) const SINCE: &str = select!("where revision > $1 order by name");
 const ADD: &str = "insert into apps \
      (id, name, created_ms, disabled_ms, settings, signing_key, revision, longest_life_s) \
      values ($1, $2, $3, $4, $5, $6, $7, $8)";
+pub(crate) const DELETED_SINCE: &str = "select id from deleted_apps where revision > $1";
+const BURY: &str = "insert into deleted_apps (id, deleted_ms, revision) values ($1, $2, $3)";
 const UPDATE: &str = "update apps \
-     set disabled_ms = $2, settings = $3, signing_key = $4, revision = $5, longest_life_s = $6 \
-     where id = $1";
+     set disabled_ms = $2, settings = $3, signing_key = $4, revision = $5, longest_life_s = $6, \
+     name = $7 where id = $1";

@@ -280,6 +280,8 @@ impl Database {
             keys: database.clone(),
             revocations: database.clone(),
             seals: database.clone(),
+            api_keys: database.clone(),
+            vault: database.clone(),
             journal: database,
         }
     }

@@ -1,11 +1,12 @@
 use async_trait::async_trait;
+use hexline_model::AppId;
 use hexline_services::keys::{Changes, Fingerprint, Journal, Revision, StoreError};
 use sqlx::{Any, Transaction};
 
 use crate::database::Database;
 use crate::error::sort;
 use crate::row::Columns as _;
-use crate::{apps, keys, revocations};
+use crate::{api_keys, apps, keys, revocations};
 
 #[async_trait]
 impl Journal for Database {
@@ -39,6 +40,16 @@ impl Journal for Database {
             .fetch_all(&mut *tx)
             .await
             .map_err(sort("revocation"))?;
+        let api_keys = sqlx::query(api_keys::SINCE)
+            .bind(revision.count())
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(sort("API key"))?;
+        let deleted = sqlx::query(apps::DELETED_SINCE)
+            .bind(revision.count())
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(sort("app"))?;
         tx.commit().await.map_err(sort("meta"))?;
         Ok(Changes {
             revision: meta.column("meta.revision").map(Revision::from_stored)?,
@@ -48,6 +59,14 @@ impl Journal for Database {
             revocations: revocations
                 .iter()
                 .map(revocations::read)
+                .collect::<Result<_, _>>()?,
+            api_keys: api_keys
+                .iter()
+                .map(api_keys::read)
+                .collect::<Result<_, _>>()?,
+            deleted: deleted
+                .iter()
+                .map(|row| row.parsed("deleted_apps.id", "app id", |t| AppId::parse(t).ok()))
                 .collect::<Result<_, _>>()?,
         })
     }

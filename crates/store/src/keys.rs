@@ -7,6 +7,7 @@ use hexline_token::{Algorithm, Grants};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
+use crate::api_keys;
 use crate::database::Database;
 use crate::error::sort;
 use crate::row::Columns as _;
@@ -66,6 +67,13 @@ impl KeyStore for Database {
         let (mut tx, revision) = self.change(expected).await?;
         insert(&mut tx, new, signs, revision).await?;
         update_state(&mut tx, old, KeyState::Retiring { until }, revision).await?;
+        sqlx::query(api_keys::MOVE)
+            .bind(old.to_string())
+            .bind(new.id.to_string())
+            .bind(revision.count())
+            .execute(&mut *tx)
+            .await
+            .map_err(sort("API key"))?;
         tx.commit().await.map_err(sort("key"))?;
         Ok(revision)
     }
@@ -78,6 +86,27 @@ impl KeyStore for Database {
     ) -> Result<Revision, StoreError> {
         let (mut tx, revision) = self.change(expected).await?;
         update_state(&mut tx, id, state, revision).await?;
+        tx.commit().await.map_err(sort("key"))?;
+        Ok(revision)
+    }
+
+    async fn set_label(
+        &self,
+        id: KeyId,
+        label: &str,
+        expected: Revision,
+    ) -> Result<Revision, StoreError> {
+        let (mut tx, revision) = self.change(expected).await?;
+        let done = sqlx::query(SET_LABEL)
+            .bind(id.to_string())
+            .bind(label)
+            .bind(revision.count())
+            .execute(&mut *tx)
+            .await
+            .map_err(sort("key"))?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::NotFound { what: "key" });
+        }
         tx.commit().await.map_err(sort("key"))?;
         Ok(revision)
     }
@@ -241,5 +270,6 @@ const ADD: &str = "insert into keys \
 const SET_SIGNING_KEY: &str = "update apps set signing_key = $2, revision = $3 where id = $1";
 const SET_STATE: &str =
     "update keys set retiring_until_ms = $2, revoked_ms = $3, revision = $4 where id = $1";
+const SET_LABEL: &str = "update keys set label = $2, revision = $3 where id = $1";
 const TOUCH: &str = "update keys set last_used_ms = $2 \
      where id = $1 and (last_used_ms is null or last_used_ms < $2)";

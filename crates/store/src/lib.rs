@@ -15,6 +15,7 @@
 //! To remember something new: the trait and its promise in the service, both migrations, a file
 //! here named after the aggregate, a case in the shared suite (`tests/`), which runs on both.
 
+mod api_keys;
 mod apps;
 mod attempts;
 mod console_sessions;
@@ -29,6 +30,7 @@ mod revocations;
 mod row;
 mod seals;
 mod sqlite;
+mod vault;
 
 pub use database::{Backend, Database, DatabaseConfig, Health};
 pub use error::DatabaseError;

@@ -107,12 +107,14 @@ fn of(backend: Backend) -> Vec<Migration> {
             1 "0001_keys",
             2 "0002_revocations",
             3 "0003_token_life",
+            4 "0004_vault",
             6 "0006_operators",
         },
         Backend::Postgres => read! { "postgres":
             1 "0001_keys",
             2 "0002_revocations",
             3 "0003_token_life",
+            4 "0004_vault",
             6 "0006_operators",
         },
     }

@@ -1,12 +1,13 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, KeyId};
-use hexline_services::keys::{Fingerprint, Reseal, SealStore, Sealed, StoreError};
+use hexline_services::keys::{Fingerprint, Purpose, Reseal, SealStore, Sealed, StoreError};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use crate::database::Database;
 use crate::error::sort;
 use crate::row::Columns as _;
+use crate::vault;
 
 #[async_trait]
 impl SealStore for Database {
@@ -57,8 +58,8 @@ impl SealStore for Database {
             let key = row.parsed("keys.id", "key id", |t| KeyId::parse(t).ok())?;
             let app = row.parsed("keys.app", "app id", |t| AppId::parse(t).ok())?;
             let sealed = Sealed::from_stored(row.column("keys.sealed")?);
-            let sealed =
-                reseal(app, key, &sealed).map_err(|source| StoreError::Seal { key, source })?;
+            let sealed = reseal(Purpose::HmacSecret { app, key }, &sealed)
+                .map_err(|source| StoreError::Seal { key, source })?;
             sqlx::query(RESEAL)
                 .bind(key.to_string())
                 .bind(sealed.as_bytes())
@@ -66,6 +67,23 @@ impl SealStore for Database {
                 .execute(&mut *tx)
                 .await
                 .map_err(sort("key"))?;
+            count += 1;
+        }
+        let entries = sqlx::query(VAULT)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(sort("secret"))?;
+        for row in &entries {
+            let entry = vault::read(row)?;
+            let (name, app) = (entry.name.as_str(), entry.app);
+            let sealed = reseal(Purpose::Vault { name, app }, &entry.sealed)
+                .map_err(StoreError::VaultSeal)?;
+            sqlx::query(RESEAL_VAULT)
+                .bind(name)
+                .bind(sealed.as_bytes())
+                .execute(&mut *tx)
+                .await
+                .map_err(sort("secret"))?;
             count += 1;
         }
         sqlx::query(REPLACE)
@@ -78,7 +96,9 @@ impl SealStore for Database {
     }
 }
 
-async fn in_force(tx: &mut Transaction<'static, Any>) -> Result<Option<Fingerprint>, StoreError> {
+pub(crate) async fn in_force(
+    tx: &mut Transaction<'static, Any>,
+) -> Result<Option<Fingerprint>, StoreError> {
     let row = sqlx::query(MASTER_KEY)
         .fetch_one(&mut **tx)
         .await
@@ -96,3 +116,5 @@ const CLAIM: &str = "update meta set master_key = $1 where id = 1 and master_key
 const REPLACE: &str = "update meta set master_key = $1 where id = 1";
 const SEALED: &str = "select id, app, sealed from keys where sealed is not null";
 const RESEAL: &str = "update keys set sealed = $2, revision = $3 where id = $1";
+const VAULT: &str = "select name, app, sealed from vault";
+const RESEAL_VAULT: &str = "update vault set sealed = $2 where name = $1";

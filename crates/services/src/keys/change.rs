@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use hexline_model::{AppId, KeyId, Timestamp};
+use hexline_model::{AppId, Timestamp};
 use tokio::sync::MutexGuard;
 
+use super::api_key::ApiKeyRecord;
 use super::app::App;
 use super::error::KeyError;
 use super::key::{KeyRecord, KeyState};
@@ -23,11 +24,21 @@ pub(super) enum Change {
         old: Box<KeyRecord>,
         until: Timestamp,
         new: Box<NewcomerKey>,
+        /// The public ids that move to the new key, as they are then.
+        api_keys: Vec<ApiKeyRecord>,
     },
     Revoke {
         key: Box<KeyRecord>,
         at: Timestamp,
     },
+    Label(Box<KeyRecord>),
+    DeleteApp {
+        app: AppId,
+        at: Timestamp,
+    },
+    AddApiKey(ApiKeyRecord),
+    /// Revoked since the time that it names.
+    RevokeApiKey(ApiKeyRecord),
 }
 
 /// A key that joins an app, and whether it signs for it from now on.
@@ -65,8 +76,7 @@ impl KeyService {
             });
         }
         self.sealers_mut(|sealers| sealers.next = Some(new.clone()));
-        let reseal = |app: AppId, key: KeyId, sealed: &Sealed| {
-            let purpose = Purpose::HmacSecret { app, key };
+        let reseal = |purpose: Purpose<'_>, sealed: &Sealed| {
             let secret = old.open(purpose, sealed)?;
             Ok(new.seal(purpose, secret.expose()))
         };
@@ -158,7 +168,9 @@ impl Change {
             Self::AddApp(app) => stores.apps.add(app, expected).await,
             Self::UpdateApp { app, mark } => stores.apps.update(app, mark.as_ref(), expected).await,
             Self::AddKey(new) => stores.keys.add(&new.key, new.signs, expected).await,
-            Self::Rotate { old, until, new } => {
+            Self::Rotate {
+                old, until, new, ..
+            } => {
                 stores
                     .keys
                     .rotate(old.id, *until, &new.key, new.signs, expected)
@@ -170,42 +182,48 @@ impl Change {
                     .set_state(key.id, KeyState::Revoked { at: *at }, expected)
                     .await
             }
+            Self::Label(key) => stores.keys.set_label(key.id, &key.label, expected).await,
+            Self::DeleteApp { app, at } => stores.apps.remove(*app, *at, expected).await,
+            Self::AddApiKey(record) => stores.api_keys.add(record, expected).await,
+            Self::RevokeApiKey(record) => {
+                let at = record.revoked.unwrap_or(record.created);
+                stores.api_keys.revoke(record.id, at, expected).await
+            }
         }
     }
 
     /// The rows that it wrote, as they are now.
     fn changes(self, revision: Revision) -> Changes {
-        let mut revocations = Vec::new();
-        let (apps, keys) = match self {
-            Self::AddApp(app) => (vec![app], Vec::new()),
+        let mut changes = Changes::none(revision);
+        match self {
+            Self::AddApp(app) => changes.apps.push(app),
             Self::UpdateApp { app, mark } => {
-                revocations.extend(mark);
-                (vec![app], Vec::new())
+                changes.revocations.extend(mark);
+                changes.apps.push(app);
             }
-            Self::AddKey(new) => new.rows(),
-            Self::Rotate { old, until, new } => {
-                let (apps, mut keys) = new.rows();
-                keys.push(KeyRecord {
+            Self::AddKey(new) => (changes.apps, changes.keys) = new.rows(),
+            Self::Rotate {
+                old,
+                until,
+                new,
+                api_keys,
+            } => {
+                (changes.apps, changes.keys) = new.rows();
+                changes.keys.push(KeyRecord {
                     state: KeyState::Retiring { until },
                     ..*old
                 });
-                (apps, keys)
+                changes.api_keys = api_keys;
             }
-            Self::Revoke { key, at } => (
-                Vec::new(),
-                vec![KeyRecord {
-                    state: KeyState::Revoked { at },
-                    ..*key
-                }],
-            ),
-        };
-        Changes {
-            revision,
-            master_key: None,
-            apps,
-            keys,
-            revocations,
+            Self::Revoke { key, at } => changes.keys.push(KeyRecord {
+                state: KeyState::Revoked { at },
+                ..*key
+            }),
+            Self::Label(key) => changes.keys.push(*key),
+            Self::DeleteApp { app, .. } => changes.deleted.push(app),
+            Self::AddApiKey(record) | Self::RevokeApiKey(record) => changes.api_keys.push(record),
         }
+        changes
     }
 }
 

@@ -1,4 +1,4 @@
-use hexline_model::{AppId, KeyId};
+use hexline_model::{ApiKey, AppId, KeyId};
 use hexline_protocol::ErrorCode;
 use hexline_token::{Algorithm, KeyScreenError};
 
@@ -130,6 +130,24 @@ pub enum KeyError {
         /// Why.
         source: SealError,
     },
+    /// A secret of the vault does not open.
+    #[error("a secret of the vault does not open")]
+    VaultSeal {
+        /// Why.
+        source: SealError,
+    },
+    /// No such public id.
+    #[error("there is no API key {id}")]
+    ApiKeyUnknown {
+        /// What was asked for.
+        id: ApiKey,
+    },
+    /// The public id names nothing any more.
+    #[error("the API key {id} was revoked")]
+    ApiKeyRevoked {
+        /// What was asked for.
+        id: ApiKey,
+    },
     /// Others changed the database again and again while this was tried.
     #[error("the database kept changing; nothing was done, try again")]
     Contended,
@@ -144,6 +162,7 @@ impl KeyError {
         match self {
             Self::AppUnknown { .. }
             | Self::KeyUnknown { .. }
+            | Self::ApiKeyUnknown { .. }
             | Self::Store(StoreError::NotFound { .. }) => ErrorCode::NotFound,
             Self::AppExists { .. }
             | Self::KeyExists { .. }
@@ -159,9 +178,12 @@ impl KeyError {
             | Self::NoSecret { .. }
             | Self::SameMasterKey { .. } => ErrorCode::InvalidParams,
             Self::NoSigningKey { .. } => ErrorCode::NoSigningKey,
-            Self::WrongMasterKey { .. } | Self::Seal { .. } | Self::Contended | Self::Store(_) => {
-                ErrorCode::Unavailable
-            }
+            Self::ApiKeyRevoked { .. } => ErrorCode::KeyRevoked,
+            Self::WrongMasterKey { .. }
+            | Self::Seal { .. }
+            | Self::VaultSeal { .. }
+            | Self::Contended
+            | Self::Store(_) => ErrorCode::Unavailable,
         }
     }
 

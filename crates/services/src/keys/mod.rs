@@ -3,7 +3,8 @@
 //! **What.** An app owns keys. A key verifies tokens (a secret, a public key, a JWKS document or
 //! the URL of one) and may sign what the server mints. A key is active, then retiring after
 //! [`rotate_key`](KeyService::rotate_key), or revoked. Tokens can be revoked alone or by who they
-//! are for and when they were issued.
+//! are for and when they were issued. An API key is a public id that names a key. The vault keeps
+//! secrets that are no keys.
 //!
 //! **Methods.** [`KeyService`] is for operators and an app's server: create, list, show, rotate,
 //! revoke, sweep. [`KeyRegistry`] is for the door: it implements [`hexline_token::Registry`] and
@@ -27,7 +28,9 @@
 //! `service.rs`. A new kind of key: a constructor in `key.rs`, then follow the compiler through
 //! `screen.rs` and `registry.rs`. A new error: a variant, and its word in [`KeyError::code`].
 
+mod api_key;
 mod app;
+mod apps;
 mod change;
 mod error;
 mod event;
@@ -43,7 +46,9 @@ mod service;
 mod store;
 #[cfg(test)]
 mod tests;
+mod vault;
 
+pub use api_key::ApiKeyRecord;
 pub use app::{
     App, AppChanges, AppLimits, AppName, AppNameError, AppSettings, AppSettingsError, TokenLife,
 };
@@ -57,6 +62,7 @@ pub use revocation::{Revocation, Scope, SweepHorizon, Target, TargetKind, TokenI
 pub use seal::{Fingerprint, MasterKey, MasterKeyError, Purpose, SealError, Sealed, Sealer};
 pub use service::{KeyOptions, KeyService};
 pub use store::{
-    AppStore, Changes, Journal, KeyStore, Reseal, Revision, RevocationCursor, RevocationStore,
-    SealStore, StoreError, Stores,
+    ApiKeyStore, AppStore, Changes, Journal, KeyStore, Reseal, Revision, RevocationCursor,
+    RevocationStore, SealStore, StoreError, Stores, VaultStore,
 };
+pub use vault::VaultEntry;

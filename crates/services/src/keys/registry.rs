@@ -3,12 +3,13 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use hexline_model::{AppId, KeyId, Subject, Timestamp};
+use hexline_model::{ApiKey, AppId, KeyId, Subject, Timestamp};
 use hexline_token::{
     Audiences, Claims, KeySet, KeyStatus, Reason, Registry, Rejection, RevocationScope, Revoked,
     Rules, Verified, VerifyingKey, kid_fits,
 };
 
+use super::api_key::ApiKeyRecord;
 use super::app::{App, AppLimits, AppName};
 use super::event::KeyEvent;
 use super::held::{End, HeldApp, HeldKey, KeyHandle, Verifies};
@@ -78,6 +79,7 @@ struct State {
     names: BTreeMap<AppName, AppId>,
     keys: HashMap<KeyId, Arc<HeldKey>>,
     revoked: HashMap<AppId, RevokedTokens>,
+    api_keys: HashMap<ApiKey, ApiKeyRecord>,
 }
 
 impl KeyRegistry {
@@ -274,6 +276,17 @@ impl KeyRegistry {
         key.may_sign(now).then_some(key.id)
     }
 
+    pub(super) fn api_key(&self, id: ApiKey) -> Option<ApiKeyRecord> {
+        self.read().api_keys.get(&id).cloned()
+    }
+
+    /// The public ids of an app, in no order.
+    pub(super) fn api_keys_of(&self, app: AppId) -> Vec<ApiKeyRecord> {
+        let state = self.read();
+        let own = state.api_keys.values().filter(|record| record.app == app);
+        own.cloned().collect()
+    }
+
     /// The limits that an app has set itself.
     pub fn limits(&self, id: AppId) -> AppLimits {
         let state = self.read();
@@ -299,6 +312,12 @@ impl KeyRegistry {
             .collect();
         let mut events = Vec::new();
         let mut state = self.write();
+        // First, for another app may have the name by now.
+        for id in changes.deleted {
+            if state.forget(id) {
+                events.push(KeyEvent::AppDeleted { app: id });
+            }
+        }
         for app in changes.apps {
             let id = app.id;
             let held = Arc::new(HeldApp {
@@ -307,6 +326,12 @@ impl KeyRegistry {
             });
             state.names.insert(held.app.name.clone(), id);
             let old = state.apps.insert(id, held.clone());
+            if let Some(old) = &old
+                && old.app.name != held.app.name
+                && state.names.get(&old.app.name) == Some(&id)
+            {
+                state.names.remove(&old.app.name);
+            }
             if old.is_none_or(|old| old.app != held.app) {
                 events.push(KeyEvent::AppChanged { app: id });
             }
@@ -317,6 +342,9 @@ impl KeyRegistry {
             if old.is_none_or(|old| old.record.state != key.record.state) {
                 events.push(KeyEvent::KeyChanged { app, key: id });
             }
+        }
+        for record in changes.api_keys {
+            state.api_keys.insert(record.id, record);
         }
         for revocation in &changes.revocations {
             let event = KeyEvent::TokensRevoked {
@@ -486,8 +514,11 @@ impl Registry for KeyRegistry {
         };
         // The app as it is now: it may have been disabled since the handle was made.
         let state = self.read();
-        let app = state.apps.get(&entry.app())?;
-        state.revocation(app, marks)
+        match state.apps.get(&entry.app()) {
+            Some(app) => state.revocation(app, marks),
+            // Deleted since.
+            None => Some(Revoked::AppDisabled),
+        }
     }
 }
 
@@ -524,6 +555,20 @@ impl From<Rejection> for Lapse {
 }
 
 impl State {
+    /// Strikes out a deleted app with all that it had; `false` if it was not here.
+    fn forget(&mut self, id: AppId) -> bool {
+        let Some(gone) = self.apps.remove(&id) else {
+            return false;
+        };
+        if self.names.get(&gone.app.name) == Some(&id) {
+            self.names.remove(&gone.app.name);
+        }
+        self.keys.retain(|_, key| key.record.app != id);
+        self.api_keys.retain(|_, record| record.app != id);
+        self.revoked.remove(&id);
+        true
+    }
+
     fn revocation(&self, app: &HeldApp, token: TokenMarks<'_>) -> Option<Revoked> {
         if app.app.disabled.is_some() {
             return Some(Revoked::AppDisabled);

@@ -31,6 +31,18 @@ enum Material {
     Public(KeyMaterial),
 }
 
+/// What people name a key.
+pub(super) fn check_label(label: &str) -> Result<(), KeyError> {
+    if label.len() > MAX_LABEL || label.chars().any(char::is_control) {
+        return Err(KeyError::Order {
+            what: "label",
+            found: format!("{} bytes long or holds control characters", label.len()),
+            expected: "at most 200 bytes without control characters",
+        });
+    }
+    Ok(())
+}
+
 impl Screen {
     pub(super) fn check(
         &self,
@@ -38,16 +50,7 @@ impl Screen {
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<Screened, KeyError> {
-        if order.label.len() > MAX_LABEL || order.label.chars().any(char::is_control) {
-            return Err(KeyError::Order {
-                what: "label",
-                found: format!(
-                    "{} bytes long or holds control characters",
-                    order.label.len()
-                ),
-                expected: "at most 200 bytes without control characters",
-            });
-        }
+        check_label(&order.label)?;
         if let Some(expires) = order.expires.filter(|at| *at <= now) {
             return Err(KeyError::Order {
                 what: "expires",

@@ -50,13 +50,20 @@ pub struct Sealed(Vec<u8>);
 /// What a secret is for; it opens as nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Purpose {
+pub enum Purpose<'a> {
     /// The secret of an HMAC key.
     HmacSecret {
         /// The key's app.
         app: AppId,
         /// The key.
         key: KeyId,
+    },
+    /// A secret of the vault.
+    Vault {
+        /// The name under which it is kept.
+        name: &'a str,
+        /// The app with which it goes.
+        app: Option<AppId>,
     },
 }
 
@@ -141,7 +148,7 @@ impl Sealer {
     }
 
     /// Seals a secret for one purpose.
-    pub fn seal(&self, purpose: Purpose, secret: &str) -> Sealed {
+    pub fn seal(&self, purpose: Purpose<'_>, secret: &str) -> Sealed {
         // The ciphertext replaces the plain text in place, so no copy of it stays behind.
         let mut body = Vec::with_capacity(secret.len() + AES_256_GCM.tag_len());
         body.extend_from_slice(secret.as_bytes());
@@ -157,7 +164,7 @@ impl Sealer {
     }
 
     /// Opens what was sealed for this purpose under this master key.
-    pub fn open(&self, purpose: Purpose, sealed: &Sealed) -> Result<Secret<String>, SealError> {
+    pub fn open(&self, purpose: Purpose<'_>, sealed: &Sealed) -> Result<Secret<String>, SealError> {
         let (version, rest) = sealed
             .0
             .split_first()
@@ -191,10 +198,14 @@ impl Sealed {
     }
 }
 
-impl Purpose {
+impl Purpose<'_> {
     fn bytes(self) -> Vec<u8> {
         match self {
             Self::HmacSecret { app, key } => format!("hexline/hmac-secret/{app}/{key}").into(),
+            Self::Vault { name, app } => {
+                let app = app.map_or_else(|| "-".to_owned(), |app| app.to_string());
+                format!("hexline/vault/{app}/{name}").into()
+            }
         }
     }
 }
@@ -238,7 +249,7 @@ mod tests {
         MasterKey::generate(&SeededEntropy::new(seed))
     }
 
-    fn purpose(seed: u64) -> Purpose {
+    fn purpose(seed: u64) -> Purpose<'static> {
         let entropy = SeededEntropy::new(seed);
         Purpose::HmacSecret {
             app: AppId::generate(&entropy),
@@ -268,11 +279,24 @@ mod tests {
     #[test]
     fn a_secret_moved_to_another_key_of_the_same_app_does_not_open() {
         let sealer = Sealer::new(&master(1));
-        let Purpose::HmacSecret { app, .. } = purpose(7);
-        let Purpose::HmacSecret { key, .. } = purpose(8);
-        let sealed = sealer.seal(purpose(7), SECRET);
-        let moved = Purpose::HmacSecret { app, key };
+        let entropy = SeededEntropy::new(7);
+        let app = AppId::generate(&entropy);
+        let of = |key| Purpose::HmacSecret { app, key };
+        let sealed = sealer.seal(of(KeyId::generate(&entropy)), SECRET);
+        let moved = of(KeyId::generate(&entropy));
         assert_eq!(sealer.open(moved, &sealed).err(), Some(SealError::Unopened));
+    }
+
+    #[test]
+    fn a_secret_of_the_vault_opens_only_under_its_name_and_app() {
+        let sealer = Sealer::new(&master(1));
+        let app = Some(AppId::generate(&SeededEntropy::new(7)));
+        let of = |name, app| Purpose::Vault { name, app };
+        let sealed = sealer.seal(of("totp/1", app), SECRET);
+        assert!(sealer.open(of("totp/1", app), &sealed).is_ok());
+        for other in [of("totp/2", app), of("totp/1", None), purpose(7)] {
+            assert_eq!(sealer.open(other, &sealed).err(), Some(SealError::Unopened));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::error::KeyError;
 use super::key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, SigningKey};
 use super::registry::{KeyRegistry, Observer};
 use super::revocation::{Revocation, Scope, SweepHorizon, Target, TokenId};
-use super::screen::{Screen, new_secret};
+use super::screen::{Screen, check_label, new_secret};
 use super::seal::{Purpose, Sealer};
 use super::store::{Changes, Revision, RevocationCursor, StoreError, Stores};
 
@@ -25,8 +25,8 @@ use super::store::{Changes, Revision, RevocationCursor, StoreError, Stores};
 /// taken in by the next change or [`refresh`](Self::refresh).
 pub struct KeyService {
     pub(super) stores: Stores,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
     pub(super) registry: Arc<KeyRegistry>,
     screen: Screen,
     sealers: RwLock<Sealers>,
@@ -270,6 +270,11 @@ impl KeyService {
                 material: KeyMaterial::Hmac(self.sealer().seal(purpose, secret.expose())),
                 ..old.clone()
             };
+            let mut api_keys = self.registry.api_keys_of(app.id);
+            api_keys.retain(|record| record.key == id);
+            for record in &mut api_keys {
+                record.key = fresh;
+            }
             let signs = app.signing_key == Some(id) || self.signer(&app, now).is_none();
             let created = CreatedKey {
                 record: new.clone(),
@@ -284,6 +289,7 @@ impl KeyService {
                         app,
                         signs,
                     }),
+                    api_keys,
                 }),
                 created,
             ))
@@ -305,6 +311,26 @@ impl KeyService {
             };
             let key = Box::new(key);
             Ok((Some(Change::Revoke { key, at }), revoked))
+        })
+        .await
+    }
+
+    /// Names a key anew, for people.
+    pub async fn set_label(
+        &self,
+        id: KeyId,
+        label: impl Into<String>,
+    ) -> Result<KeyRecord, KeyError> {
+        let label = label.into();
+        check_label(&label)?;
+        self.change(|| {
+            let old = self.lookup(id)?;
+            let new = KeyRecord {
+                label: label.clone(),
+                ..old.clone()
+            };
+            let change = (new != old).then(|| Change::Label(Box::new(new.clone())));
+            Ok((change, self.with_last_use(new)))
         })
         .await
     }
@@ -463,6 +489,21 @@ impl KeyService {
         let app = self.app(app)?;
         let none = KeyError::NoSigningKey { app: app.id };
         let key = self.signer(&app, self.clock.now()).ok_or(none)?;
+        self.signing(&app, &key)
+    }
+
+    /// A certain HMAC key of an app, for signing what the server mints; refused like an app that
+    /// has none if it may not sign now. Answers from memory.
+    pub fn signing_key_of(&self, app: AppId, key: KeyId) -> Result<SigningKey, KeyError> {
+        let app = self.app(app)?;
+        let now = self.clock.now();
+        let own = self.registry.key_record(key);
+        let own = own.filter(|key| key.app == app.id && key.may_sign(now));
+        let none = KeyError::NoSigningKey { app: app.id };
+        self.signing(&app, &own.ok_or(none)?)
+    }
+
+    fn signing(&self, app: &App, key: &KeyRecord) -> Result<SigningKey, KeyError> {
         let algorithm = key
             .algorithm
             .ok_or(KeyError::NoSigningKey { app: app.id })?;
@@ -520,11 +561,8 @@ impl KeyService {
         self.take_in(
             &mut known,
             Changes {
-                revision,
-                master_key: None,
-                apps: Vec::new(),
-                keys: Vec::new(),
                 revocations: vec![revocation.clone()],
+                ..Changes::none(revision)
             },
         );
         Ok(revocation)
@@ -536,13 +574,13 @@ impl KeyService {
             .filter(|key| key.may_sign(now))
     }
 
-    fn app(&self, id: AppId) -> Result<App, KeyError> {
+    pub(super) fn app(&self, id: AppId) -> Result<App, KeyError> {
         self.registry.app(id).ok_or_else(|| KeyError::AppUnknown {
             name: id.to_string(),
         })
     }
 
-    fn lookup(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
+    pub(super) fn lookup(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
         self.registry
             .stored_record(id)
             .ok_or(KeyError::KeyUnknown { id })
@@ -593,7 +631,7 @@ fn mark_of_loosening(old: &App, new: &App, now: Timestamp) -> Option<Revocation>
     })
 }
 
-fn check_signs(key: &KeyRecord, app: &App, now: Timestamp) -> Result<(), KeyError> {
+pub(super) fn check_signs(key: &KeyRecord, app: &App, now: Timestamp) -> Result<(), KeyError> {
     if key.app != app.id {
         return Err(KeyError::KeyElsewhere {
             id: key.id,

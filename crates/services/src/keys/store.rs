@@ -15,12 +15,14 @@ use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hexline_model::{AppId, KeyId, Timestamp};
+use hexline_model::{ApiKey, AppId, KeyId, Timestamp};
 
+use super::api_key::ApiKeyRecord;
 use super::app::{App, AppName};
 use super::key::{KeyRecord, KeyState};
 use super::revocation::{Revocation, SweepHorizon, TargetKind};
-use super::seal::{Fingerprint, SealError, Sealed};
+use super::seal::{Fingerprint, Purpose, SealError, Sealed};
+use super::vault::VaultEntry;
 
 /// How many changes a database has seen. 0 is an empty one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -70,6 +72,9 @@ pub enum StoreError {
         /// Why.
         source: SealError,
     },
+    /// A secret of the vault does not open.
+    #[error("a secret of the vault can't be re-sealed")]
+    VaultSeal(#[source] SealError),
     /// The database is sealed under another master key than the one named.
     #[error("the database is sealed under master key {found}, expected {expected}")]
     MasterKey {
@@ -96,6 +101,10 @@ pub struct Changes {
     pub keys: Vec<KeyRecord>,
     /// Revocations that were added or made stricter. Sweeping leaves no trace here.
     pub revocations: Vec<Revocation>,
+    /// Public ids that were added or changed.
+    pub api_keys: Vec<ApiKeyRecord>,
+    /// Apps that were deleted, with all that they had.
+    pub deleted: Vec<AppId>,
 }
 
 /// Where a page of revocations ended.
@@ -118,6 +127,10 @@ pub struct Stores {
     pub revocations: Arc<dyn RevocationStore>,
     /// Seals.
     pub seals: Arc<dyn SealStore>,
+    /// Public ids.
+    pub api_keys: Arc<dyn ApiKeyStore>,
+    /// Secrets that are no keys.
+    pub vault: Arc<dyn VaultStore>,
     /// What changed since.
     pub journal: Arc<dyn Journal>,
 }
@@ -137,12 +150,21 @@ pub trait AppStore: Send + Sync {
     /// Adds an app. Conflicts if its id or name exists.
     async fn add(&self, app: &App, expected: Revision) -> Result<Revision, StoreError>;
 
-    /// Replaces `disabled`, `settings`, `longest_life` and `signing_key` of an app; the rest never
-    /// changes. Adds `mark`, a revocation that has to come with it, in the same transaction.
+    /// Replaces `name`, `disabled`, `settings`, `longest_life` and `signing_key` of an app; the rest
+    /// never changes. Adds `mark`, a revocation that has to come with it, in the same transaction.
+    /// Conflicts if another app has the name.
     async fn update(
         &self,
         app: &App,
         mark: Option<&Revocation>,
+        expected: Revision,
+    ) -> Result<Revision, StoreError>;
+
+    /// Removes an app and every row of every service that belongs to it, and notes that it is gone.
+    async fn remove(
+        &self,
+        id: AppId,
+        at: Timestamp,
         expected: Revision,
     ) -> Result<Revision, StoreError>;
 }
@@ -171,8 +193,8 @@ pub trait KeyStore: Send + Sync {
         expected: Revision,
     ) -> Result<Revision, StoreError>;
 
-    /// Adds `new` and lets `old` retire at `until`, and, if it `signs`, makes `new` its app's
-    /// signing key, all in one transaction.
+    /// Adds `new` and lets `old` retire at `until`, lets the public ids that named `old` name `new`,
+    /// and, if it `signs`, makes `new` its app's signing key, all in one transaction.
     async fn rotate(
         &self,
         old: KeyId,
@@ -187,6 +209,14 @@ pub trait KeyStore: Send + Sync {
         &self,
         id: KeyId,
         state: KeyState,
+        expected: Revision,
+    ) -> Result<Revision, StoreError>;
+
+    /// Changes the label of a key.
+    async fn set_label(
+        &self,
+        id: KeyId,
+        label: &str,
         expected: Revision,
     ) -> Result<Revision, StoreError>;
 
@@ -222,9 +252,38 @@ pub trait RevocationStore: Send + Sync {
     ) -> Result<u64, StoreError>;
 }
 
-/// Re-seals one secret: the key's app, its id, the seal that stands. May be called many times.
-pub type Reseal<'a> =
-    &'a (dyn Fn(AppId, KeyId, &Sealed) -> Result<Sealed, SealError> + Send + Sync);
+/// Public ids.
+#[async_trait]
+pub trait ApiKeyStore: Send + Sync {
+    /// Adds a public id. Conflicts if it exists. `NotFound` if its app or key does not.
+    async fn add(&self, record: &ApiKeyRecord, expected: Revision) -> Result<Revision, StoreError>;
+
+    /// Notes since when a public id names nothing.
+    async fn revoke(
+        &self,
+        id: ApiKey,
+        at: Timestamp,
+        expected: Revision,
+    ) -> Result<Revision, StoreError>;
+}
+
+/// Secrets that are no keys, sealed.
+#[async_trait]
+pub trait VaultStore: Send + Sync {
+    /// Keeps a secret, in the place of the one of the same name. Refused with
+    /// [`StoreError::MasterKey`] if the database is not under the master key that sealed it.
+    /// `NotFound` if its app does not exist.
+    async fn put(&self, entry: &VaultEntry, under: &Fingerprint) -> Result<(), StoreError>;
+
+    /// The secret of a name.
+    async fn lookup(&self, name: &str) -> Result<Option<VaultEntry>, StoreError>;
+
+    /// Removes the secret of a name; `false` if there was none.
+    async fn remove(&self, name: &str) -> Result<bool, StoreError>;
+}
+
+/// Re-seals one secret: what it is for, the seal that stands. May be called many times.
+pub type Reseal<'a> = &'a (dyn Fn(Purpose<'_>, &Sealed) -> Result<Sealed, SealError> + Send + Sync);
 
 /// Seals and the master key that they are under.
 #[async_trait]
@@ -236,8 +295,8 @@ pub trait SealStore: Send + Sync {
     /// Of two that claim at once, both learn of the same.
     async fn claim(&self, fingerprint: &Fingerprint) -> Result<Fingerprint, StoreError>;
 
-    /// Re-seals every secret and the master key's fingerprint in one transaction, in which no
-    /// key can be added. If one secret can't be re-sealed, nothing changes. How many there were.
+    /// Re-seals every secret, of keys and of the vault, and the master key's fingerprint in one
+    /// transaction, in which none can be added. If one secret can't be re-sealed, nothing changes. How many there were.
     async fn reseal(
         &self,
         from: &Fingerprint,
@@ -255,6 +314,21 @@ pub trait Journal: Send + Sync {
     /// What came after `revision`, as one consistent view; everything after revision 0. Apps by
     /// name, keys and revocations in no order.
     async fn since(&self, revision: Revision) -> Result<Changes, StoreError>;
+}
+
+impl Changes {
+    /// Nothing yet, up to a revision.
+    pub fn none(revision: Revision) -> Self {
+        Self {
+            revision,
+            master_key: None,
+            apps: Vec::new(),
+            keys: Vec::new(),
+            revocations: Vec::new(),
+            api_keys: Vec::new(),
+            deleted: Vec::new(),
+        }
+    }
 }
 
 impl Revision {

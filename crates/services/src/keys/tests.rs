@@ -62,11 +62,10 @@ impl Rig {
 
     fn apply(&self, apps: Vec<App>, keys: Vec<KeyRecord>, revocations: Vec<Revocation>) {
         let changes = Changes {
-            revision: Revision::default(),
-            master_key: None,
             apps,
             keys,
             revocations,
+            ..Changes::none(Revision::default())
         };
         self.registry.apply(changes, &self.sealer);
     }

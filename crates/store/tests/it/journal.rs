@@ -18,14 +18,7 @@ async fn a_new_database_has_revision_0_and_nothing_in_it(rig: &mut Rig) {
         Revision::default()
     );
     let changes = journal.since(Revision::default()).await.expect("reads");
-    let nothing = Changes {
-        revision: Revision::default(),
-        master_key: None,
-        apps: Vec::new(),
-        keys: Vec::new(),
-        revocations: Vec::new(),
-    };
-    assert_eq!(changes, nothing);
+    assert_eq!(changes, Changes::none(Revision::default()));
 }
 
 async fn everything_comes_after_revision_0(rig: &mut Rig) {
@@ -42,7 +35,6 @@ async fn everything_comes_after_revision_0(rig: &mut Rig) {
     };
     let revision = stores.revocations.add(&all).await.expect("adds");
     let expected = Changes {
-        revision,
         master_key: Some(fingerprint),
         apps: vec![App {
             signing_key: Some(one.id),
@@ -50,6 +42,7 @@ async fn everything_comes_after_revision_0(rig: &mut Rig) {
         }],
         keys: vec![one],
         revocations: vec![all],
+        ..Changes::none(revision)
     };
     rig.reopen().await;
     let changes = rig

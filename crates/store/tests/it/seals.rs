@@ -1,6 +1,5 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hexline_model::{AppId, KeyId};
 use hexline_services::keys::{
     KeyMaterial, KeyRecord, Purpose, Revision, SealError, Sealed, Sealer, StoreError,
 };
@@ -76,8 +75,7 @@ async fn sealed_keys(rig: &Rig) -> (Vec<KeyRecord>, Revision) {
     (all, revision)
 }
 
-fn move_seal(app: AppId, key: KeyId, sealed: &Sealed) -> Result<Sealed, SealError> {
-    let purpose = Purpose::HmacSecret { app, key };
+fn move_seal(purpose: Purpose<'_>, sealed: &Sealed) -> Result<Sealed, SealError> {
     let secret = Sealer::new(&master_key(1)).open(purpose, sealed)?;
     Ok(Sealer::new(&master_key(2)).seal(purpose, secret.expose()))
 }
@@ -128,11 +126,11 @@ async fn re_sealing_moves_every_secret_and_the_fingerprint(rig: &mut Rig) {
 async fn a_failure_in_the_middle_of_re_sealing_leaves_everything_as_it_was(rig: &mut Rig) {
     let (all, revision) = sealed_keys(rig).await;
     let done = AtomicUsize::new(0);
-    let fails_at_the_third = |app: AppId, key: KeyId, sealed: &Sealed| {
+    let fails_at_the_third = |purpose: Purpose<'_>, sealed: &Sealed| {
         if done.fetch_add(1, Ordering::SeqCst) == 2 {
             return Err(SealError::Unopened);
         }
-        move_seal(app, key, sealed)
+        move_seal(purpose, sealed)
     };
     let (from, to) = (master_key(1).fingerprint(), master_key(2).fingerprint());
     let refused = rig

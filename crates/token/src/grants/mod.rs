@@ -11,6 +11,7 @@
 
 mod parse;
 mod permissions;
+mod within;
 
 use std::fmt;
 
