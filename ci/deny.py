@@ -46,7 +46,11 @@ def main():
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())
     manifests = {
         str(path.relative_to(ROOT)): tomllib.loads(path.read_text())
-        for path in [ROOT / "Cargo.toml", *sorted(ROOT.glob("crates/*/Cargo.toml"))]
+        for path in [
+            ROOT / "Cargo.toml",
+            *sorted(ROOT.glob("crates/*/Cargo.toml")),
+            *sorted(ROOT.glob("examples/*/Cargo.toml")),
+        ]
     }
     complaints = [
         *unknown_settings(rules),
