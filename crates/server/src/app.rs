@@ -2,7 +2,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use hexline_bus::Bus;
-use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Timestamp};
+use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Timestamp};
 use hexline_services::keys::{AppName, KeyError, KeyService};
 use hexline_services::operators::OperatorService;
 use hexline_services::tokens::TokenService;
@@ -43,6 +43,19 @@ pub(crate) struct App {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// One task per live connection, and what else has to end before the records close.
     pub(crate) tasks: Arc<Tasks>,
+}
+
+impl App {
+    /// The link of an invitation. The token is in the fragment, which no server or proxy sees.
+    pub(crate) fn invitation_url(&self, token: &Secret<String>) -> String {
+        invitation_url(&self.url, token)
+    }
+}
+
+/// The link of an invitation on a server with this public URL.
+pub(crate) fn invitation_url(url: &str, token: &Secret<String>) -> String {
+    let url = url.trim_end_matches('/');
+    format!("{url}/console/invitation#{}", token.expose())
 }
 
 /// The app that `--dev` makes, and that the demo token service uses unless told otherwise.

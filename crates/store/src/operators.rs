@@ -289,6 +289,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<Operator, StoreError> {
         last_sign_in: row.time_if_any("operators.last_sign_in_ms")?,
         totp: row.time_if_any("operators.totp_ms")?,
         has_password: row.column::<i64>("operators.has_password")? == 1,
+        passkeys: u32::try_from(row.column::<i64>("operators.passkeys")?).unwrap_or(0),
     })
 }
 
@@ -362,7 +363,8 @@ macro_rules! operator_columns {
         "operators.id, operators.email, operators.name, operators.role, operators.apps, \
          operators.created_ms as operator_created_ms, operators.disabled_ms, \
          operators.last_sign_in_ms, operators.totp_ms, \
-         case when operators.password is null then 0 else 1 end as has_password"
+         case when operators.password is null then 0 else 1 end as has_password, \
+         (select count(*) from operator_passkeys where operator = operators.id) as passkeys"
     };
 }
 pub(crate) use operator_columns;

@@ -87,6 +87,11 @@ impl TestServer {
         url.map(|url| url.expose().clone())
     }
 
+    /// The data directory.
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.config.data_dir
+    }
+
     /// Where it listens.
     pub fn at(&self) -> SocketAddr {
         self.at

@@ -13,6 +13,8 @@
 //! `console`, a line in that file's `routes`, and for a new file a line in [`routes`].
 
 pub(crate) mod guard;
+mod operators;
+mod profile;
 mod session;
 
 use std::sync::Arc;
@@ -25,7 +27,9 @@ use crate::config::Config;
 
 /// Every route of the Console's API.
 pub(crate) fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
-    let routes = session::routes();
+    let routes = session::routes()
+        .merge(profile::routes())
+        .merge(operators::routes());
     guarded(config, routes)
 }
 

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use hexline_model::{AppId, OperatorId, Secret};
-use hexline_services::operators::{Credentials, NewSession, Operator, Role};
+use hexline_services::operators::{Credentials, NewSession, Operator};
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::guard::{self, Signed, Visitor};
+use super::operators::RoleName;
 use crate::app::App;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::Body;
@@ -44,8 +45,7 @@ pub(crate) struct Me {
     id: OperatorId,
     email: String,
     name: String,
-    #[schema(value_type = String)]
-    role: Role,
+    role: RoleName,
     /// The apps that the operator sees; null is all.
     #[schema(value_type = Option<Vec<String>>)]
     apps: Option<Vec<AppId>>,
@@ -206,10 +206,10 @@ async fn session(app: &App, operator: &Operator) -> Result<Session, Refusal> {
             id: operator.id,
             email: operator.email.to_string(),
             name: operator.name.to_string(),
-            role: operator.role,
+            role: operator.role.into(),
             apps: operator.apps.clone(),
             totp: operator.totp.is_some(),
-            passkeys: 0,
+            passkeys: operator.passkeys,
         },
         version: env!("CARGO_PKG_VERSION"),
         node: app.node,

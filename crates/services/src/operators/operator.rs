@@ -26,6 +26,8 @@ pub struct Operator {
     pub totp: Option<Timestamp>,
     /// Whether the person has set a password: until then the invitation is open.
     pub has_password: bool,
+    /// How many passkeys the person has.
+    pub passkeys: u32,
 }
 
 /// What an operator may do.

@@ -408,6 +408,7 @@ impl OperatorService {
             last_sign_in: None,
             totp: None,
             has_password: false,
+            passkeys: 0,
         }
     }
 

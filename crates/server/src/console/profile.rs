@@ -1,0 +1,173 @@
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use hexline_model::{ConsoleSessionId, Secret};
+use hexline_services::operators::{OperatorChanges, PersonName};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::guard::Signed;
+use super::operators::OperatorView;
+use crate::app::App;
+use crate::http::error::{ErrorBody, Refusal};
+use crate::http::json::{Body, Ids};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(show, change))
+        .routes(routes!(change_password))
+        .routes(routes!(sessions))
+        .routes(routes!(end_session))
+}
+
+/// What to change of oneself.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Changes {
+    name: Option<String>,
+}
+
+/// Another password.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPassword {
+    #[schema(format = Password)]
+    current: String,
+    /// At least 12 characters, at most 1024 bytes.
+    #[schema(format = Password)]
+    new: String,
+}
+
+/// A session.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SessionView {
+    #[schema(value_type = String)]
+    id: ConsoleSessionId,
+    created_ms: i64,
+    /// When it was last used, to the minute.
+    seen_ms: i64,
+    /// When it ends if it is not used again.
+    ends_ms: i64,
+    /// The network address from which it began.
+    address: String,
+    /// What the browser calls itself.
+    agent: String,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+/// Sessions.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Sessions {
+    items: Vec<SessionView>,
+    /// Always null: all of them are there.
+    next: Option<String>,
+}
+
+/// Show oneself
+#[utoipa::path(
+    get,
+    path = "/console/api/profile",
+    tag = "console",
+    security(("consoleSession" = [])),
+    responses((status = 200, description = "The operator who is signed in", body = OperatorView))
+)]
+async fn show(signed: Signed) -> Json<OperatorView> {
+    Json(signed.operator.into())
+}
+
+/// Change one's name
+#[utoipa::path(
+    patch,
+    path = "/console/api/profile",
+    tag = "console",
+    security(("consoleSession" = [])),
+    request_body = Changes,
+    responses((status = 200, description = "Changed", body = OperatorView))
+)]
+async fn change(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Body(body): Body<Changes>,
+) -> Result<Json<OperatorView>, Refusal> {
+    let name = body.name.as_deref().map(PersonName::parse).transpose();
+    let changes = OperatorChanges {
+        name: name.map_err(hexline_services::operators::OperatorError::from)?,
+        ..OperatorChanges::default()
+    };
+    let changed = app.operators.update(signed.operator.id, changes).await?;
+    Ok(Json(changed.into()))
+}
+
+/// Change one's password
+///
+/// Ends all other sessions of the operator.
+#[utoipa::path(
+    post,
+    path = "/console/api/profile/password",
+    tag = "console",
+    security(("consoleSession" = [])),
+    request_body = NewPassword,
+    responses(
+        (status = 204, description = "Changed"),
+        (status = 403, description = "The current password does not fit", body = ErrorBody),
+    )
+)]
+async fn change_password(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Body(body): Body<NewPassword>,
+) -> Result<StatusCode, Refusal> {
+    let (current, new) = (Secret::new(body.current), Secret::new(body.new));
+    app.operators
+        .change_password(&signed.signed_in(), current, new)
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List one's sessions
+#[utoipa::path(
+    get,
+    path = "/console/api/profile/sessions",
+    tag = "console",
+    security(("consoleSession" = [])),
+    responses((status = 200, description = "Newest first", body = Sessions))
+)]
+async fn sessions(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<Sessions>, Refusal> {
+    let sessions = app.operators.list_sessions(signed.operator.id).await?;
+    let items = sessions.into_iter().map(|session| SessionView {
+        id: session.id,
+        created_ms: session.created.as_millis(),
+        seen_ms: session.seen.as_millis(),
+        ends_ms: session.ends().as_millis(),
+        current: session.id == signed.session.id,
+        address: session.peer,
+        agent: session.agent,
+    });
+    Ok(Json(Sessions {
+        items: items.collect(),
+        next: None,
+    }))
+}
+
+/// End one of one's sessions
+#[utoipa::path(
+    delete,
+    path = "/console/api/profile/sessions/{session}",
+    tag = "console",
+    security(("consoleSession" = [])),
+    params(("session" = String, Path, description = "The session's id")),
+    responses((status = 204, description = "Ended"))
+)]
+async fn end_session(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Ids(id): Ids<ConsoleSessionId>,
+) -> Result<StatusCode, Refusal> {
+    app.operators.end_session(signed.operator.id, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
