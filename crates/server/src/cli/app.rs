@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use hexline_model::Timestamp;
+use hexline_services::keys::AppLimits;
 
 use super::exit::{CliError, Exit};
 use super::{Context, DataArgs, ask, office, print};
@@ -41,6 +42,28 @@ enum Action {
         app: String,
         #[command(flatten)]
         settings: SettingsArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Give an app another name; its id, keys and tokens stay.
+    Rename {
+        /// Name or id.
+        app: String,
+        /// The new name: 1 to 64 of a-z, 0-9 and '-'.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Delete an app with its keys and everything else, for ever, and close what they opened.
+    Delete {
+        /// Name or id.
+        app: String,
+        /// The app's name once more, which is asked for otherwise.
+        #[arg(long, value_name = "NAME", conflicts_with = "yes")]
+        confirm: Option<String>,
+        /// Ask nothing.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         data: DataArgs,
     },
@@ -93,6 +116,15 @@ struct SettingsArgs {
     /// The HMAC key that signs what the server mints for the app.
     #[arg(long, value_name = "KEY-ID")]
     signing_key: Option<String>,
+    /// How many connections the app may have, below the server's limit; 0 is the server's.
+    #[arg(long, value_name = "N")]
+    limit_connections: Option<u32>,
+    /// How many devices an identity may have connected; 0 is the server's limit.
+    #[arg(long, value_name = "N")]
+    limit_devices: Option<u32>,
+    /// How many calls a connection may make in a second; 0 is the server's limit.
+    #[arg(long, value_name = "N")]
+    limit_messages: Option<u32>,
 }
 
 #[derive(clap::Args)]
@@ -121,6 +153,7 @@ struct TokensArgs {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     let make = matches!(args.action, Action::Create { .. });
+    let mut deleted = false;
     let (command, data) = match args.action {
         Action::Create { name, data } => (Command::AppCreate { name }, data),
         Action::List { data } => (Command::AppList, data),
@@ -136,6 +169,23 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             },
             data,
         ),
+        Action::Rename { app, name, data } => (Command::AppRename { app, name }, data),
+        Action::Delete {
+            app,
+            confirm,
+            yes,
+            data,
+        } => {
+            deleted = true;
+            let confirm = match confirm {
+                None if !yes => Some(ask::confirmation(&format!(
+                    "This deletes app {app} with its keys and all that it has, for ever.\n\
+                     Type the app's name to go on: "
+                ))?),
+                given => given,
+            };
+            (Command::AppDelete { app, confirm }, data)
+        }
         Action::Disable { app, data } => (Command::AppDisable { app }, data),
         Action::Enable { app, data } => (Command::AppEnable { app }, data),
         Action::RevokeTokens { app, tokens, data } => (
@@ -149,6 +199,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     let answer = office::carry_out(&context.records(&data)?, command, make).await?;
     match (answer, context.json) {
         (Answer::App(app), true) => print::json(&app)?,
+        (Answer::App(app), false) if deleted => {
+            print::text(&format!("Deleted app {} ({}).", app.name, app.id))?;
+        }
         (Answer::App(app), false) => {
             print::text(&describe(&app))?;
             if make {
@@ -170,6 +223,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
 
 impl SettingsArgs {
     fn changes(self) -> AppChanges {
+        let limits = AppLimits {
+            connections: self.limit_connections,
+            devices_per_identity: self.limit_devices,
+            messages_per_second: self.limit_messages,
+        };
         let list = |items: Vec<String>, empty: bool| (empty || !items.is_empty()).then_some(items);
         AppChanges {
             longest_ttl_ms: self
@@ -178,7 +236,7 @@ impl SettingsArgs {
             exp_required: self.exp_required,
             audiences: list(self.audiences, self.no_audiences),
             origins: list(self.origins, self.any_origin),
-            limits: None,
+            limits: (limits != AppLimits::default()).then_some(limits),
             signing_key: self.signing_key,
         }
     }
@@ -236,6 +294,16 @@ fn describe(app: &AppView) -> String {
     );
     line("audiences", &list(&settings.audiences, "the server's own"));
     line("origins", &list(&settings.origins, "any"));
+    let limits = &settings.limits;
+    for (name, limit) in [
+        ("connections", limits.connections),
+        ("devices", limits.devices_per_identity),
+        ("messages", limits.messages_per_second),
+    ] {
+        if let Some(limit) = limit {
+            line(name, &format!("at most {limit}"));
+        }
+    }
     lines.join("\n")
 }
 

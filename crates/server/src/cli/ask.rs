@@ -1,6 +1,6 @@
 //! Reading what a person gives a command: spans, moments, files, stdin.
 
-use std::io::Read;
+use std::io::{BufRead as _, IsTerminal as _, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,6 +98,23 @@ pub(crate) fn secret(path: &Path) -> Result<String, CliError> {
         )));
     }
     Ok(line)
+}
+
+/// What a person types to confirm what cannot be undone; only a terminal is asked.
+pub(crate) fn confirmation(question: &str) -> Result<String, CliError> {
+    if !std::io::stdin().is_terminal() {
+        return Err(CliError::usage(
+            "this cannot be undone: give --confirm NAME or --yes",
+        ));
+    }
+    eprint!("{question}");
+    let mut line = String::new();
+    std::io::stdin()
+        .lock()
+        .take(1024)
+        .read_line(&mut line)
+        .map_err(|e| CliError::usage(format!("cannot read the answer: {e}")))?;
+    Ok(line.trim().to_owned())
 }
 
 /// A token given as an argument; `-` reads it from stdin.

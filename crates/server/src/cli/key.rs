@@ -55,6 +55,15 @@ enum Action {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Name a key anew, for people.
+    Label {
+        /// The key id.
+        key: String,
+        /// A word for people; may be empty.
+        label: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
     /// Refuse all tokens of a key from now on and close what they opened.
     Revoke {
         /// The key id.
@@ -137,6 +146,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
                 data,
             )
         }
+        Action::Label { key, label, data } => (Command::KeyLabel { key, label }, data),
         Action::Revoke { key, data } => (Command::KeyRevoke { key }, data),
         Action::Import {
             options,

@@ -30,6 +30,21 @@ pub enum Command {
         /// What to change.
         changes: AppChanges,
     },
+    /// Gives an app another name.
+    AppRename {
+        /// Name or id.
+        app: String,
+        /// The new name.
+        name: String,
+    },
+    /// Deletes an app with everything that it has.
+    AppDelete {
+        /// Name or id.
+        app: String,
+        /// The app's name once more; unset by whoever is sure.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm: Option<String>,
+    },
     /// Refuses all tokens of an app and closes what they opened.
     AppDisable {
         /// Name or id.
@@ -72,6 +87,13 @@ pub enum Command {
         key: String,
         /// For how long.
         overlap_ms: Option<u64>,
+    },
+    /// Names a key anew.
+    KeyLabel {
+        /// The key id.
+        key: String,
+        /// A word for people; may be empty.
+        label: String,
     },
     /// Refuses all tokens of a key from now on and closes what they opened.
     KeyRevoke {
@@ -117,7 +139,7 @@ pub struct AppChanges {
     pub audiences: Option<Vec<String>>,
     /// Origins that a browser may come from; replaces the list, empty means any.
     pub origins: Option<Vec<String>>,
-    /// Limits below those of the server; replaces all of them.
+    /// Limits below those of the server: an absent one stays as it is, 0 takes it back.
     pub limits: Option<AppLimits>,
     /// The key that signs what the server mints.
     pub signing_key: Option<String>,

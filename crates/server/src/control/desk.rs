@@ -7,8 +7,8 @@ use hexline_model::{
 };
 use hexline_protocol::ErrorCode;
 use hexline_services::keys::{
-    self, App, AppName, AppSettings, CreatedKey, Fingerprint, KeyError, KeyHandle, KeyRecord,
-    KeyRegistry, KeyService, MasterKey, NewKey, Scope,
+    self, App, AppLimits, AppName, AppSettings, CreatedKey, Fingerprint, KeyError, KeyHandle,
+    KeyRecord, KeyRegistry, KeyService, MasterKey, NewKey, Scope,
 };
 use hexline_token::{
     Access, Audiences, Claims, Grants, KeyEntry, KeyStatus, Registry, Revoked, Rules, Service,
@@ -75,6 +75,22 @@ impl Desk {
             )),
             Command::AppShow { app } => Ok(app_view(self.keys.find_app(&app)?)),
             Command::AppSet { app, changes } => self.set_app(&app, changes).await,
+            Command::AppRename { app, name } => {
+                let name = AppName::parse(&name)
+                    .map_err(|e| Failure::invalid(format!("{e}, found {name:?}")))?;
+                let app = self.keys.find_app(&app)?;
+                Ok(app_view(self.keys.rename_app(app.id, name).await?))
+            }
+            Command::AppDelete { app, confirm } => {
+                let app = self.keys.find_app(&app)?;
+                if let Some(confirm) = confirm.filter(|name| name != app.name.as_str()) {
+                    let name = &app.name;
+                    return Err(Failure::invalid(format!(
+                        "nothing was deleted: found the name {confirm:?}, expected {name}"
+                    )));
+                }
+                Ok(app_view(self.keys.delete_app(app.id).await?))
+            }
             Command::AppDisable { app } => Ok(app_view(
                 self.keys.disable_app(self.keys.find_app(&app)?.id).await?,
             )),
@@ -104,6 +120,9 @@ impl Desk {
                 let replaces = self.keys.lookup_key(old).await?;
                 Ok(self.created(created, Some(&replaces)))
             }
+            Command::KeyLabel { key, label } => Ok(Answer::Key(
+                self.view(&self.keys.set_label(key_id(&key)?, label).await?),
+            )),
             Command::KeyRevoke { key } => Ok(Answer::Key(
                 self.view(&self.keys.revoke_key(key_id(&key)?).await?),
             )),
@@ -136,7 +155,9 @@ impl Desk {
             exp_required: changes.exp_required,
             audiences: changes.audiences,
             origins: changes.origins,
-            limits: changes.limits,
+            limits: changes
+                .limits
+                .map(|wanted| merged(app.settings.limits, wanted)),
             signing_key: changes.signing_key.as_deref().map(key_id).transpose()?,
         };
         Ok(app_view(self.keys.update_app(app.id, changes).await?))
@@ -358,6 +379,20 @@ fn order(material: ImportedKey) -> Result<NewKey, Failure> {
         ImportedKey::Jwks(document) => NewKey::jwks(document),
         ImportedKey::JwksUrl(url) => NewKey::jwks_url(url),
     })
+}
+
+/// The limits with those that are named changed; 0 takes one back.
+fn merged(old: AppLimits, wanted: AppLimits) -> AppLimits {
+    let one = |old: Option<u32>, wanted: Option<u32>| match wanted {
+        None => old,
+        Some(0) => None,
+        Some(limit) => Some(limit),
+    };
+    AppLimits {
+        connections: one(old.connections, wanted.connections),
+        devices_per_identity: one(old.devices_per_identity, wanted.devices_per_identity),
+        messages_per_second: one(old.messages_per_second, wanted.messages_per_second),
+    }
 }
 
 fn scope(identity: &str, device: Option<&str>) -> Result<Scope, Failure> {
