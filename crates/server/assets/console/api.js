@@ -59,7 +59,7 @@ export async function call(method, path, body) {
   }
   if (response.ok) return answer;
   const error = failure(response, answer);
-  if (error.status === 401 && OUT.has(error.code)) leave();
+  if (error.code === OUT && document.documentElement.dataset.operator) leave();
   throw error;
 }
 
@@ -134,5 +134,5 @@ function sentence(text) {
   return /[.!?]$/.test(first) ? first : `${first}.`;
 }
 
-/** Refusals which mean that this browser is no longer signed in. */
-const OUT = new Set(["unauthenticated", "session_expired", "not_signed_in", "session_required"]);
+/** The refusal which means that this browser is no longer signed in. */
+const OUT = "signed_out";

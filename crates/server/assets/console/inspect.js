@@ -1,0 +1,2 @@
+/** The inspector alone. */
+import "./inspection.js";

@@ -1,0 +1,2 @@
+/** A page that is not there needs nothing. */
+export {};

@@ -1,0 +1,201 @@
+/** Where an app's server is called, and what became of each call. */
+
+import { all, get, ofApp, part, patch, post, remove } from "./api.js";
+import { copyBox } from "./copy.js";
+import { badge, fill, find, findAll, make, on, show, stamp } from "./dom.js";
+import { needed } from "./entrance.js";
+import { FormError, onSubmit, open, optional, ticked } from "./form.js";
+import { attempt, complain, say } from "./notice.js";
+import { ago, count, full } from "./time.js";
+
+/** @type {any} */
+let chosen = null;
+/** The endpoint whose deliveries are shown. @type {any} */
+let watched = null;
+/** @type {any[]} */
+let deliveries = [];
+/** @type {string|null} */
+let next = null;
+
+async function load() {
+  const hooks = await all(ofApp("webhooks"));
+  show(
+    find("#webhooks"),
+    hooks.map((hook) => {
+      const line = stamp("webhook-row", {
+        label: hook.label || new URL(hook.url).host,
+        url: hook.url,
+        state: hookState(hook),
+        events: hook.events.length === 0 ? "all" : make("span", { class: "chips" }, ...hook.events.map((/** @type {string} */ event) => badge(event))),
+      });
+      on(line, "deliveries", () => watch(hook).catch(complain));
+      on(line, "edit", () => edit(hook));
+      on(line, "delete", () => {
+        chosen = hook;
+        fill(open("delete-webhook"), { url: hook.url });
+      });
+      on(line, "test", (event) =>
+        attempt(event.currentTarget, async () => {
+          await post(`${ofApp("webhooks")}/${part(hook.id)}/test`);
+          say("A test is on its way.");
+          await watch(hook);
+        }),
+      );
+      return line;
+    }),
+  );
+}
+
+/** @param {any} hook */
+function hookState(hook) {
+  if (hook.disabled_ms || hook.disabled) return badge("paused", "warn");
+  const parked = hook.parked ?? 0;
+  return parked > 0 ? badge(`${count(parked)} parked`, "bad") : badge("active", "good");
+}
+
+/** @param {any} hook */
+async function watch(hook) {
+  watched = hook;
+  const place = find("#deliveries");
+  place.hidden = false;
+  find("#deliveries-of").textContent = hook.url;
+  await loadDeliveries(null);
+  place.scrollIntoView({ block: "nearest" });
+}
+
+/** @param {string|null} cursor */
+async function loadDeliveries(cursor) {
+  const page = await get(`${ofApp("webhooks")}/${part(watched.id)}/deliveries`, { state: find("#delivery-state").value, limit: 50, cursor });
+  deliveries = cursor ? [...deliveries, ...page.items] : page.items;
+  next = page.next;
+  show(
+    find("#deliveries"),
+    deliveries.map((delivery) => {
+      const line = stamp("delivery-row", {
+        event: delivery.event ?? delivery.kind,
+        subject: delivery.subject ?? "",
+        state: deliveryState(delivery.state),
+        when: ago(delivery.created_ms ?? delivery.at_ms),
+        attempts: count(Array.isArray(delivery.attempts) ? delivery.attempts.length : delivery.attempts),
+      });
+      on(line, "show", (event) => attempt(event.currentTarget, () => showDelivery(delivery)));
+      on(line, "redeliver", (event) => attempt(event.currentTarget, () => redeliver(delivery)));
+      return line;
+    }),
+  );
+  find("#more").hidden = next === null;
+}
+
+/** @param {string} state */
+const deliveryState = (state) => badge(state, { delivered: "good", parked: "bad", failed: "bad" }[state] ?? "warn");
+
+/** @param {any} delivery */
+async function showDelivery(delivery) {
+  const whole = await get(`${ofApp("deliveries")}/${part(delivery.id)}`);
+  chosen = delivery;
+  const dialog = find("#delivery");
+  fill(dialog, { event: delivery.event ?? delivery.kind, state: deliveryState(whole.state ?? delivery.state) });
+  const attempts = Array.isArray(whole.attempts) ? whole.attempts : [];
+  find("#attempts").replaceChildren(
+    ...(attempts.length === 0 ? [make("li", { class: "soft" }, "Not tried yet.")] : attempts.map(attemptLine)),
+  );
+  find("#delivery-request").textContent = pretty(whole.request);
+  find("#delivery-answer").textContent = pretty(whole.answer ?? attempts.at(-1)?.answer) || "None yet.";
+  dialog.showModal();
+}
+
+/** @param {any} one */
+function attemptLine(one) {
+  const good = one.status >= 200 && one.status < 300;
+  return make(
+    "li",
+    {},
+    make("span", {}, full(one.at_ms)),
+    one.status ? badge(String(one.status), good ? "good" : "bad") : badge("no answer", "bad"),
+    make("span", { class: "soft" }, [one.duration_ms === undefined ? "" : `${count(one.duration_ms)} ms`, one.error ?? ""].filter(Boolean).join(" · ")),
+  );
+}
+
+/** @param {any} value */
+const pretty = (value) => (value === null || value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value, null, 2));
+
+/** @param {any} delivery */
+async function redeliver(delivery) {
+  await post(`${ofApp("deliveries")}/${part(delivery.id)}/redeliver`);
+  say("It is on its way again.");
+  await loadDeliveries(null);
+}
+
+/** @param {any} hook null for a new one */
+function edit(hook) {
+  chosen = hook;
+  const dialog = open("webhook");
+  fill(dialog, { title: hook ? "Edit endpoint" : "New endpoint" });
+  find("#webhook-disabled").hidden = !hook;
+  const form = find("form", dialog);
+  for (const box of findAll('input[name="event"]', form)) box.checked = hook ? hook.events.includes(box.value) : true;
+  if (!hook) return;
+  form.elements.url.value = hook.url;
+  form.elements.label.value = hook.label ?? "";
+  form.elements.disabled.checked = Boolean(hook.disabled_ms || hook.disabled);
+}
+
+for (const button of findAll("[data-new-webhook]")) button.addEventListener("click", () => edit(null));
+
+onSubmit(find("#webhook form"), async (form) => {
+  const events = ticked(form, "event");
+  if (events.length === 0) throw new FormError("Choose at least one event.");
+  const order = { url: needed(form, "url", "The URL"), label: optional(form, "label"), events };
+  const path = ofApp("webhooks");
+  const made = chosen
+    ? await patch(`${path}/${part(chosen.id)}`, { ...order, disabled: form.elements.disabled.checked })
+    : await post(path, order);
+  find("#webhook").close();
+  say("Saved.");
+  await load();
+  if (!chosen && made?.secret) {
+    find("#webhook-secret-value").replaceChildren(copyBox(made.secret));
+    find("#webhook-secret").showModal();
+  }
+});
+find("#webhook-secret").addEventListener("close", () => find("#webhook-secret-value").replaceChildren());
+
+onSubmit(find("#delete-webhook form"), async () => {
+  await remove(`${ofApp("webhooks")}/${part(chosen.id)}`);
+  find("#delete-webhook").close();
+  if (watched?.id === chosen.id) find("#deliveries").hidden = true;
+  say("Deleted.");
+  await load();
+});
+
+find("#redeliver")?.addEventListener("click", (/** @type {any} */ event) =>
+  attempt(event.currentTarget, async () => {
+    await redeliver(chosen);
+    find("#delivery").close();
+  }),
+);
+find("#delivery-state").addEventListener("change", () => loadDeliveries(null).catch(complain));
+find("#reload-deliveries").addEventListener("click", (/** @type {any} */ event) => attempt(event.currentTarget, () => loadDeliveries(null)));
+find("#more button").addEventListener("click", (/** @type {any} */ event) => attempt(event.currentTarget, () => loadDeliveries(next)));
+
+const EVENTS = [
+  "user.connected",
+  "user.disconnected",
+  "device.first",
+  "device.last",
+  "token.refused",
+  "key.created",
+  "key.rotated",
+  "key.revoked",
+  "channel.occupied",
+  "channel.vacated",
+];
+find("#events").append(
+  ...EVENTS.map((name) => {
+    const choice = stamp("event-choice", { name });
+    find("input", choice).value = name;
+    return choice;
+  }),
+);
+
+load().catch(complain);

@@ -1,0 +1,150 @@
+//! The Console's pages, below `/console`.
+//!
+//! A page is a shell from `templates/console`: layout, headings, forms, empty rows. A module of
+//! `assets/console` asks the Console's API for what belongs in it. There is no build step, nothing
+//! comes from elsewhere, and every link is relative: a page does not know below which prefix it
+//! stands.
+//!
+//! Invariants: no script and no style stands in a page, which [`POLICY`] enforces; a module puts
+//! data into a page as text, never as markup; whoever is not signed in sees the entrance only, and
+//! an app that an operator does not see does not exist.
+//!
+//! To add a page: a variant of [`Page`] with its words, a template of its name with a line in
+//! `page.html`, a module of its name.
+
+mod asset;
+mod page;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use hexline_model::AppId;
+use hexline_protocol::ErrorCode;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::guard::Signed;
+use crate::app::App;
+use crate::http::error::Refusal;
+use page::{Entrance, EntranceView, Page, PageView};
+
+/// Every page and what they load.
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    let mut routes = Router::new()
+        // Relative, for the path that the browser knows may be longer than the one that we see.
+        .route("/console", get(|| async { Redirect::temporary("console/") }))
+        .route("/console/apps/{app}", get(to_the_keys))
+        .route("/console/assets/{version}/{name}", get(asset::serve))
+        .route("/console/{*rest}", get(lost));
+    for page in [Entrance::SetUp, Entrance::SignIn, Entrance::Invitation] {
+        let path = format!("/console/{}", page.module());
+        let show = move |State(app): State<Arc<App>>| entrance(page, app);
+        routes = routes.route(&path, get(show));
+    }
+    for page in Page::OF_SERVER.into_iter().chain([Page::Profile]) {
+        let path = format!("/console/{}", page.path());
+        let show = move |signed: Result<Signed, Refusal>| of_server(page, signed);
+        routes = routes.route(&path, get(show));
+    }
+    for page in Page::OF_APP {
+        let path = format!("/console/apps/{{app}}/{}", page.path());
+        let show = move |State(app): State<Arc<App>>,
+                         Path(id): Path<String>,
+                         signed: Result<Signed, Refusal>| {
+            of_app(page, app, id, signed)
+        };
+        routes = routes.route(&path, get(show));
+    }
+    OpenApiRouter::from(routes)
+}
+
+async fn to_the_keys(Path(id): Path<String>) -> Response {
+    match AppId::parse(&id) {
+        Ok(id) => Redirect::temporary(&format!("{id}/keys")).into_response(),
+        Err(_) => render(StatusCode::NOT_FOUND, &EntranceView::new(Entrance::Lost, "../", false)),
+    }
+}
+
+async fn entrance(page: Entrance, app: Arc<App>) -> Response {
+    // Whoever has lost the link of the first start is told where it is.
+    let is_new = match page {
+        Entrance::SignIn => app.operators.is_setup_open().await.unwrap_or(false),
+        _ => false,
+    };
+    render(StatusCode::OK, &EntranceView::new(page, "./", is_new))
+}
+
+async fn of_server(page: Page, signed: Result<Signed, Refusal>) -> Response {
+    match signed {
+        Ok(signed) if page.needs_owner() && !signed.operator.administers() => {
+            render(StatusCode::NOT_FOUND, &EntranceView::new(Entrance::Lost, "./", false))
+        }
+        Ok(signed) => render(StatusCode::OK, &PageView::new(page, "./", None, &signed.operator)),
+        Err(refusal) => turned_away(refusal, "./", page.path()),
+    }
+}
+
+async fn of_app(
+    page: Page,
+    app: Arc<App>,
+    id: String,
+    signed: Result<Signed, Refusal>,
+) -> Response {
+    const ROOT: &str = "../../";
+    let signed = match signed {
+        Ok(signed) => signed,
+        Err(refusal) => {
+            let next = AppId::parse(&id).map(|id| format!("apps/{id}/{}", page.path()));
+            return turned_away(refusal, ROOT, &next.unwrap_or_default());
+        }
+    };
+    let seen = AppId::parse(&id)
+        .ok()
+        .filter(|id| signed.sees(*id))
+        .and_then(|id| app.keys.registry().app(id));
+    match seen {
+        Some(seen) => {
+            let view = PageView::new(page, ROOT, Some(&seen), &signed.operator);
+            render(StatusCode::OK, &view)
+        }
+        None => render(StatusCode::NOT_FOUND, &EntranceView::new(Entrance::Lost, ROOT, false)),
+    }
+}
+
+/// What is at no path. Programs that mistake one of the API's are not answered by a page.
+async fn lost(Path(rest): Path<String>) -> Response {
+    if rest.starts_with("api/") {
+        return Refusal::new(ErrorCode::NotFound, "there is nothing at this path").into_response();
+    }
+    let depth = rest.matches('/').count();
+    let root = if depth == 0 { "./".to_owned() } else { "../".repeat(depth) };
+    render(StatusCode::NOT_FOUND, &EntranceView::new(Entrance::Lost, &root, false))
+}
+
+/// To the sign-in, and back afterwards; a fault is no reason to ask for a password.
+fn turned_away(refusal: Refusal, root: &str, next: &str) -> Response {
+    if refusal.code != ErrorCode::SignedOut {
+        return refusal.into_response();
+    }
+    let next = if next.is_empty() { String::new() } else { format!("?next={next}") };
+    Redirect::to(&format!("{root}sign-in{next}")).into_response()
+}
+
+fn render(status: StatusCode, page: &impl Template) -> Response {
+    let html = page.render().expect("writing to memory does not fail");
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+    ];
+    (status, headers, html).into_response()
+}
+
+/// What a page may load: its own files, and nothing that stands in it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";
