@@ -1,6 +1,6 @@
 /** Short words about what has just happened, read aloud by screen readers. */
 
-import { find, make } from "./dom.js";
+import { find, findAll, make } from "./dom.js";
 
 /** @param {string} text */
 export const say = (text) => put(text, "good");
@@ -31,6 +31,7 @@ function put(text, kind) {
   const notice = make("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, make("span", {}, text), close);
   close.addEventListener("click", () => notice.remove());
   const place = find("#notices");
+  for (const older of findAll(".notice", place)) if (find("span", older).textContent === text) older.remove();
   place.append(notice);
   while (place.childElementCount > 3) place.firstElementChild.remove();
   setTimeout(() => notice.remove(), kind === "bad" ? 12000 : 5000);

@@ -1,6 +1,6 @@
 /** Password, then a code if one is wanted; or a passkey alone. */
 
-import { ApiError, get, post } from "./api.js";
+import { ApiError, post } from "./api.js";
 import { find } from "./dom.js";
 import { enter, needed } from "./entrance.js";
 import { mention, onSubmit, text } from "./form.js";
@@ -26,9 +26,6 @@ find("#back").addEventListener("click", () => {
   form.reset();
   step("password");
 });
-
-// A link from elsewhere comes without the session's cookie, a question of our own page has it.
-get("session").then(enter, () => {});
 
 const button = find("#passkey");
 find("#by-passkey").hidden = !possible();

@@ -14,6 +14,7 @@
 
 pub(crate) mod guard;
 mod operators;
+pub(crate) mod pages;
 mod profile;
 mod session;
 

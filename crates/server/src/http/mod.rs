@@ -66,6 +66,7 @@ fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
     open_to_pages(client(config))
         .merge(operations(config))
         .merge(console::routes(config))
+        .merge(console::pages::routes())
         .merge(document::routes())
         .merge(docs::routes())
 }

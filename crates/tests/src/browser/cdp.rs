@@ -84,7 +84,11 @@ impl Cdp {
 
     /// What went wrong in a session so far.
     pub(super) fn faults(&self, session: &str) -> Vec<String> {
-        self.heard().faults.get(session).cloned().unwrap_or_default()
+        self.heard()
+            .faults
+            .get(session)
+            .cloned()
+            .unwrap_or_default()
     }
 
     async fn send(&self, message: &Value) {
@@ -139,7 +143,9 @@ fn fault(event: &Value) -> Option<String> {
             let source = entry["source"].as_str().unwrap_or("?");
             Some(format!("{source}: {} {}", entry["text"], entry["url"]))
         }
-        "Audits.issueAdded" if !params["issue"]["details"]["contentSecurityPolicyIssueDetails"].is_null() => {
+        "Audits.issueAdded"
+            if !params["issue"]["details"]["contentSecurityPolicyIssueDetails"].is_null() =>
+        {
             Some(format!("policy: {}", params["issue"]["details"]))
         }
         _ => None,

@@ -117,7 +117,10 @@ impl Tab {
     pub async fn text(&self, selector: &str) -> String {
         let found = format!("document.querySelector({})", json!(selector));
         let text = self
-            .until(selector, &format!("{found} && {{text: {found}.textContent}}"))
+            .until(
+                selector,
+                &format!("{found} && {{text: {found}.textContent}}"),
+            )
             .await;
         text["text"].as_str().expect("text").to_owned()
     }
@@ -140,7 +143,10 @@ impl Tab {
     /// Puts text into a field, in the place of what is there.
     pub async fn fill(&self, selector: &str, text: &str) {
         let find = format!("[...top.querySelectorAll({})]", json!(selector));
-        let focus = self.first(&format!("{find}.filter((e) => !e.disabled)"), "(e.focus(), e.select?.(), true)");
+        let focus = self.first(
+            &format!("{find}.filter((e) => !e.disabled)"),
+            "(e.focus(), e.select?.(), true)",
+        );
         self.until(&format!("the field {selector}"), &focus).await;
         if text.is_empty() {
             self.key("Delete", 46).await;
@@ -160,21 +166,26 @@ impl Tab {
             "(e.value = {}, e.dispatchEvent(new Event('input', {{bubbles: true}})), e.dispatchEvent(new Event('change', {{bubbles: true}})), true)",
             json!(value)
         );
-        self.until(&format!("{value} in {selector}"), &self.first(&find, &choose))
-            .await;
+        self.until(
+            &format!("{value} in {selector}"),
+            &self.first(&find, &choose),
+        )
+        .await;
     }
 
     /// Presses a key that writes nothing.
     pub async fn key(&self, name: &str, code: u32) {
         for kind in ["rawKeyDown", "keyUp"] {
-            let key = json!({"type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code});
+            let key =
+                json!({"type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code});
             self.call("Input.dispatchKeyEvent", key).await;
         }
     }
 
     /// Sets the size of the window.
     pub async fn size(&self, width: u32, height: u32) {
-        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.call("Emulation.setDeviceMetricsOverride", metrics)
             .await;
     }
@@ -209,7 +220,8 @@ impl Tab {
     pub async fn picture(&self, name: &str) {
         let metrics = self.call("Page.getLayoutMetrics", json!({})).await;
         let size = &metrics["cssContentSize"];
-        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1});
+        let clip =
+            json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1});
         let order = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
         let picture = self.call("Page.captureScreenshot", order).await;
         let data = picture["data"].as_str().expect("a picture");
@@ -279,6 +291,7 @@ impl Tab {
     fn first(&self, find: &str, then: &str) -> String {
         format!(
             "(() => {{
+                if (document.readyState !== 'complete') return null;
                 const top = [...document.querySelectorAll('dialog[open]')].at(-1) ?? document;
                 const e = ({find})[0];
                 return e ? {then} : null;

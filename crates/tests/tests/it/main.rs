@@ -2,6 +2,7 @@
 
 mod addressing;
 mod apps;
+mod browser_entrance;
 mod channels;
 mod console_sign_in;
 mod door;

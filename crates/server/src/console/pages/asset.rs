@@ -99,7 +99,10 @@ mod tests {
     #[test]
     fn what_is_no_asset_of_ours_is_not_served() {
         for name in ["../../Cargo.toml", "/etc/passwd", "page.html", ""] {
-            assert!(Assets::get(name).is_none() || kind(name).is_none(), "{name}");
+            assert!(
+                Assets::get(name).is_none() || kind(name).is_none(),
+                "{name}"
+            );
         }
     }
 }

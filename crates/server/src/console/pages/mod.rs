@@ -25,19 +25,22 @@ use axum::routing::get;
 use hexline_model::AppId;
 use hexline_protocol::ErrorCode;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::guard::Signed;
 use crate::app::App;
 use crate::http::error::Refusal;
-use page::{Entrance, EntranceView, Page, PageView};
+use page::{AgainView, Entrance, EntranceView, Page, PageView};
 
 /// Every page and what they load.
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     let mut routes = Router::new()
         // Relative, for the path that the browser knows may be longer than the one that we see.
-        .route("/console", get(|| async { Redirect::temporary("console/") }))
+        .route(
+            "/console",
+            get(|| async { Redirect::temporary("console/") }),
+        )
         .route("/console/apps/{app}", get(to_the_keys))
         .route("/console/assets/{version}/{name}", get(asset::serve))
         .route("/console/{*rest}", get(lost));
@@ -48,15 +51,18 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     }
     for page in Page::OF_SERVER.into_iter().chain([Page::Profile]) {
         let path = format!("/console/{}", page.path());
-        let show = move |signed: Result<Signed, Refusal>| of_server(page, signed);
+        let show = move |headers: HeaderMap, signed: Result<Signed, Refusal>| {
+            of_server(page, headers, signed)
+        };
         routes = routes.route(&path, get(show));
     }
     for page in Page::OF_APP {
         let path = format!("/console/apps/{{app}}/{}", page.path());
         let show = move |State(app): State<Arc<App>>,
                          Path(id): Path<String>,
+                         headers: HeaderMap,
                          signed: Result<Signed, Refusal>| {
-            of_app(page, app, id, signed)
+            of_app(page, app, id, headers, signed)
         };
         routes = routes.route(&path, get(show));
     }
@@ -66,7 +72,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 async fn to_the_keys(Path(id): Path<String>) -> Response {
     match AppId::parse(&id) {
         Ok(id) => Redirect::temporary(&format!("{id}/keys")).into_response(),
-        Err(_) => render(StatusCode::NOT_FOUND, &EntranceView::new(Entrance::Lost, "../", false)),
+        Err(_) => render(
+            StatusCode::NOT_FOUND,
+            &EntranceView::new(Entrance::Lost, "../", false),
+        ),
     }
 }
 
@@ -79,13 +88,17 @@ async fn entrance(page: Entrance, app: Arc<App>) -> Response {
     render(StatusCode::OK, &EntranceView::new(page, "./", is_new))
 }
 
-async fn of_server(page: Page, signed: Result<Signed, Refusal>) -> Response {
+async fn of_server(page: Page, headers: HeaderMap, signed: Result<Signed, Refusal>) -> Response {
     match signed {
-        Ok(signed) if page.needs_owner() && !signed.operator.administers() => {
-            render(StatusCode::NOT_FOUND, &EntranceView::new(Entrance::Lost, "./", false))
-        }
-        Ok(signed) => render(StatusCode::OK, &PageView::new(page, "./", None, &signed.operator)),
-        Err(refusal) => turned_away(refusal, "./", page.path()),
+        Ok(signed) if page.needs_owner() && !signed.operator.administers() => render(
+            StatusCode::NOT_FOUND,
+            &EntranceView::new(Entrance::Lost, "./", false),
+        ),
+        Ok(signed) => render(
+            StatusCode::OK,
+            &PageView::new(page, "./", None, &signed.operator),
+        ),
+        Err(refusal) => turned_away(refusal, &headers, "./", page.path()),
     }
 }
 
@@ -93,6 +106,7 @@ async fn of_app(
     page: Page,
     app: Arc<App>,
     id: String,
+    headers: HeaderMap,
     signed: Result<Signed, Refusal>,
 ) -> Response {
     const ROOT: &str = "../../";
@@ -100,7 +114,7 @@ async fn of_app(
         Ok(signed) => signed,
         Err(refusal) => {
             let next = AppId::parse(&id).map(|id| format!("apps/{id}/{}", page.path()));
-            return turned_away(refusal, ROOT, &next.unwrap_or_default());
+            return turned_away(refusal, &headers, ROOT, &next.unwrap_or_default());
         }
     };
     let seen = AppId::parse(&id)
@@ -112,7 +126,10 @@ async fn of_app(
             let view = PageView::new(page, ROOT, Some(&seen), &signed.operator);
             render(StatusCode::OK, &view)
         }
-        None => render(StatusCode::NOT_FOUND, &EntranceView::new(Entrance::Lost, ROOT, false)),
+        None => render(
+            StatusCode::NOT_FOUND,
+            &EntranceView::new(Entrance::Lost, ROOT, false),
+        ),
     }
 }
 
@@ -122,23 +139,46 @@ async fn lost(Path(rest): Path<String>) -> Response {
         return Refusal::new(ErrorCode::NotFound, "there is nothing at this path").into_response();
     }
     let depth = rest.matches('/').count();
-    let root = if depth == 0 { "./".to_owned() } else { "../".repeat(depth) };
-    render(StatusCode::NOT_FOUND, &EntranceView::new(Entrance::Lost, &root, false))
+    let root = if depth == 0 {
+        "./".to_owned()
+    } else {
+        "../".repeat(depth)
+    };
+    render(
+        StatusCode::NOT_FOUND,
+        &EntranceView::new(Entrance::Lost, &root, false),
+    )
 }
 
 /// To the sign-in, and back afterwards; a fault is no reason to ask for a password.
-fn turned_away(refusal: Refusal, root: &str, next: &str) -> Response {
+///
+/// A link on a page of somebody else comes without the cookie, which is `SameSite=Strict`: that
+/// browser is sent here once more, by a page of ours.
+fn turned_away(refusal: Refusal, headers: &HeaderMap, root: &str, next: &str) -> Response {
     if refusal.code != ErrorCode::SignedOut {
         return refusal.into_response();
     }
-    let next = if next.is_empty() { String::new() } else { format!("?next={next}") };
+    let is_from_elsewhere = headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "cross-site" || site == "same-site");
+    if is_from_elsewhere {
+        return render(StatusCode::OK, &AgainView::new(format!("{root}{next}")));
+    }
+    let next = if next.is_empty() {
+        String::new()
+    } else {
+        format!("?next={next}")
+    };
     Redirect::to(&format!("{root}sign-in{next}")).into_response()
 }
 
 fn render(status: StatusCode, page: &impl Template) -> Response {
     let html = page.render().expect("writing to memory does not fail");
     let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        ),
         (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     ];
     (status, headers, html).into_response()

@@ -58,6 +58,13 @@ pub(super) struct EntranceView {
     is_new: bool,
 }
 
+/// What `again.html` is filled with: it leads to the same page.
+#[derive(Template)]
+#[template(path = "console/again.html")]
+pub(super) struct AgainView {
+    target: String,
+}
+
 /// The app that a page is about.
 struct AppHead {
     id: String,
@@ -199,6 +206,12 @@ impl PageView {
             email: operator.email.to_string(),
             role: operator.role.as_str(),
         }
+    }
+}
+
+impl AgainView {
+    pub(super) fn new(target: String) -> Self {
+        Self { target }
     }
 }
 

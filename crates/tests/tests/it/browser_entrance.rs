@@ -1,0 +1,87 @@
+//! How a person comes into the Console: set-up link, password, passkey, and how one is kept out.
+
+use hexline_tests::{Browser, OWNER_EMAIL, OWNER_PASSWORD, Tab, TestServer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_set_up_link_makes_an_owner_and_leaves_the_address_bar() {
+    let server = TestServer::start().await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    let link = server.console_setup_url().expect("nobody is there yet");
+    tab.open(&link).await;
+    tab.shows("#setup").await;
+    let address = tab.value("location.href").await;
+    assert_eq!(address, server.base() + "/console/setup");
+    tab.fill("#email", OWNER_EMAIL).await;
+    tab.fill("#name", "Olga").await;
+    tab.fill("#password", OWNER_PASSWORD).await;
+    tab.fill("#again", "something else").await;
+    tab.press("Create owner").await;
+    tab.sees("The two passwords differ.").await;
+    tab.fill("#again", OWNER_PASSWORD).await;
+    tab.press("Create owner").await;
+    tab.sees("Olga").await;
+
+    tab.open(&link).await;
+    tab.shows("#setup").await;
+    tab.fill("#email", "mallory@example.org").await;
+    tab.fill("#name", "Mallory").await;
+    tab.fill("#password", OWNER_PASSWORD).await;
+    tab.fill("#again", OWNER_PASSWORD).await;
+    tab.press("Create owner").await;
+    tab.sees("of no use any more").await;
+    tab.is_faultless_but_refused();
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_signed_in_signs_in_and_goes_on_to_the_page_that_was_wanted() {
+    let server = TestServer::start().await;
+    server.operator().await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    tab.open(&(server.base() + "/console/health")).await;
+    tab.shows("#sign-in").await;
+    sign_in(&tab, OWNER_PASSWORD).await;
+    tab.until(
+        "the wanted page",
+        "location.pathname.endsWith('/console/health')",
+    )
+    .await;
+    tab.press("Sign out").await;
+    tab.shows("#sign-in").await;
+    tab.open(&(server.base() + "/console/")).await;
+    tab.shows("#sign-in").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guesser_is_told_to_wait() {
+    let server = TestServer::start().await;
+    server.operator().await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    tab.open(&(server.base() + "/console/sign-in")).await;
+    for guess in 0..100 {
+        sign_in(&tab, &format!("a wrong password {guess}")).await;
+        let told = tab
+            .until(
+                "an answer",
+                "!document.querySelector('#sign-in').dataset.busy && document.querySelector('[data-error]').textContent",
+            )
+            .await;
+        let told = told.as_str().expect("text");
+        if told.starts_with("Too many attempts") {
+            tab.is_faultless_but_refused();
+            return browser.close().await;
+        }
+        assert!(told.contains("does not fit"), "{told}");
+    }
+    panic!("a hundred guesses were answered");
+}
+
+async fn sign_in(tab: &Tab, password: &str) {
+    tab.fill("#email", OWNER_EMAIL).await;
+    tab.fill("#password", password).await;
+    tab.click("#sign-in [type=submit]").await;
+}
