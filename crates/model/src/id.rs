@@ -77,6 +77,21 @@ hex_id! {
 }
 
 hex_id! {
+    /// Where an app wants to be told of its events.
+    WebhookId
+}
+
+hex_id! {
+    /// Something that happened, told to each webhook that wants to know.
+    EventId
+}
+
+hex_id! {
+    /// One event on its way to one webhook.
+    DeliveryId
+}
+
+hex_id! {
     /// What lets an operator's browser in for a while. Names the session, and does not open it.
     ConsoleSessionId
 }

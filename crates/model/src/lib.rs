@@ -21,6 +21,9 @@ pub use address::{Address, AddressError, Destination, Route};
 pub use channel::{ChannelError, ChannelKind, ChannelName};
 pub use clock::{Clock, ManualClock, Moment, SystemClock, Timestamp};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
-pub use id::{ApiKey, AppId, ConsoleSessionId, IdError, KeyId, NodeId, OperatorId};
+pub use id::{
+    ApiKey, AppId, ConsoleSessionId, DeliveryId, EventId, IdError, KeyId, NodeId, OperatorId,
+    WebhookId,
+};
 pub use identity::{Device, Identity, IdentityError, Subject};
 pub use secret::Secret;

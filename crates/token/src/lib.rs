@@ -10,6 +10,7 @@
 //! * [`PrivateKey`], [`VerifyingKey`] and [`KeySet`] are keys, screened when they are made.
 //! * [`Permissions`] answer what a verified token may do.
 //! * [`jws`] checks signatures alone.
+//! * [`webhook`] signs what a server tells an app, and checks it for the app's server.
 //!
 //! Invariants: no I/O, no async, no global state; time is an argument (only
 //! [`TokenBuilder::build`] asks the machine). What is signed is never looked at before the
@@ -37,6 +38,7 @@ mod key;
 mod registry;
 mod unverified;
 mod verifier;
+pub mod webhook;
 
 pub use access::Access;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
