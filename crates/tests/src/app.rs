@@ -106,6 +106,12 @@ impl TestApp {
         self.tokens(subject).build().expect("all is set")
     }
 
+    /// A public id of the app for its users' sign-in.
+    pub async fn api_key(&self) -> String {
+        let made = self.keys.create_api_key(self.app, None, "").await;
+        made.expect("the app has a key that signs").id.to_string()
+    }
+
     /// A token of the app's server that may do everything.
     pub fn platform_token(&self) -> String {
         TokenBuilder::create()

@@ -17,7 +17,7 @@ use crate::auth::bearer_of;
 
 /// A token as the server understands it.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Me {
+pub(crate) struct TokenView {
     /// The app's id.
     app: String,
     /// The key that signed.
@@ -51,20 +51,20 @@ pub(crate) struct Me {
     path = "/client/v1/me",
     tag = "client",
     security(("clientToken" = [])),
-    responses((status = 200, description = "What the token says", body = Me))
+    responses((status = 200, description = "What the token says", body = TokenView))
 )]
 pub(crate) async fn me(
     State(app): State<Arc<App>>,
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-) -> Result<Json<Me>, Refusal> {
+) -> Result<Json<TokenView>, Refusal> {
     let peer = app.door.peer(socket, &headers);
     let token = bearer_of(&headers).map_err(|refusal| app.door.failed(refusal, peer))?;
     let Verified { entry, claims } = app.door.verify(&token, Access::Client, peer).await?;
     let subject = claims
         .subject()
         .expect("a verified client token has a subject");
-    Ok(Json(Me {
+    Ok(Json(TokenView {
         app: entry.app().to_string(),
         key: entry.id().to_string(),
         address: subject.to_string(),

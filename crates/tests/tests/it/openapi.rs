@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hexline_tests::api::{Document, Hints, Input, Operation, Place};
-use hexline_tests::{TestApp, TestServer, client};
+use hexline_tests::{OWNER_EMAIL, OWNER_PASSWORD, TestApp, TestOperator, TestServer, client};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -164,6 +164,7 @@ const UNREACHED: &[&str] = &[
 /// A server with everything switched on, and what it takes to be let in everywhere.
 struct World {
     server: TestServer,
+    operator: TestOperator,
     document: Document,
     client: reqwest::Client,
     apps: usize,
@@ -174,8 +175,10 @@ impl World {
         let server = TestServer::start_with(|config| config.dev = true).await;
         let response = client().get(server.url("/openapi.json")).send().await;
         let document = response.expect("an answer").json().await.expect("JSON");
+        let operator = server.operator().await;
         Self {
             server,
+            operator,
             document: Document::new(document),
             client: client(),
             apps: 0,
@@ -192,14 +195,14 @@ impl World {
     async fn try_all(&mut self, operation: &Operation) -> (Vec<String>, bool) {
         self.apps += 1;
         let app = self.server.app(&format!("generated-{}", self.apps)).await;
-        let hints = Self::hints(&app, operation);
+        let good = self.good_credentials(&app, operation).await;
+        let hints = self.hints(&app, operation, &good[0]).await;
         let mut faults: BTreeMap<String, (String, usize)> = BTreeMap::new();
         let mut reached = false;
         let [least, full] =
             [false, true].map(|full| Input::valid(&self.document, operation, &hints, full));
         let mut inputs = vec![least.clone(), full];
         inputs.extend(least.variations(&self.document, operation, &hints));
-        let good = Self::good_credentials(&app, operation);
         for input in &inputs {
             for credentials in &good {
                 self.attempt(operation, input, credentials, &mut faults, &mut reached)
@@ -215,6 +218,13 @@ impl World {
                 faults.insert(what, (String::new(), 1));
             }
         }
+        if !self.operator_is_signed_in().await {
+            // An operation has ended the session, as it should.
+            *self = Self {
+                apps: self.apps,
+                ..Self::start().await
+            };
+        }
         let faults = faults
             .into_iter()
             .map(|(fault, (label, times))| format!("{fault} ({label}; {times} times)"));
@@ -229,24 +239,12 @@ impl World {
         faults: &mut BTreeMap<String, (String, usize)>,
         reached: &mut bool,
     ) {
-        let method: Method = operation.method.to_uppercase().parse().expect("a method");
-        let url = self.server.url(&format!("{}{}", input.path, input.query));
-        let mut request = credentials.add_to(self.client.request(method, url));
-        for (name, value) in &input.headers {
-            request = request.header(name, value);
-        }
-        if let Some((kind, body)) = &input.body {
-            request = request.body(body.clone());
-            if !kind.is_empty() {
-                request = request.header(CONTENT_TYPE, kind);
-            }
-        }
         let mut note = |fault: String| {
             let fault: String = fault.chars().take(400).collect();
             let label = input.label.chars().take(60).collect();
             faults.entry(fault).or_insert((label, 0)).1 += 1;
         };
-        let response = match request.send().await {
+        let response = match self.send(operation, input, credentials).await {
             Ok(response) => response,
             Err(error) => return note(format!("no answer: {error}")),
         };
@@ -267,28 +265,121 @@ impl World {
         }
     }
 
-    fn hints(app: &TestApp, _operation: &Operation) -> Hints {
+    async fn send(
+        &self,
+        operation: &Operation,
+        input: &Input,
+        credentials: &Credentials,
+    ) -> Result<reqwest::Response, reqwest::Error> {
+        let method: Method = operation.method.to_uppercase().parse().expect("a method");
+        let mut query = input.query.clone();
+        if let (Credentials::ApiKey(key), false) = (credentials, query.contains("apikey=")) {
+            query += if query.is_empty() { "?" } else { "&" };
+            query += &format!("apikey={key}");
+        }
+        let url = self.server.url(&format!("{}{query}", input.path));
+        let mut request = credentials.add_to(self.client.request(method, url));
+        for (name, value) in &input.headers {
+            request = request.header(name, value);
+        }
+        if let Some((kind, body)) = &input.body {
+            request = request.body(body.clone());
+            if !kind.is_empty() {
+                request = request.header(CONTENT_TYPE, kind);
+            }
+        }
+        request.send().await
+    }
+
+    async fn operator_is_signed_in(&self) -> bool {
+        let request = self.operator.request(Method::GET, "/session");
+        let response = request.send().await.expect("an answer");
+        response.status().is_success()
+    }
+
+    /// What is known to be there: an app with a key, and whatever else the path wants.
+    async fn hints(&self, app: &TestApp, operation: &Operation, who: &Credentials) -> Hints {
+        let another = app.another_key(None).await;
+        let number = self.apps;
         let mut hints = Hints::new();
         for (name, value) in [
             ("app", json!(app.id())),
-            ("key", json!(app.key_id())),
+            ("key", json!(another.key_id())),
             ("file", json!("docs.js")),
+            ("name", json!(format!("made-{number}"))),
+            ("email", json!(format!("made-{number}@example.org"))),
             ("identity", json!("bob")),
             ("device", json!("web")),
+            ("grants", json!({"signal": true})),
+            ("url", json!("https://hooks.example/in")),
+            ("token", json!(app.token("bob/web"))),
+            ("subject_token", json!(app.token("bob/web"))),
         ] {
             hints.insert(name.to_owned(), value);
+        }
+        if operation.path == "/console/api/session" {
+            hints.insert("email".to_owned(), json!(OWNER_EMAIL));
+            hints.insert("password".to_owned(), json!(OWNER_PASSWORD));
+        }
+        for parameter in &operation.parameters {
+            if parameter.place == Place::Path && !hints.contains_key(&parameter.name) {
+                let slot = format!("/{{{}}}", parameter.name);
+                let (collection, _) = operation.path.split_once(&slot).expect("its place");
+                if let Some(id) = self
+                    .member_of(collection, &parameter.name, &hints, who)
+                    .await
+                {
+                    hints.insert(parameter.name.clone(), id);
+                }
+            }
         }
         hints
     }
 
-    fn good_credentials(app: &TestApp, operation: &Operation) -> Vec<Credentials> {
+    /// The id of something in a collection: made for this, or else found there.
+    async fn member_of(
+        &self,
+        collection: &str,
+        name: &str,
+        hints: &Hints,
+        who: &Credentials,
+    ) -> Option<Value> {
+        for method in ["post", "get"] {
+            let mut all = self.document.operations().into_iter();
+            let Some(operation) = all.find(|o| o.method == method && o.path == collection) else {
+                continue;
+            };
+            let input = Input::valid(&self.document, &operation, hints, true);
+            let response = self.send(&operation, &input, who).await.expect("an answer");
+            if !response.status().is_success() {
+                continue;
+            }
+            let body: Value = response.json().await.unwrap_or_default();
+            let made = body.get("items").map_or(&body, |items| &items[0]);
+            let inner = made
+                .as_object()
+                .into_iter()
+                .flat_map(|members| members.values());
+            let id = std::iter::once(made)
+                .chain(inner)
+                .find_map(|value| [name, "id"].iter().find_map(|name| value.get(name)));
+            if let Some(id) = id.filter(|id| id.is_string()) {
+                return Some(id.clone());
+            }
+        }
+        None
+    }
+
+    async fn good_credentials(&self, app: &TestApp, operation: &Operation) -> Vec<Credentials> {
         let mut good = Vec::new();
         for scheme in &operation.schemes {
-            match scheme.as_str() {
-                "clientToken" => good.push(Credentials::Bearer(app.token("bob/web"))),
-                "platformToken" => good.push(Credentials::Bearer(app.platform_token())),
-                _ => {}
-            }
+            good.push(match scheme.as_str() {
+                "clientToken" => Credentials::Bearer(app.token("bob/web")),
+                "platformToken" => Credentials::Bearer(app.platform_token()),
+                "consoleSession" => Credentials::Cookie(self.operator.cookie().to_owned()),
+                "apikey" => Credentials::ApiKey(app.api_key().await),
+                other => panic!("{other} is no scheme that this test knows"),
+            });
         }
         if good.is_empty() {
             good.push(Credentials::None);
@@ -303,6 +394,10 @@ impl World {
             Credentials::Bearer("a.b.c".to_owned()),
             Credentials::Bearer(app.token_with_another_secret("bob/web")),
             Credentials::Bearer(app.token_of("0123456789abcdef0123456789abcdef", "bob/web")),
+            Credentials::Cookie("hexline_console=forged".to_owned()),
+            Credentials::Cookie(format!("hexline_console={}", "a".repeat(3000))),
+            Credentials::ApiKey(String::new()),
+            Credentials::ApiKey("0123456789abcdef0123456789abcdef".to_owned()),
         ];
         if !operation
             .schemes
@@ -327,13 +422,19 @@ impl World {
 enum Credentials {
     None,
     Bearer(String),
+    Cookie(String),
+    ApiKey(String),
 }
 
 impl Credentials {
     fn add_to(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         match self {
-            Self::None => request,
+            Self::None | Self::ApiKey(_) => request,
             Self::Bearer(token) => request.bearer_auth(token),
+            Self::Cookie(cookie) => request
+                .header("cookie", cookie)
+                .header("x-hexline-console", "1")
+                .header("sec-fetch-site", "same-origin"),
         }
     }
 }
