@@ -3,6 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::Context as _;
 use hexline_bus::Bus;
 use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Timestamp};
+use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{AppName, KeyError, KeyService};
 use hexline_services::operators::OperatorService;
 use hexline_services::tokens::TokenService;
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
 use crate::http::Documents;
+use crate::platform::Allowances;
 use crate::probe::Probe;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -36,6 +38,9 @@ pub(crate) struct App {
     pub(crate) door: Doorkeeper,
     pub(crate) sessions: Arc<SessionContext>,
     pub(crate) demo_tokens: DemoTokens,
+    /// How many calls each app's server has left.
+    pub(crate) allowances: Allowances,
+    pub(crate) idempotency: IdempotencyService,
     pub(crate) probe: Probe,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) documents: Documents,

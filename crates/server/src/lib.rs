@@ -24,6 +24,7 @@ pub mod control;
 pub mod datadir;
 mod gateway;
 mod http;
+mod platform;
 mod probe;
 pub mod records;
 mod server;

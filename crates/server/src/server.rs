@@ -7,6 +7,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hexline_bus::{Bus, LocalBus};
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
+use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
 use hexline_services::operators::OperatorService;
 use hexline_services::signal::{Announcements, SignalService};
@@ -30,6 +31,7 @@ use crate::gateway::dispatch::Services;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
 use crate::http::{Documents, router};
+use crate::platform::Allowances;
 use crate::probe::Probe;
 use crate::records;
 use crate::tasks::Tasks;
@@ -122,6 +124,13 @@ impl Server {
         let bus: Arc<dyn Bus> = Arc::new(LocalBus::new(Arc::new(Announcements)));
         let url = config.base_url(local_addr.port());
         let app = Arc::new(App {
+            allowances: Allowances::new(limits.platform_calls_per_minute),
+            idempotency: IdempotencyService::new(
+                Arc::new(records.database.clone()),
+                Arc::clone(&records.keys),
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+            ),
             demo_tokens: DemoTokens::new(config.token_service.app.as_deref(), &url)?,
             tokens: TokenService::new(Arc::clone(&records.keys), url.as_str(), Arc::clone(&clock)),
             url,
@@ -395,6 +404,7 @@ fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken
     every(Duration::from_mins(1), Duty::ForgetFailures);
     every(Duration::from_mins(10), Duty::SweepRevocations);
     every(Duration::from_mins(10), Duty::SweepSessions);
+    every(Duration::from_mins(10), Duty::SweepIdempotency);
     if let (Some(tls), Some(files)) = (tls, app.config.tls.clone()) {
         let stop = stop.clone();
         tasks.spawn(async move {
@@ -413,6 +423,7 @@ enum Duty {
     ForgetFailures,
     SweepRevocations,
     SweepSessions,
+    SweepIdempotency,
 }
 
 impl Duty {
@@ -426,6 +437,12 @@ impl Duty {
             Self::CatchUp => app.keys.refresh().await.map(|_| ()),
             Self::FlushLastUsed => app.keys.flush_last_used().await.map(|_| ()),
             Self::SweepRevocations => app.keys.sweep(app.clock.now()).await.map(|_| ()),
+            Self::SweepIdempotency => app
+                .idempotency
+                .sweep()
+                .await
+                .map(|_| ())
+                .map_err(Into::into),
             Self::SweepSessions => {
                 if let Err(error) = app.operators.sweep().await {
                     tracing::warn!(%error, "upkeep failed; it is tried again");
@@ -438,6 +455,7 @@ impl Duty {
             }
             Self::ForgetFailures => {
                 app.door.forget_old_failures();
+                app.allowances.forget_the_full(app.clock.moment());
                 Ok(())
             }
         };

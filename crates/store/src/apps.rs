@@ -124,6 +124,7 @@ impl AppStore for Database {
 /// a column `app`, but those that a test names as outliving it.
 const OWNED: &[&str] = &[
     "delete from api_keys where app = $1",
+    "delete from idempotency where app = $1",
     "delete from vault where app = $1",
     "delete from revocations where app = $1",
     "delete from keys where app = $1",

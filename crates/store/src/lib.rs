@@ -21,6 +21,7 @@ mod attempts;
 mod console_sessions;
 mod database;
 mod error;
+mod idempotency;
 mod journal;
 mod keys;
 mod migrations;

@@ -109,6 +109,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             3 "0003_token_life",
             4 "0004_vault",
             6 "0006_operators",
+            9 "0009_idempotency",
         },
         Backend::Postgres => read! { "postgres":
             1 "0001_keys",
@@ -116,6 +117,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             3 "0003_token_life",
             4 "0004_vault",
             6 "0006_operators",
+            9 "0009_idempotency",
         },
     }
 }

@@ -128,6 +128,8 @@ pub struct Limits {
     pub connections_per_device: usize,
     /// Failed tokens per minute and address, after which failing tokens get 429.
     pub failed_tokens_per_minute: u32,
+    /// Calls per minute that an app's server may make of the platform API.
+    pub platform_calls_per_minute: u32,
     /// Connections of the whole server.
     pub connections: usize,
     /// Connections of one app.

@@ -129,6 +129,7 @@ pub(crate) const OPTIONS: &[Spec] = &[
     option("limits.devices_per_identity", "20"),
     option("limits.connections_per_device", "100"),
     option("limits.failed_tokens_per_minute", "10"),
+    option("limits.platform_calls_per_minute", "6_000"),
     option("limits.connections", "200_000"),
     option("limits.connections_per_app", "100_000"),
     option("limits.connections_per_key", "100_000"),

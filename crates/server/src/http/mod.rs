@@ -9,7 +9,7 @@
 //! `routes!` mounts is what `/openapi.json` shows. What the doors refuse is added to every route in
 //! `document.rs`.
 
-mod body;
+pub(crate) mod body;
 mod docs;
 mod document;
 pub(crate) mod error;
@@ -17,6 +17,7 @@ mod frame;
 mod health;
 pub(crate) mod json;
 mod me;
+pub(crate) mod paging;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -37,13 +38,14 @@ use crate::app::App;
 use crate::config::Config;
 use crate::console;
 use crate::gateway::upgrade;
+use crate::platform;
 pub(crate) use document::Documents;
 use error::Refusal;
 use frame::FrameLayer;
 
 /// Every route, at the root and below the path of each base URL.
 pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
-    let (routes, api) = routes(&app.config).split_for_parts();
+    let (routes, api) = routes(&app.config, platform::guarded(app)).split_for_parts();
     app.documents.describe(api, &app.url);
     let mut router = routes.clone();
     let paths: BTreeSet<&str> = bases.iter().filter_map(|base| path_of(base)).collect();
@@ -62,8 +64,9 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
         .with_state(Arc::clone(app))
 }
 
-fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
+fn routes(config: &Config, platform: OpenApiRouter<Arc<App>>) -> OpenApiRouter<Arc<App>> {
     open_to_pages(client(config))
+        .merge(platform)
         .merge(operations(config))
         .merge(console::routes(config))
         .merge(console::pages::routes())
@@ -159,7 +162,7 @@ mod tests {
     fn every_route_is_described_and_every_description_is_routed() {
         let mut config = Config::defaults();
         config.dev = true;
-        let (router, mut api) = routes(&config).split_for_parts();
+        let (router, mut api) = routes(&config, platform::routes()).split_for_parts();
         let mut described = BTreeSet::new();
         for (path, item) in &mut api.paths.paths {
             for (method, _) in document::operations(item) {

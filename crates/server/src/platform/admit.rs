@@ -1,0 +1,204 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, FromRequest as _, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hexline_protocol::ErrorCode;
+use hexline_services::idempotency::{Answer, Begun, Deed, Turn};
+use hexline_token::{Access, KeyEntry as _, Permissions, Verified};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::caller::Platform;
+use crate::app::App;
+use crate::auth::bearer_of;
+use crate::http::body::PromptBody;
+use crate::http::error::Refusal;
+
+/// Lets an app's server in: its token is good, it has calls left, and what it does twice by one
+/// name is done once.
+pub(super) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let socket = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let ConnectInfo(socket) = *socket.expect("every connection has one");
+    let caller = match identify(&app, socket, request.headers()).await {
+        Ok(caller) => caller,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let allowance = app.allowances.take(caller.app, app.clock.moment());
+    let mut response = match allowance.wait_s {
+        Some(seconds) => Refusal::new(
+            ErrorCode::RateLimited,
+            "the app has no calls left, expected at most as many a minute as RateLimit-Limit says",
+        )
+        .retry_after(seconds)
+        .into_response(),
+        None => carry_out(&app, caller, request, next)
+            .await
+            .unwrap_or_else(IntoResponse::into_response),
+    };
+    allowance.write(response.headers_mut());
+    response
+}
+
+async fn identify(app: &App, socket: SocketAddr, headers: &HeaderMap) -> Result<Platform, Refusal> {
+    let peer = app.door.peer(socket, headers);
+    let token = bearer_of(headers).map_err(|refusal| app.door.failed(refusal, peer))?;
+    let Verified { entry, claims } = app.door.verify(&token, Access::Platform, peer).await?;
+    Ok(Platform {
+        app: entry.app(),
+        key: entry.id(),
+        permissions: Permissions::new(claims.grants().clone(), entry.ceiling().cloned()),
+        peer: peer.ip(),
+    })
+}
+
+async fn carry_out(
+    app: &Arc<App>,
+    caller: Platform,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let name = name_of(&request)?;
+    request.extensions_mut().insert(caller.clone());
+    if !writes(&request) {
+        return Ok(next.run(request).await);
+    }
+    let Some(name) = name else {
+        let app = Arc::clone(app);
+        return finished(&app, async move { Ok(next.run(request).await) }).await;
+    };
+    let (parts, body) = request.into_parts();
+    let whole = Request::from_parts(parts.clone(), body);
+    let PromptBody(body) = PromptBody::from_request(whole, app).await?;
+    let route = format!("{} {}", parts.method, parts.uri.path());
+    // What the token grants is part of it: nobody gets an answer that its own token could not get.
+    let grants = serde_json::to_vec(caller.permissions.token()).expect("grants are JSON");
+    let ceiling = caller.permissions.ceiling().map(serde_json::to_vec);
+    let ceiling = ceiling.transpose().expect("grants are JSON");
+    let kind = parts.headers.get(CONTENT_TYPE);
+    let begun = app
+        .idempotency
+        .begin(&Deed {
+            app: caller.app,
+            key: caller.key,
+            route: &route,
+            name: &name,
+            request: &[
+                parts.uri.query().unwrap_or_default().as_bytes(),
+                kind.map(HeaderValue::as_bytes).unwrap_or_default(),
+                &body,
+                &grants,
+                ceiling.as_deref().unwrap_or_default(),
+            ],
+        })
+        .await?;
+    let conflict = |message: &str| Err(Refusal::new(ErrorCode::Conflict, message));
+    match begun {
+        Begun::Fresh(turn) => {
+            let (app, request) = (
+                Arc::clone(app),
+                Request::from_parts(parts, Body::from(body)),
+            );
+            let own = Arc::clone(&app);
+            finished(&own, async move { once(&app, turn, request, next).await }).await
+        }
+        Begun::Done(answer) => Ok(repeated(answer)),
+        Begun::Busy => {
+            conflict("a request with this Idempotency-Key is being carried out; ask again")
+                .map_err(|refusal: Refusal| refusal.retry_after(1))
+        }
+        Begun::Different => conflict(
+            "this Idempotency-Key was used for another request, expected a new one for each",
+        ),
+        Begun::Unreadable => {
+            conflict("this request was carried out, and its answer cannot be read any more")
+        }
+    }
+}
+
+/// Carries a write to its end, even if the caller hangs up: half of it would be nobody's wish.
+async fn finished(
+    app: &App,
+    write: impl Future<Output = Result<Response, Refusal>> + Send + 'static,
+) -> Result<Response, Refusal> {
+    app.tasks.spawn(write).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a write ended before its time");
+        Err(Refusal::new(
+            ErrorCode::InternalError,
+            "a fault of the server",
+        ))
+    })
+}
+
+/// Carries out what was begun, and keeps the answer. What was refused has changed nothing, so its
+/// name is free again.
+async fn once(app: &App, turn: Turn, request: Request, next: Next) -> Result<Response, Refusal> {
+    let response = next.run(request).await;
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let kept = if parts.status.is_success() {
+        let kind = parts.headers.get(CONTENT_TYPE);
+        let answer = Answer {
+            status: parts.status.as_u16(),
+            kind: kind.and_then(|kind| kind.to_str().ok()).map(str::to_owned),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        };
+        app.idempotency.finish(&turn, &answer).await
+    } else {
+        app.idempotency.give_up(&turn).await.map_err(Into::into)
+    };
+    if let Err(error) = kept {
+        // It is done all the same. A second try waits until this one counts as abandoned.
+        tracing::error!(%error, "cannot keep the answer to an idempotency key");
+    }
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+fn repeated(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = (status, answer.body).into_response();
+    let headers = response.headers_mut();
+    headers.remove(CONTENT_TYPE);
+    if let Some(kind) = answer
+        .kind
+        .and_then(|kind| HeaderValue::try_from(kind).ok())
+    {
+        headers.insert(CONTENT_TYPE, kind);
+    }
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+/// The request's idempotency key.
+fn name_of(request: &Request) -> Result<Option<String>, Refusal> {
+    let mut names = request.headers().get_all(IDEMPOTENCY_KEY).iter();
+    let Some(name) = names.next() else {
+        return Ok(None);
+    };
+    let text = name.to_str().ok().filter(|text| {
+        (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic())
+    });
+    match (text, names.next()) {
+        (Some(text), None) => Ok(Some(text.to_owned())),
+        _ => Err(Refusal::new(
+            ErrorCode::InvalidRequest,
+            "Idempotency-Key is malformed, expected one of 1 to 255 printable ASCII characters \
+             without spaces",
+        )),
+    }
+}
+
+/// Whether a request changes something. An answer to a question must not be an old one.
+fn writes(request: &Request) -> bool {
+    let reads = [Method::GET, Method::HEAD].contains(request.method());
+    let path = request.uri().path();
+    !reads && !QUESTIONS.iter().any(|question| path.ends_with(question))
+}
+
+/// What is asked by POST because of what is asked.
+const QUESTIONS: [&str; 2] = ["/v1/tokens/introspect", "/v1/users/presence"];
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const MAX_NAME: usize = 255;

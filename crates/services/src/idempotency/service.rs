@@ -1,0 +1,225 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hexline_model::{AppId, Clock, Entropy, KeyId, Secret};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::store::{IdempotencyStore, Record, Reservation};
+use crate::keys::{KeyError, KeyService, MasterKey, Purpose, Sealed, Sealer, StoreError};
+
+/// Does each deed once.
+pub struct IdempotencyService {
+    store: Arc<dyn IdempotencyStore>,
+    keys: Arc<KeyService>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    /// Opened when the first answer is kept or repeated.
+    sealer: Mutex<Option<Arc<Sealer>>>,
+}
+
+/// What is to be done once.
+pub struct Deed<'a> {
+    /// Whose.
+    pub app: AppId,
+    /// The key that signed the caller's token.
+    pub key: KeyId,
+    /// Method and path.
+    pub route: &'a str,
+    /// The caller's word for it.
+    pub name: &'a str,
+    /// All that decides what is done, in parts.
+    pub request: &'a [&'a [u8]],
+}
+
+/// Whoever holds it does the deed.
+#[derive(Clone)]
+pub struct Turn {
+    id: String,
+    app: AppId,
+    turn: String,
+}
+
+/// What becomes of a deed that is begun.
+pub enum Begun {
+    /// It is the caller's to do.
+    Fresh(Turn),
+    /// It was done; this was the answer.
+    Done(Answer),
+    /// It was done, and its answer cannot be read any more.
+    Unreadable,
+    /// Something else was asked by this name.
+    Different,
+    /// Another is doing it.
+    Busy,
+}
+
+/// An HTTP answer.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The `Content-Type`, if there is one.
+    pub kind: Option<String>,
+    /// The body.
+    pub body: String,
+}
+
+impl IdempotencyService {
+    /// Keeps answers in this store, sealed under a key in the vault of `keys`.
+    pub fn new(
+        store: Arc<dyn IdempotencyStore>,
+        keys: Arc<KeyService>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            store,
+            keys,
+            clock,
+            entropy,
+            sealer: Mutex::default(),
+        }
+    }
+
+    /// Begins a deed, if it is not done yet and nobody does it.
+    pub async fn begin(&self, deed: &Deed<'_>) -> Result<Begun, KeyError> {
+        let (app, key) = (deed.app.to_string(), deed.key.to_string());
+        let id = hash(&[
+            app.as_bytes(),
+            key.as_bytes(),
+            deed.route.as_bytes(),
+            deed.name.as_bytes(),
+        ]);
+        let request = hash(deed.request);
+        // What was begun may be given up between two looks.
+        for _ in 0..ATTEMPTS {
+            let now = self.clock.now();
+            let mut turn = [0; 16];
+            self.entropy.fill(&mut turn);
+            let reservation = Reservation {
+                id: id.clone(),
+                app: deed.app,
+                request: request.clone(),
+                turn: URL_SAFE_NO_PAD.encode(turn),
+                started: now,
+                expires: now.plus(KEPT),
+            };
+            if self.store.begin(&reservation, now.minus(PATIENCE)).await? {
+                return Ok(Begun::Fresh(Turn {
+                    id,
+                    app: deed.app,
+                    turn: reservation.turn,
+                }));
+            }
+            match self.store.lookup(&id, now).await? {
+                None => {}
+                Some(record) if record.request != request => return Ok(Begun::Different),
+                Some(Record { answer: None, .. }) => return Ok(Begun::Busy),
+                Some(Record {
+                    answer: Some(sealed),
+                    ..
+                }) => {
+                    let answer = self.open(&id, deed.app, &sealed).await?;
+                    return Ok(answer.map_or(Begun::Unreadable, Begun::Done));
+                }
+            }
+        }
+        Ok(Begun::Busy)
+    }
+
+    /// Keeps the answer of a deed for a day.
+    pub async fn finish(&self, turn: &Turn, answer: &Answer) -> Result<(), KeyError> {
+        let text = serde_json::to_string(answer).expect("an answer is JSON");
+        let text = Secret::new(text);
+        let sealer = self.sealer().await?;
+        let sealed = sealer.seal(purpose(&turn.id, turn.app), text.expose());
+        self.store.finish(&turn.id, &turn.turn, &sealed).await?;
+        Ok(())
+    }
+
+    /// Lets the deed be begun again: nothing was done.
+    pub async fn give_up(&self, turn: &Turn) -> Result<(), StoreError> {
+        self.store.give_up(&turn.id, &turn.turn).await?;
+        Ok(())
+    }
+
+    /// Forgets what is older than a day.
+    pub async fn sweep(&self) -> Result<u64, StoreError> {
+        self.store.sweep(self.clock.now()).await
+    }
+
+    async fn open(
+        &self,
+        id: &str,
+        app: AppId,
+        sealed: &Sealed,
+    ) -> Result<Option<Answer>, KeyError> {
+        for _ in 0..2 {
+            let sealer = self.sealer().await?;
+            if let Ok(text) = sealer.open(purpose(id, app), sealed) {
+                return Ok(serde_json::from_str(text.expose()).ok());
+            }
+            // Of two nodes that made the key at once, one lost.
+            *self.sealer.lock().await = None;
+        }
+        Ok(None)
+    }
+
+    async fn sealer(&self) -> Result<Arc<Sealer>, KeyError> {
+        let mut held = self.sealer.lock().await;
+        if let Some(sealer) = &*held {
+            return Ok(Arc::clone(sealer));
+        }
+        if self.keys.open_secret(KEY_NAME).await?.is_none() {
+            let fresh = MasterKey::generate(&*self.entropy).to_text();
+            self.keys.put_secret(KEY_NAME, None, fresh).await?;
+        }
+        let text = self.keys.open_secret(KEY_NAME).await?;
+        let key = text.and_then(|text| MasterKey::parse(text.expose()).ok());
+        let sealer = Arc::new(Sealer::new(&key.ok_or(KeyError::Contended)?));
+        *held = Some(Arc::clone(&sealer));
+        Ok(sealer)
+    }
+}
+
+fn purpose(id: &str, app: AppId) -> Purpose<'_> {
+    Purpose::Vault {
+        name: id,
+        app: Some(app),
+    }
+}
+
+/// Each part with its length before it, so that none can pass into the next.
+fn hash(parts: &[&[u8]]) -> String {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    URL_SAFE_NO_PAD.encode(context.finish())
+}
+
+impl fmt::Debug for IdempotencyService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdempotencyService")
+    }
+}
+
+// An answer may hold a secret.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({})", self.status)
+    }
+}
+
+/// How long a deed is remembered.
+const KEPT: Duration = Duration::from_hours(24);
+/// When a deed that was begun and never finished is its doer's no more: that process has died.
+const PATIENCE: Duration = Duration::from_mins(2);
+const ATTEMPTS: usize = 4;
+const KEY_NAME: &str = "idempotency/key";
