@@ -7,11 +7,13 @@ use axum::response::{IntoResponse, Response};
 use hexline_protocol::openrpc;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Server,
+    ContentBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required,
+    ResponseBuilder, Server,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -114,6 +116,10 @@ fn complete(mut api: OpenApi, url: &str) -> OpenApi {
     for (path, item) in &mut api.paths.paths {
         for (method, operation) in operations(item) {
             operation.operation_id = Some(operation_id(method, path));
+            if path.starts_with("/console/api/") && method != "get" {
+                let parameters = operation.parameters.get_or_insert_default();
+                parameters.push(from_a_page().into());
+            }
             add_refusals(operation);
         }
     }
@@ -134,6 +140,20 @@ fn operation_id(method: &str, path: &str) -> String {
         id.extend(word.chars().skip(1).filter(char::is_ascii_alphanumeric));
     }
     id
+}
+
+/// What no other site's page can send: the Console's own API wants it where something changes.
+fn from_a_page() -> Parameter {
+    let one = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["1"]));
+    ParameterBuilder::new()
+        .name("X-Hexline-Console")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::True)
+        .description(Some("Keeps other sites out."))
+        .schema(Some(one))
+        .build()
 }
 
 /// What the doors answer before a handler is asked, and what any handler may have to: the same for
@@ -238,8 +258,7 @@ fn security_schemes() -> [(&'static str, SecurityScheme); 4] {
             "consoleSession",
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
                 "hexline_console",
-                "What an operator's sign-in sets. What changes something also wants the header \
-                 X-Hexline-Console: 1.",
+                "What an operator's sign-in sets.",
             ))),
         ),
         (

@@ -159,6 +159,8 @@ const UNREACHED: &[&str] = &[
     "GET /client/signal/v1/pubsub",
     "GET /client/v1/signal/pubsub",
     "GET /dev/echo",
+    // There is an operator already.
+    "POST /console/api/setup",
 ];
 
 /// A server with everything switched on, and what it takes to be let in everywhere.
@@ -250,6 +252,9 @@ impl World {
         };
         let status = response.status().as_u16();
         *reached |= response.status().is_success();
+        if std::env::var_os("HEXLINE_SHOW").is_some() {
+            println!("{} {status} {}", operation.name(), input.label);
+        }
         let kind = response.headers().get(CONTENT_TYPE);
         let kind = kind
             .map_or("", |kind| kind.to_str().expect("text"))
@@ -317,9 +322,8 @@ impl World {
         ] {
             hints.insert(name.to_owned(), value);
         }
-        if operation.path == "/console/api/session" {
-            hints.insert("email".to_owned(), json!(OWNER_EMAIL));
-            hints.insert("password".to_owned(), json!(OWNER_PASSWORD));
+        for (name, value) in self.hints_for(&operation.path).await {
+            hints.insert(name.to_owned(), json!(value));
         }
         for parameter in &operation.parameters {
             if parameter.place == Place::Path && !hints.contains_key(&parameter.name) {
@@ -334,6 +338,30 @@ impl World {
             }
         }
         hints
+    }
+
+    /// What a single path wants and no other.
+    async fn hints_for(&self, path: &str) -> Vec<(&'static str, String)> {
+        let owned = ToOwned::to_owned;
+        match path {
+            "/console/api/session" => vec![
+                ("email", owned(OWNER_EMAIL)),
+                ("password", owned(OWNER_PASSWORD)),
+            ],
+            "/console/api/profile/password" => vec![
+                ("current", owned(OWNER_PASSWORD)),
+                ("new", owned("another horse, another staple")),
+            ],
+            "/console/api/profile/totp/remove" => vec![("password", owned(OWNER_PASSWORD))],
+            "/console/api/invitation" => {
+                let order = json!({"email": "ivan@example.org", "role": "viewer", "apps": null});
+                let made = self.operator.post("/operators", &order).await;
+                let url = made["invitation_url"].as_str().expect("a link");
+                let token = url.split('#').nth(1).expect("a token");
+                vec![("token", owned(token)), ("password", owned(OWNER_PASSWORD))]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The id of something in a collection: made for this, or else found there.
@@ -433,7 +461,6 @@ impl Credentials {
             Self::Bearer(token) => request.bearer_auth(token),
             Self::Cookie(cookie) => request
                 .header("cookie", cookie)
-                .header("x-hexline-console", "1")
                 .header("sec-fetch-site", "same-origin"),
         }
     }

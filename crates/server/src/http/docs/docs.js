@@ -197,9 +197,9 @@ function curl(path, method, operation, schemes) {
   if (schemes.some((name) => name.endsWith("Token"))) {
     parts.push("-H \"Authorization: Bearer $TOKEN\"");
   }
-  if (schemes.includes("consoleSession")) {
-    parts.push("-b \"hexline_console=$SESSION\"");
-    if (method !== "get") parts.push("-H \"X-Hexline-Console: 1\"");
+  if (schemes.includes("consoleSession")) parts.push("-b \"hexline_console=$SESSION\"");
+  for (const p of (operation.parameters ?? []).filter((p) => p.in === "header" && p.required)) {
+    parts.push(`-H "${p.name}: ${example(p.schema, new Set())}"`);
   }
   const json = operation.requestBody?.content?.["application/json"];
   if (json) {
