@@ -9,7 +9,7 @@ use hexline_bus::{Bus, LocalBus};
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
 use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
-use hexline_services::operators::OperatorService;
+use hexline_services::operators::{OperatorService, RelyingParty, SecretVault};
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_services::tokens::TokenService;
 use hexline_token::Algorithm;
@@ -117,6 +117,11 @@ impl Server {
         );
         let operators = Arc::new(OperatorService::new(
             records.database.operator_stores(),
+            Arc::clone(&records.keys) as Arc<dyn SecretVault>,
+            RelyingParty::of(
+                &config.base_url(local_addr.port()),
+                &config.audience_bases(local_addr.port()),
+            ),
             Arc::clone(&clock),
             Arc::clone(&entropy),
         ));

@@ -27,6 +27,7 @@ mod keys;
 mod migrations;
 mod operators;
 mod owner;
+mod passkeys;
 mod revocations;
 mod row;
 mod seals;

@@ -21,6 +21,7 @@ impl Database {
         OperatorStores {
             operators: database.clone(),
             sessions: database.clone(),
+            passkeys: database.clone(),
             attempts: database,
         }
     }
@@ -208,6 +209,61 @@ impl OperatorStore for Database {
             .await
             .map_err(sort(OPERATOR))?;
         Ok(row.column::<i64>("operator_peers.n")? > 0)
+    }
+
+    async fn set_totp(
+        &self,
+        id: OperatorId,
+        at: Timestamp,
+        step: i64,
+        recovery: &[TokenHash],
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        let query = sqlx::query(SET_TOTP)
+            .bind(id.to_string())
+            .bind(at.as_millis())
+            .bind(step);
+        if run(&mut tx, query).await? == 0 {
+            return Ok(false);
+        }
+        run(&mut tx, sqlx::query(FORGET_CODES).bind(id.to_string())).await?;
+        for code in recovery {
+            let query = sqlx::query(ADD_CODE)
+                .bind(id.to_string())
+                .bind(code.as_bytes());
+            run(&mut tx, query).await?;
+        }
+        tx.commit().await.map_err(sort(OPERATOR))?;
+        Ok(true)
+    }
+
+    async fn clear_totp(&self, id: OperatorId) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        run(&mut tx, sqlx::query(CLEAR_TOTP).bind(id.to_string())).await?;
+        run(&mut tx, sqlx::query(FORGET_CODES).bind(id.to_string())).await?;
+        tx.commit().await.map_err(sort(OPERATOR))
+    }
+
+    async fn use_totp_step(&self, id: OperatorId, step: i64) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        let query = sqlx::query(USE_STEP).bind(id.to_string()).bind(step);
+        let used = run(&mut tx, query).await?;
+        tx.commit().await.map_err(sort(OPERATOR))?;
+        Ok(used > 0)
+    }
+
+    async fn use_recovery_code(
+        &self,
+        id: OperatorId,
+        code: &TokenHash,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        let query = sqlx::query(USE_CODE)
+            .bind(id.to_string())
+            .bind(code.as_bytes());
+        let used = run(&mut tx, query).await?;
+        tx.commit().await.map_err(sort(OPERATOR))?;
+        Ok(used > 0)
     }
 
     async fn invite(&self, invitation: &Invitation) -> Result<(), StoreError> {
@@ -408,3 +464,10 @@ const USE_UP: &str = "delete from operator_invitations where hash = $1 and expir
 const ACCEPT: &str = "update operators \
      set name = $2, password = $3, totp_ms = null, totp_step = null where id = $1";
 const FORGET_CODES: &str = "delete from operator_recovery_codes where operator = $1";
+const ADD_CODE: &str = "insert into operator_recovery_codes (operator, hash) values ($1, $2)";
+const USE_CODE: &str = "delete from operator_recovery_codes where operator = $1 and hash = $2";
+const SET_TOTP: &str = "update operators set totp_ms = $2, totp_step = $3 \
+     where id = $1 and totp_ms is null";
+const CLEAR_TOTP: &str = "update operators set totp_ms = null, totp_step = null where id = $1";
+const USE_STEP: &str = "update operators set totp_step = $2 \
+     where id = $1 and totp_ms is not null and totp_step < $2";

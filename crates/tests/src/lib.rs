@@ -14,6 +14,7 @@
 
 pub mod api;
 mod app;
+mod authenticator;
 mod browser;
 mod http;
 mod operator;
@@ -24,6 +25,7 @@ mod socket;
 use std::time::Duration;
 
 pub use app::{TestApp, now};
+pub use authenticator::Authenticator;
 pub use browser::{Browser, Tab};
 pub use http::{Refusal, claims, client, refusal, refusal_of, upgrade};
 pub use operator::{OWNER_EMAIL, OWNER_PASSWORD, TestOperator};

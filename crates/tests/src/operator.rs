@@ -5,7 +5,7 @@ use crate::http::{Refusal, client, refusal_of};
 use crate::server::TestServer;
 
 /// An operator who is signed in to the Console of a [`TestServer`]: calls its API as a page would.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct TestOperator {
     client: reqwest::Client,
     api: String,
@@ -27,19 +27,29 @@ impl TestOperator {
 
     /// Begins a session by what answers with one: `/session`, `/setup`, `/invitation`.
     pub async fn begin(server: &TestServer, path: &str, body: &Value) -> Self {
+        let begun = Self::try_begin(server, path, body).await;
+        begun.unwrap_or_else(|refusal| panic!("{path}: {refusal:?}"))
+    }
+
+    /// The same, where it may be refused.
+    pub async fn try_begin(server: &TestServer, path: &str, body: &Value) -> Result<Self, Refusal> {
         let stranger = Self::stranger(server);
         let response = stranger.request(Method::POST, path).json(body).send().await;
         let response = response.expect("the server answers");
         let status = response.status();
         let cookie = response.headers().get("set-cookie").cloned();
-        let text = response.text().await.expect("a body");
-        assert!(status.is_success(), "{path}: {status} {text}");
+        let body: Value = response.json().await.expect("JSON");
+        if !status.is_success() {
+            assert!(cookie.is_none(), "a refusal sets no cookie");
+            let code = body["code"].as_str().expect("the body has a code");
+            return Err(crate::http::refusal(status.as_u16(), code));
+        }
         let cookie = cookie.expect("a session sets a cookie");
         let cookie = cookie.to_str().expect("a cookie is text");
-        Self {
+        Ok(Self {
             cookie: cookie.split(';').next().unwrap_or_default().to_owned(),
             ..stranger
-        }
+        })
     }
 
     /// Signs in with a password.

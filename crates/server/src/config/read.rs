@@ -87,7 +87,8 @@ fn limits(read: &Reader<'_>) -> Result<Limits, ConfigError> {
         devices_per_identity: read.number("limits.devices_per_identity", 1..=1_000_000)?,
         connections_per_device: read.number("limits.connections_per_device", 1..=10_000_000)?,
         failed_tokens_per_minute: read.number("limits.failed_tokens_per_minute", 1..=1_000_000)?,
-        platform_calls_per_minute: read.number("limits.platform_calls_per_minute", 1..=10_000_000)?,
+        platform_calls_per_minute: read
+            .number("limits.platform_calls_per_minute", 1..=10_000_000)?,
         connections: read.number("limits.connections", 1..=10_000_000)?,
         connections_per_app: read.number("limits.connections_per_app", 1..=10_000_000)?,
         connections_per_key: read.number("limits.connections_per_key", 1..=10_000_000)?,

@@ -15,6 +15,7 @@
 pub(crate) mod guard;
 mod operators;
 pub(crate) mod pages;
+mod passkeys;
 mod profile;
 mod session;
 
@@ -30,6 +31,7 @@ use crate::config::Config;
 pub(crate) fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
     let routes = session::routes()
         .merge(profile::routes())
+        .merge(passkeys::routes())
         .merge(operators::routes());
     guarded(config, routes)
 }

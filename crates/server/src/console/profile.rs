@@ -5,6 +5,8 @@ use axum::extract::State;
 use hexline_model::{ConsoleSessionId, Secret};
 use hexline_services::operators::{OperatorChanges, PersonName};
 use http::StatusCode;
+use qrcode::QrCode;
+use qrcode::render::svg;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -22,6 +24,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(change_password))
         .routes(routes!(sessions))
         .routes(routes!(end_session))
+        .routes(routes!(offer_totp))
+        .routes(routes!(confirm_totp))
+        .routes(routes!(remove_totp))
 }
 
 /// What to change of oneself.
@@ -66,6 +71,40 @@ pub(crate) struct Sessions {
     items: Vec<SessionView>,
     /// Always null: all of them are there.
     next: Option<String>,
+}
+
+/// What to tell an authenticator app.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Offer {
+    /// In base32, to type.
+    secret: String,
+    /// As `otpauth://…`.
+    uri: String,
+    /// The same as a picture to scan: an SVG document.
+    svg: String,
+}
+
+/// The first code of an authenticator app.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FirstCode {
+    #[schema(example = "123456")]
+    code: String,
+}
+
+/// Codes for when the authenticator app is lost.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecoveryCodes {
+    /// Each is good once. They are shown now and never again.
+    recovery_codes: Vec<String>,
+}
+
+/// The password, to confirm.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Confirmation {
+    #[schema(format = Password)]
+    password: String,
 }
 
 /// Show oneself
@@ -169,5 +208,77 @@ async fn end_session(
     Ids(id): Ids<ConsoleSessionId>,
 ) -> Result<StatusCode, Refusal> {
     app.operators.end_session(signed.operator.id, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Begin with one-time codes
+///
+/// Makes a secret for an authenticator app. Codes are asked for once the first one was confirmed.
+#[utoipa::path(
+    post,
+    path = "/console/api/profile/totp",
+    tag = "console",
+    security(("consoleSession" = [])),
+    responses(
+        (status = 200, description = "What to tell the authenticator app", body = Offer),
+        (status = 409, description = "One-time codes are on already", body = ErrorBody),
+    )
+)]
+async fn offer_totp(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<Offer>, Refusal> {
+    let offer = app.operators.offer_totp(&signed.operator).await?;
+    let picture = QrCode::new(offer.uri.expose().as_bytes()).expect("a URI of this length fits");
+    let mut svg = picture.render::<svg::Color<'_>>();
+    svg.min_dimensions(200, 200);
+    Ok(Json(Offer {
+        secret: offer.secret.expose().clone(),
+        uri: offer.uri.expose().clone(),
+        svg: svg.build(),
+    }))
+}
+
+/// Turn one-time codes on
+#[utoipa::path(
+    post,
+    path = "/console/api/profile/totp/confirm",
+    tag = "console",
+    security(("consoleSession" = [])),
+    request_body = FirstCode,
+    responses((status = 200, description = "They are on", body = RecoveryCodes))
+)]
+async fn confirm_totp(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Body(body): Body<FirstCode>,
+) -> Result<Json<RecoveryCodes>, Refusal> {
+    let codes = app
+        .operators
+        .confirm_totp(&signed.operator, &body.code)
+        .await?;
+    Ok(Json(RecoveryCodes {
+        recovery_codes: codes.iter().map(|code| code.expose().clone()).collect(),
+    }))
+}
+
+/// Turn one-time codes off
+#[utoipa::path(
+    post,
+    path = "/console/api/profile/totp/remove",
+    tag = "console",
+    security(("consoleSession" = [])),
+    request_body = Confirmation,
+    responses(
+        (status = 204, description = "They are off"),
+        (status = 403, description = "The password does not fit", body = ErrorBody),
+    )
+)]
+async fn remove_totp(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Body(body): Body<Confirmation>,
+) -> Result<StatusCode, Refusal> {
+    let password = Secret::new(body.password);
+    app.operators
+        .remove_totp(&signed.operator, password)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -114,6 +114,9 @@ impl From<StoreError> for OperatorError {
         match error {
             StoreError::Conflict { what: "operator" } => Self::EmailTaken,
             StoreError::Conflict { what: "owner" } => Self::LastOwner,
+            StoreError::Conflict { what: "passkey" } => Self::Conflict {
+                message: "this passkey is registered already",
+            },
             StoreError::NotFound { what: "operator" } => Self::Unknown,
             error => Self::Store(error),
         }

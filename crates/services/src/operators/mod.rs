@@ -23,17 +23,28 @@
 mod error;
 mod onetime;
 mod operator;
+mod passkey;
 mod password;
+mod second_factor;
 mod service;
 mod session;
 mod setup;
 mod store;
 mod throttle;
+mod totp;
+mod vault;
+mod webauthn;
 
 pub use error::OperatorError;
 pub use onetime::TokenHash;
 pub use operator::{Email, EmailError, Operator, PersonName, PersonNameError, Role};
+pub use passkey::{Challenge, Passkey};
 pub use password::{Password, PasswordHash};
+pub use second_factor::TotpOffer;
 pub use service::{Credentials, INVITATION_LIFE, NewSession, OperatorChanges, OperatorService};
 pub use session::{ConsoleSession, IDLE, LONGEST, Origin, SignedIn};
-pub use store::{AttemptStore, ConsoleSessionStore, Invitation, OperatorStore, OperatorStores};
+pub use store::{
+    AttemptStore, ConsoleSessionStore, Invitation, OperatorStore, OperatorStores, PasskeyStore,
+    SecretVault,
+};
+pub use webauthn::{Assertion, Registration, RelyingParty};

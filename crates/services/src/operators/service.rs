@@ -6,11 +6,13 @@ use hexline_model::{AppId, Clock, ConsoleSessionId, Entropy, OperatorId, Secret,
 use super::error::OperatorError;
 use super::onetime::TokenHash;
 use super::operator::{Email, Operator, PersonName, Role};
+use super::passkey::Challenges;
 use super::password::{self, Hasher, Password, Verdict};
 use super::session::{ConsoleSession, IDLE, LONGEST, Origin, SEEN_EVERY, SignedIn};
 use super::setup::SetupLink;
-use super::store::{Invitation, OperatorStores};
+use super::store::{Invitation, OperatorStores, SecretVault};
 use super::throttle::{self, Subject};
+use super::webauthn::RelyingParty;
 
 /// Who may sign in to the Console, and how.
 pub struct OperatorService {
@@ -18,6 +20,9 @@ pub struct OperatorService {
     pub(super) hasher: Hasher,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) vault: Arc<dyn SecretVault>,
+    pub(super) party: Option<RelyingParty>,
+    pub(super) challenges: Challenges,
     setup: SetupLink,
 }
 
@@ -55,14 +60,26 @@ pub struct OperatorChanges {
 }
 
 impl OperatorService {
-    /// A service on these stores.
-    pub fn new(stores: OperatorStores, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+    /// A service on these stores. `party` is the server as browsers know it; without it there are
+    /// no passkeys.
+    pub fn new(
+        stores: OperatorStores,
+        vault: Arc<dyn SecretVault>,
+        party: Option<RelyingParty>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let mut key = Secret::new([0; 32]);
+        entropy.fill(key.expose_mut());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             stores,
             hasher: Hasher::new(password::cost(), threads.clamp(1, MOST_AT_ONCE)),
             clock,
             entropy,
+            vault,
+            party,
+            challenges: Challenges::new(key.expose()),
             setup: SetupLink::default(),
         }
     }
@@ -156,10 +173,19 @@ impl OperatorService {
         if operator.disabled.is_some() {
             return Err(OperatorError::SignInFailed);
         }
+        let outcome = match (operator.totp, &credentials.code) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(OperatorError::TotpRequired),
+            (Some(_), Some(code)) => self.check_code(&operator, code.expose(), now).await,
+        };
+        if matches!(outcome, Err(OperatorError::SignInFailed)) {
+            return Err(OperatorError::SignInFailed);
+        }
         peer.refund(attempts).await?;
         if let Some(account) = account {
             account.refund(attempts).await?;
         }
+        outcome?;
         if let (Verdict::Outdated(new), Some(old)) = (verdict, stored) {
             let operators = &self.stores.operators;
             operators.rehash_password(operator.id, &old, &new).await?;
@@ -288,6 +314,7 @@ impl OperatorService {
             return Err(OperatorError::LinkInvalid);
         }
         let operator = self.lookup(invitation.operator).await?;
+        self.forget_secret(operator.id).await?;
         self.begin_session(operator, origin).await
     }
 
@@ -317,7 +344,8 @@ impl OperatorService {
 
     /// Removes an operator with its sessions; the last owner who can sign in stays.
     pub async fn remove(&self, id: OperatorId) -> Result<(), OperatorError> {
-        Ok(self.stores.operators.remove(id).await?)
+        self.stores.operators.remove(id).await?;
+        self.forget_secret(id).await
     }
 
     /// Sets another password, and ends the operator's sessions except this one.
@@ -359,6 +387,7 @@ impl OperatorService {
         let sessions = &self.stores.sessions;
         sessions.sweep(now.minus(LONGEST), now.minus(IDLE)).await?;
         self.stores.attempts.sweep(now).await?;
+        self.stores.passkeys.sweep_challenges(now).await?;
         Ok(())
     }
 

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hexline_model::{ConsoleSessionId, OperatorId, Timestamp};
+use hexline_model::{ConsoleSessionId, OperatorId, Secret, Timestamp};
 
+use super::error::OperatorError;
 use super::onetime::TokenHash;
 use super::operator::{Email, Operator};
+use super::passkey::Passkey;
 use super::password::PasswordHash;
 use super::session::ConsoleSession;
 use crate::keys::StoreError;
@@ -22,6 +24,8 @@ pub struct OperatorStores {
     pub operators: Arc<dyn OperatorStore>,
     /// Sessions.
     pub sessions: Arc<dyn ConsoleSessionStore>,
+    /// Passkeys.
+    pub passkeys: Arc<dyn PasskeyStore>,
     /// Failed attempts.
     pub attempts: Arc<dyn AttemptStore>,
 }
@@ -104,6 +108,27 @@ pub trait OperatorStore: Send + Sync {
     async fn knows(&self, id: OperatorId, peer: &str, since: Timestamp)
     -> Result<bool, StoreError>;
 
+    /// Turns one-time codes on: the step of the first code, and the recovery codes. `false`, and
+    /// nothing changed, if they are on.
+    async fn set_totp(
+        &self,
+        id: OperatorId,
+        at: Timestamp,
+        step: i64,
+        recovery: &[TokenHash],
+    ) -> Result<bool, StoreError>;
+
+    /// Turns one-time codes off and forgets the recovery codes.
+    async fn clear_totp(&self, id: OperatorId) -> Result<(), StoreError>;
+
+    /// Uses a step up; `false` if it or a later one was used. Of two that try at once, one
+    /// succeeds.
+    async fn use_totp_step(&self, id: OperatorId, step: i64) -> Result<bool, StoreError>;
+
+    /// Uses a recovery code up; whether there was one.
+    async fn use_recovery_code(&self, id: OperatorId, code: &TokenHash)
+    -> Result<bool, StoreError>;
+
     /// Puts an invitation in the place of the operator's earlier one.
     async fn invite(&self, invitation: &Invitation) -> Result<(), StoreError>;
 
@@ -120,6 +145,46 @@ pub trait OperatorStore: Send + Sync {
         password: &PasswordHash,
         now: Timestamp,
     ) -> Result<bool, StoreError>;
+}
+
+/// Passkeys, and the challenges that were answered with one.
+#[async_trait]
+pub trait PasskeyStore: Send + Sync {
+    /// Adds a passkey. Conflicts (`passkey`) if its id exists, of whichever operator.
+    async fn add(&self, passkey: &Passkey) -> Result<(), StoreError>;
+
+    /// The passkey with this id.
+    async fn find(&self, id: &[u8]) -> Result<Option<Passkey>, StoreError>;
+
+    /// The passkeys of an operator, oldest first.
+    async fn list(&self, operator: OperatorId) -> Result<Vec<Passkey>, StoreError>;
+
+    /// Notes that a passkey was used and its new count; `false`, and nothing changed, if the count
+    /// has not grown. An authenticator that does not count stays at 0.
+    async fn used(&self, id: &[u8], count: u32, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes a passkey of this operator; whether there was one.
+    async fn remove(&self, operator: OperatorId, id: &[u8]) -> Result<bool, StoreError>;
+
+    /// Notes that a challenge was answered; `false` if it was before. Remembered until it is not
+    /// good any more.
+    async fn use_challenge(&self, hash: &TokenHash, until: Timestamp) -> Result<bool, StoreError>;
+
+    /// Forgets the challenges that were good until `now` at the latest.
+    async fn sweep_challenges(&self, now: Timestamp) -> Result<u64, StoreError>;
+}
+
+/// What keeps secrets sealed under the server's master key.
+#[async_trait]
+pub trait SecretVault: Send + Sync {
+    /// Puts a secret in the place of one of the same name.
+    async fn put(&self, name: &str, secret: Secret<String>) -> Result<(), OperatorError>;
+
+    /// The secret of this name.
+    async fn open(&self, name: &str) -> Result<Option<Secret<String>>, OperatorError>;
+
+    /// Removes a secret, if there is one.
+    async fn remove(&self, name: &str) -> Result<(), OperatorError>;
 }
 
 /// Sessions.

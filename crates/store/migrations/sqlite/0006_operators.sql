@@ -51,6 +51,13 @@ create table operator_passkeys (
 
 create index operator_passkeys_operator on operator_passkeys (operator);
 
+-- Challenges that were answered with a passkey, for as long as they would be good.
+
+create table operator_challenges (
+    hash blob not null primary key,
+    until_ms integer not null
+) strict;
+
 -- Whence an operator has signed in, so that strangers elsewhere do not lock it out.
 
 create table operator_peers (

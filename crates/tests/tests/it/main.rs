@@ -4,6 +4,7 @@ mod addressing;
 mod apps;
 mod browser_entrance;
 mod channels;
+mod console_second_factor;
 mod console_sign_in;
 mod door;
 mod frames;

@@ -1,0 +1,23 @@
+use async_trait::async_trait;
+use hexline_model::Secret;
+
+use super::error::OperatorError;
+use super::store::SecretVault;
+use crate::keys::KeyService;
+
+/// The key service holds the master key, and so the vault.
+#[async_trait]
+impl SecretVault for KeyService {
+    async fn put(&self, name: &str, secret: Secret<String>) -> Result<(), OperatorError> {
+        Ok(self.put_secret(name, None, secret).await?)
+    }
+
+    async fn open(&self, name: &str) -> Result<Option<Secret<String>>, OperatorError> {
+        Ok(self.open_secret(name).await?)
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), OperatorError> {
+        self.remove_secret(name).await?;
+        Ok(())
+    }
+}
