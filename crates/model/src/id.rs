@@ -97,6 +97,11 @@ hex_id! {
 }
 
 hex_id! {
+    /// An entry of the audit log.
+    AuditId
+}
+
+hex_id! {
     /// One running server process; new at each start.
     NodeId
 }

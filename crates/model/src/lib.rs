@@ -22,8 +22,8 @@ pub use channel::{ChannelError, ChannelKind, ChannelName};
 pub use clock::{Clock, ManualClock, Moment, SystemClock, Timestamp};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use id::{
-    ApiKey, AppId, ConsoleSessionId, DeliveryId, EventId, IdError, KeyId, NodeId, OperatorId,
-    WebhookId,
+    ApiKey, AppId, AuditId, ConsoleSessionId, DeliveryId, EventId, IdError, KeyId, NodeId,
+    OperatorId, WebhookId,
 };
 pub use identity::{Device, Identity, IdentityError, Subject};
 pub use secret::Secret;

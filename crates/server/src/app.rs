@@ -3,6 +3,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::Context as _;
 use hexline_bus::Bus;
 use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Timestamp};
+use hexline_services::audit::AuditService;
 use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{AppName, KeyError, KeyService};
 use hexline_services::operators::OperatorService;
@@ -30,6 +31,8 @@ pub(crate) struct App {
     pub(crate) node: NodeId,
     pub(crate) keys: Arc<KeyService>,
     pub(crate) operators: Arc<OperatorService>,
+    /// Who changed what.
+    pub(crate) audit: Arc<AuditService>,
     /// Makes tokens for apps that name a key for it.
     pub(crate) tokens: TokenService,
     pub(crate) database: Database,

@@ -7,6 +7,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hexline_bus::{Bus, LocalBus};
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
+use hexline_services::audit::AuditService;
 use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
 use hexline_services::operators::{OperatorService, RelyingParty, SecretVault};
@@ -126,6 +127,11 @@ impl Server {
             Arc::clone(&entropy),
         ));
         let setup = operators.open_setup().await?;
+        let audit = Arc::new(AuditService::new(
+            Arc::new(records.database.clone()),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        ));
         let bus: Arc<dyn Bus> = Arc::new(LocalBus::new(Arc::new(Announcements)));
         let url = config.base_url(local_addr.port());
         let app = Arc::new(App {
@@ -141,6 +147,7 @@ impl Server {
             url,
             node: NodeId::generate(&*entropy),
             operators: Arc::clone(&operators),
+            audit: Arc::clone(&audit),
             keys: records.keys,
             database: records.database,
             bus,
@@ -167,7 +174,8 @@ impl Server {
             .on_event(Box::new(move |event| hub.on_key_event(event)));
 
         let desk = Desk::new(Arc::clone(&app.keys), records.master_key, entropy)
-            .serving(&app.url, local_addr);
+            .serving(&app.url, local_addr)
+            .audited(audit);
         let control = control::serve(&app.config.control_path(), Arc::new(desk))
             .context("cannot open the control socket")?;
         let handle = Handle::new();
@@ -260,6 +268,9 @@ impl Running {
         let closing = async {
             if let Err(error) = self.app.keys.flush_last_used().await {
                 tracing::warn!(%error, "cannot note when keys were last used");
+            }
+            if let Err(error) = self.app.audit.flush().await {
+                tracing::error!(%error, "audit entries are lost");
             }
             self.app.database.close().await;
         };
@@ -410,6 +421,8 @@ fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken
     every(Duration::from_mins(10), Duty::SweepRevocations);
     every(Duration::from_mins(10), Duty::SweepSessions);
     every(Duration::from_mins(10), Duty::SweepIdempotency);
+    every(Duration::from_secs(30), Duty::FlushAudit);
+    every(Duration::from_hours(1), Duty::SweepAudit);
     if let (Some(tls), Some(files)) = (tls, app.config.tls.clone()) {
         let stop = stop.clone();
         tasks.spawn(async move {
@@ -429,12 +442,15 @@ enum Duty {
     SweepRevocations,
     SweepSessions,
     SweepIdempotency,
+    FlushAudit,
+    SweepAudit,
 }
 
 impl Duty {
-    /// Key sets are fetched before the first token needs one.
+    /// Key sets are fetched before the first token needs one. What is old is swept even by a
+    /// server that never runs for an hour.
     fn is_due_at_start(self) -> bool {
-        matches!(self, Self::RefreshKeySets)
+        matches!(self, Self::RefreshKeySets | Self::SweepAudit)
     }
 
     async fn perform(self, app: &App) {
@@ -453,6 +469,11 @@ impl Duty {
                     tracing::warn!(%error, "upkeep failed; it is tried again");
                 }
                 Ok(())
+            }
+            Self::FlushAudit => app.audit.flush().await.map_err(KeyError::from),
+            Self::SweepAudit => {
+                let swept = app.audit.sweep(app.config.audit_retention).await;
+                swept.map(|_| ()).map_err(KeyError::from)
             }
             Self::RefreshKeySets => {
                 app.door.refresh_key_sets().await;

@@ -18,6 +18,7 @@
 mod api_keys;
 mod apps;
 mod attempts;
+mod audit;
 mod console_sessions;
 mod database;
 mod error;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hexline_model::SystemEntropy;
+use hexline_model::{Clock, Entropy, SystemClock, SystemEntropy};
+use hexline_services::audit::AuditService;
 
 use super::exit::{CliError, Exit};
 use super::paint::Paint;
@@ -60,14 +61,17 @@ pub(crate) fn unexpected(answer: &Answer) -> CliError {
 }
 
 async fn here(config: &Config, command: Command, lock: DataLock) -> Result<Answer, CliError> {
-    let entropy = Arc::new(SystemEntropy);
-    let records = records::open(config, config.listen.port(), entropy, &lock).await?;
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let records = records::open(config, config.listen.port(), Arc::clone(&entropy), &lock).await?;
     let Records {
         database,
         keys,
         master_key,
     } = records;
-    let desk = Desk::new(keys, master_key, Arc::new(SystemEntropy));
+    let store = Arc::new(database.clone());
+    let audit = Arc::new(AuditService::new(store, clock, Arc::clone(&entropy)));
+    let desk = Desk::new(keys, master_key, entropy).audited(audit);
     let outcome = desk.execute(command).await;
     database.close().await;
     drop(lock);

@@ -63,6 +63,8 @@ pub struct Config {
     pub log: LogConfig,
     /// How long a stopping server waits for its connections.
     pub drain: Duration,
+    /// How long an entry of the audit log is kept.
+    pub audit_retention: Duration,
     /// What one client may use up.
     pub limits: Limits,
 }
@@ -294,6 +296,7 @@ impl fmt::Debug for Config {
             .field("tls", &self.tls)
             .field("log", &self.log)
             .field("drain", &self.drain)
+            .field("audit_retention", &self.audit_retention)
             .field("limits", &self.limits)
             .finish()
     }

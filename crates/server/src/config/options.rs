@@ -119,6 +119,7 @@ pub(crate) const OPTIONS: &[Spec] = &[
     unset("tls.key_file"),
     option("log.level", "\"info\""),
     option("log.format", "\"text\""),
+    option("audit.retention_days", "400"),
     option("limits.frame_bytes", "65536"),
     option("limits.json_depth", "64"),
     option("limits.channels_per_connection", "128"),

@@ -68,6 +68,10 @@ pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
             })?,
         },
         drain: read.span("drain", Duration::ZERO..=Duration::from_hours(1))?,
+        audit_retention: {
+            let days: u64 = read.number("audit.retention_days", 1..=36_500)?;
+            Duration::from_hours(24 * days)
+        },
         limits: limits(&read)?,
     })
 }

@@ -6,6 +6,7 @@ use hexline_model::{
     Clock, Device, Entropy, Identity, KeyId, Secret, Subject, SystemClock, Timestamp,
 };
 use hexline_protocol::ErrorCode;
+use hexline_services::audit::AuditService;
 use hexline_services::keys::{
     self, App, AppLimits, AppName, AppSettings, CreatedKey, Fingerprint, KeyError, KeyHandle,
     KeyRecord, KeyRegistry, KeyService, MasterKey, NewKey, Scope,
@@ -18,6 +19,7 @@ use hexline_token::{
 use super::command::{
     AppChanges, Command, Failure, FailureKind, ImportedKey, KeyOptions, Outcome, TokenScope,
 };
+use super::note::Note;
 use super::view::{Answer, AppView, KeyView, NewKeyView, RevokedView, RotatedView, StatusView};
 use crate::datadir::{HeldKeyFile, MasterKeyError};
 
@@ -28,6 +30,7 @@ pub struct Desk {
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     served: Option<(String, SocketAddr)>,
+    audit: Option<Arc<AuditService>>,
 }
 
 impl Desk {
@@ -39,6 +42,7 @@ impl Desk {
             entropy,
             clock: Arc::new(SystemClock::new()),
             served: None,
+            audit: None,
         }
     }
 
@@ -49,8 +53,25 @@ impl Desk {
         self
     }
 
-    /// Carries out a command. What the answer tells is on disk.
+    /// Lets it write down there what it changes.
+    #[must_use]
+    pub fn audited(mut self, audit: Arc<AuditService>) -> Self {
+        self.audit = Some(audit);
+        self
+    }
+
+    /// Carries out a command. What the answer tells is on disk, and what it changed is in the
+    /// audit log.
     pub async fn execute(&self, command: Command) -> Outcome {
+        let note = Note::of(&command, &self.keys);
+        let outcome = self.carry_out(command).await;
+        if let (Some(audit), Some(note), Ok(answer)) = (&self.audit, note, &outcome) {
+            audit.record(note.entry(answer, &self.keys)).await;
+        }
+        outcome
+    }
+
+    async fn carry_out(&self, command: Command) -> Outcome {
         match command {
             Command::Status => Ok(Answer::Status(StatusView {
                 version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -16,6 +16,7 @@
 
 mod command;
 mod desk;
+mod note;
 mod socket;
 #[cfg(test)]
 mod tests;

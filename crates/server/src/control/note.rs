@@ -1,0 +1,118 @@
+use hexline_model::AppId;
+use hexline_services::audit::{Actor, Entry};
+use hexline_services::keys::KeyService;
+use serde_json::{Value, json};
+
+use super::command::{Command, TokenScope};
+use super::view::{Answer, KeyView};
+
+/// What the audit log is to say of a command that changes something.
+pub(super) struct Note {
+    action: &'static str,
+    detail: Option<Value>,
+    /// The app and the target, as far as the command alone tells.
+    app: Option<AppId>,
+    target: String,
+}
+
+impl Note {
+    /// `None` for a command that only looks.
+    pub(super) fn of(command: &Command, keys: &KeyService) -> Option<Self> {
+        let (action, detail, app, target) = match command {
+            Command::Status
+            | Command::AppList
+            | Command::AppShow { .. }
+            | Command::KeyList { .. }
+            | Command::KeyShow { .. }
+            | Command::TokenExplain { .. } => return None,
+            Command::AppCreate { .. } => ("app.create", None, None, None),
+            Command::AppSet { app, changes } => {
+                ("app.update", Some(json!(changes)), Some(app), None)
+            }
+            Command::AppRename { app, name } => {
+                ("app.rename", Some(json!({ "name": name })), Some(app), None)
+            }
+            Command::AppDelete { app, .. } => ("app.delete", None, Some(app), None),
+            Command::AppDisable { app } => ("app.disable", None, Some(app), None),
+            Command::AppEnable { app } => ("app.enable", None, Some(app), None),
+            Command::TokensRevoke { app, tokens } => {
+                ("token.revoke", None, Some(app), Some(named(tokens)))
+            }
+            Command::KeyCreate { .. } => ("key.create", None, None, None),
+            Command::KeyRotate { key, overlap_ms } => (
+                "key.rotate",
+                Some(json!({ "overlap_ms": overlap_ms })),
+                None,
+                Some(key.clone()),
+            ),
+            Command::KeyLabel { key, label } => (
+                "key.update",
+                Some(json!({ "label": label })),
+                None,
+                Some(key.clone()),
+            ),
+            Command::KeyRevoke { key } => ("key.revoke", None, None, Some(key.clone())),
+            Command::KeyImport { .. } => ("key.import", None, None, None),
+            Command::MasterKeyRotate => ("master_key.rotate", None, None, None),
+        };
+        let app = app.and_then(|app| keys.find_app(app).ok());
+        Some(Self {
+            action,
+            detail,
+            target: target
+                .or_else(|| app.as_ref().map(|app| app.name.to_string()))
+                .unwrap_or_default(),
+            app: app.map(|app| app.id),
+        })
+    }
+
+    /// The entry, with what the answer tells besides.
+    pub(super) fn entry(self, answer: &Answer, keys: &KeyService) -> Entry {
+        let of_key = |key: &KeyView| {
+            let app = keys.find_app(&key.app).ok().map(|app| app.id);
+            let detail =
+                json!({ "label": key.label, "algorithm": key.algorithm, "kind": key.kind });
+            (app, key.id.clone(), detail)
+        };
+        let told = match answer {
+            Answer::App(app) => Some((AppId::parse(&app.id).ok(), app.name.clone(), Value::Null)),
+            Answer::Key(key) => Some(of_key(key)),
+            Answer::NewKey(new) => Some(of_key(&new.key)),
+            _ => None,
+        };
+        let (app, target, more) = told.unwrap_or_default();
+        let replaces = !self.target.is_empty() && self.target != target && !target.is_empty();
+        let detail = match self.detail {
+            Some(Value::Object(mut detail)) if self.action == "key.rotate" && replaces => {
+                detail.insert("new_key".to_owned(), target.clone().into());
+                Some(Value::Object(detail))
+            }
+            Some(detail) => Some(detail),
+            None => Some(more).filter(|more| !more.is_null()),
+        };
+        let target = if self.target.is_empty() {
+            target
+        } else {
+            self.target
+        };
+        let entry = Entry::new(Actor::Cli, self.action, self.app.or(app), target);
+        match detail {
+            Some(detail) => entry.detail(detail),
+            None => entry,
+        }
+    }
+}
+
+/// How the log calls some tokens.
+fn named(tokens: &TokenScope) -> String {
+    match tokens {
+        TokenScope::Jti { jti, .. } => format!("jti {jti}"),
+        TokenScope::Identity {
+            identity, device, ..
+        } => match device {
+            Some(device) => format!("{identity}/{device}"),
+            None => identity.clone(),
+        },
+        TokenScope::All { .. } => "all".to_owned(),
+    }
+}
