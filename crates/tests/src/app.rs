@@ -79,6 +79,11 @@ impl TestApp {
         self.app.to_string()
     }
 
+    /// The app's id.
+    pub fn app_id(&self) -> String {
+        self.app.to_string()
+    }
+
     /// The key's id: the `iss` of its tokens.
     pub fn key_id(&self) -> String {
         self.key.to_string()

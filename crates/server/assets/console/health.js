@@ -46,7 +46,8 @@ function card(name, state, facts) {
 
 /** @param {string} key */
 function label(key) {
-  const words = key.replace(/_(ms|s|us|bytes)$/, "").replaceAll("_", " ");
+  if (key === "dev") return "Mode";
+  const words = key.replace(/_(ms|s|us|bytes|percent)$/, "").replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
@@ -55,6 +56,7 @@ function plain(key, value) {
   if (key === "dev") return value ? "development" : "production";
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value !== "number") return typeof value === "string" ? value : JSON.stringify(value);
+  if (key.endsWith("_percent")) return `${value} %`;
   if (key.endsWith("_bytes")) return bytes(value);
   if (key.endsWith("uptime_s")) return span(value);
   if (key.endsWith("_s")) return `${count(value)} s`;

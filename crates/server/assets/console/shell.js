@@ -23,7 +23,8 @@ const SCHEMES = ["system", "light", "dark"];
 const scheme = find("#scheme");
 const showScheme = () => {
   const chosen = document.documentElement.dataset.theme ?? "system";
-  scheme.textContent = `Scheme: ${chosen}`;
+  scheme.textContent = { system: "◐ Auto", light: "○ Light", dark: "● Dark" }[chosen] ?? chosen;
+  scheme.setAttribute("aria-label", `Colours: ${chosen}`);
   return chosen;
 };
 scheme.addEventListener("click", () => {

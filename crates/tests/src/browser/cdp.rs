@@ -67,9 +67,8 @@ impl Cdp {
         let (answer, answered) = oneshot::channel();
         self.heard().waiting.insert(id, answer);
         self.send(&call(id, session, method, params)).await;
-        let mut answer = within(method, answered)
-            .await
-            .map_err(|_| "Chromium has gone".to_owned())?;
+        // How long that may take, the caller knows.
+        let mut answer = answered.await.map_err(|_| "Chromium has gone".to_owned())?;
         match answer.get("error") {
             Some(error) => Err(error["message"].as_str().unwrap_or("?").to_owned()),
             None => Ok(answer["result"].take()),

@@ -134,7 +134,7 @@ impl Tab {
     /// Clicks the button or link with these words on it.
     pub async fn press(&self, words: &str) {
         let find = format!(
-            "[...top.querySelectorAll('button, a, summary')].filter((e) => e.textContent.trim() === {})",
+            "[...top.querySelectorAll('button, a, summary')].filter((e) => e.textContent.trim() === {0} || e.querySelector('strong')?.textContent === {0})",
             json!(words)
         );
         self.click_found(words, &find).await;
@@ -206,6 +206,13 @@ impl Tab {
         self.call("Network.setCookie", cookie).await;
     }
 
+    /// Runs a script in every page before its own.
+    pub async fn script(&self, source: &str) {
+        let script = json!({"source": source});
+        self.call("Page.addScriptToEvaluateOnNewDocument", script)
+            .await;
+    }
+
     /// Plugs in an authenticator that holds passkeys and lets its owner be recognised.
     pub async fn authenticator(&self) {
         self.call("WebAuthn.enable", json!({})).await;
@@ -219,11 +226,13 @@ impl Tab {
     /// Takes a picture of the whole page, for people: `target/screenshots/{name}.png`.
     pub async fn picture(&self, name: &str) {
         let metrics = self.call("Page.getLayoutMetrics", json!({})).await;
-        let size = &metrics["cssContentSize"];
-        let clip =
-            json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1});
-        let order = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let (seen, all) = (&metrics["cssLayoutViewport"], &metrics["cssContentSize"]);
+        // As if the window were as high as the page: what sticks to its edges is where it belongs.
+        let [width, height] = ["clientWidth", "clientHeight"].map(|side| pixels(&seen[side]));
+        self.size(width, height.max(pixels(&all["height"]))).await;
+        let order = json!({"format": "png"});
         let picture = self.call("Page.captureScreenshot", order).await;
+        self.size(width, height).await;
         let data = picture["data"].as_str().expect("a picture");
         let data = BASE64_STANDARD.decode(data).expect("base64");
         let folder = pictures();
@@ -321,6 +330,11 @@ fn is_navigation(error: &str) -> bool {
     ["context", "navigated", "collected"]
         .iter()
         .any(|mark| error.contains(mark))
+}
+
+fn pixels(value: &Value) -> u32 {
+    let pixels = value.as_u64().and_then(|pixels| u32::try_from(pixels).ok());
+    pixels.expect("a length")
 }
 
 fn pictures() -> PathBuf {
