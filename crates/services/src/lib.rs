@@ -10,6 +10,7 @@
 //! To add a service: copy the shape of one that is there, never an exception to it.
 
 pub mod audit;
+pub mod auth;
 mod caller;
 pub mod idempotency;
 pub mod keys;

@@ -123,6 +123,10 @@ impl AppStore for Database {
 /// What belongs to an app and goes with it, in an order that breaks no reference: every table with
 /// a column `app`, but those that a test names as outliving it.
 const OWNED: &[&str] = &[
+    "delete from auth_families where app = $1",
+    "delete from auth_once where app = $1",
+    "delete from auth_anonymous where app = $1",
+    "delete from auth_settings where app = $1",
     "delete from api_keys where app = $1",
     "delete from idempotency where app = $1",
     "delete from vault where app = $1",

@@ -19,6 +19,7 @@ mod api_keys;
 mod apps;
 mod attempts;
 mod audit;
+mod auth;
 mod console_sessions;
 mod database;
 mod error;

@@ -110,6 +110,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             4 "0004_vault",
             5 "0005_audit",
             6 "0006_operators",
+            7 "0007_auth",
             9 "0009_idempotency",
         },
         Backend::Postgres => read! { "postgres":
@@ -119,6 +120,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             4 "0004_vault",
             5 "0005_audit",
             6 "0006_operators",
+            7 "0007_auth",
             9 "0009_idempotency",
         },
     }

@@ -1,4 +1,5 @@
-//! Checking signatures alone: what `hexline token verify --lines` does.
+//! Checking signatures alone: [`open`] for tokens of somebody else's, such as the ID tokens of a
+//! sign-in provider, and [`verify_line`], which is what `hexline token verify --lines` does.
 //!
 //! Each line is `{"jwk": … , "jws": "…", "algs": ["…"]}`, where `jwk` is a JWK or a set
 //! `{"keys": […]}`, and `algs`, if it is there, lists the algorithms that are allowed. Checked are
@@ -13,6 +14,118 @@ use std::fmt;
 use crate::compact::{Compact, Header};
 use crate::json::{Flaw, Kind, Reader};
 use crate::{Algorithm, KeySet, PrivateKey, VerifyingKey, base64url};
+
+/// What a token of somebody else's says, its signature checked against their published keys.
+///
+/// Nothing but the form, the header, the algorithm and the signature is checked: the claims are
+/// the caller's to judge. Strict like everything here: no member stands twice.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The claims, a JSON object.
+    pub payload: String,
+    /// By which algorithm it is signed; never a symmetric one.
+    pub algorithm: Algorithm,
+}
+
+/// Why a token of somebody else's is not theirs. Its text never holds the token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It is no JWT that can be read.
+    #[error("found {found}, expected {expected}")]
+    Malformed {
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// Not signed, signed with a shared secret, or by an algorithm that its maker does not use.
+    #[error("found the algorithm {found}, expected one of {expected}")]
+    Algorithm {
+        /// The algorithm, or `none`.
+        found: String,
+        /// Those that are taken.
+        expected: String,
+    },
+    /// No published key has its `kid`: perhaps the keys were changed since they were fetched.
+    #[error("no published key has the token's kid")]
+    KeyUnknown,
+    /// The signature does not fit.
+    #[error("the signature does not fit the published key")]
+    Signature,
+}
+
+/// Checks a JWT of somebody else's against their published keys. `algorithms` are those that
+/// they announce; the key decides which of them it is, and a symmetric one is never taken.
+pub fn open(token: &str, keys: &KeySet, algorithms: &[Algorithm]) -> Result<Signed, OpenError> {
+    let compact = Compact::split(token).map_err(OpenError::from)?;
+    let (mut header, mut payload, mut signature) = (Vec::new(), Vec::new(), Vec::new());
+    Compact::decode(compact.header, "header", &mut header)?;
+    Compact::decode(compact.payload, "payload", &mut payload)?;
+    Compact::decode(compact.signature, "signature", &mut signature)?;
+    let unreadable = |part: &str| OpenError::Malformed {
+        found: format!("a {part} that is not UTF-8"),
+        expected: "a JSON object".to_owned(),
+    };
+    let header = std::str::from_utf8(&header).map_err(|_| unreadable("header"))?;
+    let header = Header::read(header)?;
+    let wrong = |found: String| OpenError::Algorithm {
+        found,
+        expected: algorithms
+            .iter()
+            .map(|a| a.name())
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    let name = header.algorithm.as_deref().unwrap_or("none");
+    let algorithm = Algorithm::parse(name)
+        .ok()
+        .filter(|found| !found.is_symmetric() && algorithms.contains(found))
+        .ok_or_else(|| wrong(crate::error::quote(name)))?;
+    let key = keys
+        .select(header.kid.as_deref())
+        .ok_or(OpenError::KeyUnknown)?;
+    if key.algorithm() != algorithm {
+        return Err(wrong(algorithm.name().to_owned()));
+    }
+    if !key.verify(compact.signed.as_bytes(), &signature) {
+        return Err(OpenError::Signature);
+    }
+    let payload = String::from_utf8(payload).map_err(|_| unreadable("payload"))?;
+    match crate::Json::parse(&payload) {
+        Ok(crate::Json::Object(_)) => Ok(Signed { payload, algorithm }),
+        Ok(_) => Err(OpenError::Malformed {
+            found: "another JSON value as payload".to_owned(),
+            expected: "a JSON object".to_owned(),
+        }),
+        Err(error) => Err(OpenError::Malformed {
+            found: format!("a payload where it {error}"),
+            expected: "a JSON object".to_owned(),
+        }),
+    }
+}
+
+/// What a token of somebody else's is signed over: what it is known by, for a signature may have
+/// several spellings. `None` if it has not three parts.
+pub fn signed_part(token: &str) -> Option<&str> {
+    Compact::split(token).ok().map(|compact| compact.signed)
+}
+
+impl From<crate::Rejection> for OpenError {
+    fn from(rejection: crate::Rejection) -> Self {
+        Self::Malformed {
+            found: rejection.found.to_string(),
+            expected: rejection.expected.to_string(),
+        }
+    }
+}
+
+// A token is about a person.
+impl fmt::Debug for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signed({})", self.algorithm)
+    }
+}
 
 /// What is to be said of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

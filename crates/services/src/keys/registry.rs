@@ -232,6 +232,19 @@ impl KeyRegistry {
         })
     }
 
+    /// Whether what somebody was given then is revoked by who they are or when it was; also if
+    /// their app is disabled or gone.
+    pub fn is_revoked(&self, app: AppId, subject: &Subject, issued: Timestamp) -> bool {
+        let state = self.read();
+        let marks = TokenMarks {
+            subject: Some(subject),
+            token_id: None,
+            issued,
+        };
+        let app = state.apps.get(&app);
+        app.is_none_or(|app| state.revocation(app, marks).is_some())
+    }
+
     /// The app with this id.
     pub fn app(&self, id: AppId) -> Option<App> {
         self.read().apps.get(&id).map(|held| held.app.clone())

@@ -1,0 +1,222 @@
+use std::time::Duration;
+
+use aws_lc_rs::constant_time;
+use hexline_model::{ApiKey, AppId, Device, Identity, Secret, Subject, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::AuthError;
+use super::service::{AuthService, Outcome, SignedIn, ceiling, hash};
+use super::settings::SignIn;
+use super::social::hex;
+use super::store::Family;
+use crate::keys::ApiKeyRecord;
+
+/// What the access tokens of a line are like.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    grants: Option<Value>,
+    profile: Option<Value>,
+    ttl_s: Option<u64>,
+}
+
+impl AuthService {
+    /// Takes a refresh token and gives an access token and the next refresh token.
+    ///
+    /// A token that was used before ends its whole line: it was copied, and who of the two is the
+    /// thief cannot be known. Only the token right before the current one, for [`LOST`] after the
+    /// change, gets another successor, since its answer may have been lost on the way; if that was
+    /// a thief, the line ends as soon as the successor that came first is used.
+    pub async fn refresh(
+        &self,
+        caller: &ApiKeyRecord,
+        device: &Device,
+        token: &Secret<String>,
+    ) -> Result<SignedIn, AuthError> {
+        let now = self.clock.now();
+        let (family, secret) = self.family(caller, token).await?;
+        let settings = self.settings(caller.app).await?;
+        let standing = family.revoked.is_none()
+            && family.expires > now
+            && settings.refresh.enabled
+            && !self.is_revoked(&family);
+        if !standing || family.device != *device {
+            return Err(no_good());
+        }
+        let shown = hash(secret.expose());
+        let fits = |stored: &str| {
+            constant_time::verify_slices_are_equal(stored.as_bytes(), shown.as_bytes()).is_ok()
+        };
+        let lost = family.previous.as_deref().is_some_and(fits) && now.since(family.rotated) < LOST;
+        if !fits(&family.current) && !lost {
+            self.store.revoke_family(&family.id, now).await?;
+            let message = "the refresh token was used before: nobody signed in by this line of \
+                           tokens any more, expected a new sign-in";
+            return Err(AuthError::refused("refresh_reused", message));
+        }
+        let body: Body = serde_json::from_str(&family.body).map_err(|_| no_good())?;
+        let outcome = Outcome {
+            strategy: family.strategy.clone(),
+            identity: family.identity.clone(),
+            device: family.device.clone(),
+            grants: body.grants,
+            ttl: body.ttl_s.map(Duration::from_secs),
+            profile: body.profile,
+        };
+        // Before the turn is taken: what cannot be made does not cost the token.
+        let mut signed_in =
+            self.mint(caller, outcome, Some(ceiling(&settings, &family.strategy)?))?;
+        let fresh = self.random();
+        let current = family.current.clone();
+        let next = Family {
+            current: hash(fresh.expose()),
+            previous: Some(shown),
+            rotated: now,
+            expires: now.plus(Duration::from_secs(settings.refresh.ttl_s)),
+            ..family
+        };
+        if !self.store.rotate_family(&next, &current).await? {
+            // Two at once: one of them was first.
+            let message = "the refresh token is being used at this moment, expected one at a time";
+            return Err(AuthError::refused("refresh_busy", message));
+        }
+        signed_in.refresh = Some((whole(&next.id, &fresh), next.expires));
+        Ok(signed_in)
+    }
+
+    /// Ends the line of a refresh token. What is no token any more is none already.
+    pub async fn revoke(
+        &self,
+        caller: &ApiKeyRecord,
+        token: &Secret<String>,
+    ) -> Result<(), AuthError> {
+        match self.family(caller, token).await {
+            Ok((family, _)) => Ok(self
+                .store
+                .revoke_family(&family.id, self.clock.now())
+                .await?),
+            Err(AuthError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends every line of an app, or of one of its users; how many there were.
+    pub async fn revoke_lines(
+        &self,
+        app: AppId,
+        identity: Option<&Identity>,
+    ) -> Result<u64, AuthError> {
+        let (now, mut ended, mut after) = (self.clock.now(), 0, String::new());
+        loop {
+            let page = self
+                .store
+                .list_families(Some(app), identity, &after, PAGE)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(ended);
+            };
+            after.clone_from(&last.id);
+            for family in page {
+                self.store.revoke_family(&family.id, now).await?;
+                ended += 1;
+            }
+        }
+    }
+
+    /// Writes down which lines ended with their user, app or API key: before the revocations that
+    /// say so are forgotten.
+    pub(super) async fn end_revoked_families(&self, now: Timestamp) -> Result<(), AuthError> {
+        let mut after = String::new();
+        loop {
+            let page = self.store.list_families(None, None, &after, PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after.clone_from(&last.id);
+            for family in page.iter().filter(|family| self.is_revoked(family)) {
+                self.store.revoke_family(&family.id, now).await?;
+            }
+        }
+    }
+
+    /// A new line and its first token.
+    pub(super) fn new_family(
+        &self,
+        caller: &ApiKeyRecord,
+        settings: &SignIn,
+        outcome: &Outcome,
+    ) -> (Family, Secret<String>) {
+        let mut id = [0; 16];
+        self.entropy.fill(&mut id);
+        let (id, secret, now) = (hex(&id), self.random(), self.clock.now());
+        let body = Body {
+            grants: outcome.grants.clone(),
+            profile: outcome.profile.clone(),
+            ttl_s: outcome.ttl.map(|ttl| ttl.as_secs()),
+        };
+        let token = whole(&id, &secret);
+        let family = Family {
+            id,
+            app: caller.app,
+            api_key: caller.id,
+            strategy: outcome.strategy.clone(),
+            identity: outcome.identity.clone(),
+            device: outcome.device.clone(),
+            body: serde_json::to_string(&body).expect("plain data"),
+            created: now,
+            expires: now.plus(Duration::from_secs(settings.refresh.ttl_s)),
+            current: hash(secret.expose()),
+            previous: None,
+            rotated: now,
+            revoked: None,
+        };
+        (family, token)
+    }
+
+    /// The line of a token of this app, and the token's secret part, which is yet to be compared.
+    async fn family(
+        &self,
+        caller: &ApiKeyRecord,
+        token: &Secret<String>,
+    ) -> Result<(Family, Secret<String>), AuthError> {
+        let parts = token
+            .expose()
+            .strip_prefix(PREFIX)
+            .filter(|rest| rest.len() == 32 + 43 && rest.bytes().all(|b| b.is_ascii_graphic()));
+        let (id, secret) = parts.ok_or_else(no_good)?.split_at(32);
+        let family = self.store.lookup_family(id).await?;
+        let family = family.filter(|family| family.app == caller.app);
+        Ok((family.ok_or_else(no_good)?, Secret::new(secret.to_owned())))
+    }
+
+    fn is_revoked(&self, family: &Family) -> bool {
+        let subject = Subject {
+            identity: family.identity.clone(),
+            device: family.device.clone(),
+        };
+        let registry = self.keys.registry();
+        !self.api_key_stands(family.api_key, family.app)
+            || registry.is_revoked(family.app, &subject, family.created)
+    }
+
+    fn api_key_stands(&self, id: ApiKey, app: AppId) -> bool {
+        let found = self.keys.find_api_key(id);
+        found.is_ok_and(|record| record.app == app)
+    }
+}
+
+fn whole(id: &str, secret: &Secret<String>) -> Secret<String> {
+    Secret::new(format!("{PREFIX}{id}{}", secret.expose()))
+}
+
+fn no_good() -> AuthError {
+    let message = "the refresh token is none of this app and device, has ended or was revoked, \
+                   expected one that holds";
+    AuthError::refused("refresh_token", message)
+}
+
+/// Marks a refresh token as one, for those who look for secrets in the wrong place.
+const PREFIX: &str = "hxr_";
+/// How long the answer to a refresh may be lost on the way.
+pub(super) const LOST: Duration = Duration::from_secs(30);
+const PAGE: u32 = 200;
