@@ -189,3 +189,42 @@ const BURY: &str = "insert into deleted_apps (id, deleted_ms, revision) values (
 const UPDATE: &str = "update apps \
      set disabled_ms = $2, settings = $3, signing_key = $4, revision = $5, longest_life_s = $6, \
      name = $7 where id = $1";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hexline_model::SystemClock;
+    use sqlx::Row as _;
+
+    use super::*;
+    use crate::database::DatabaseConfig;
+
+    /// What tells of an app when that is gone.
+    const OUTLIVES: &[&str] = &["audit"];
+
+    #[tokio::test]
+    async fn what_belongs_to_an_app_goes_with_it() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let config = DatabaseConfig::parse(None, dir.path()).expect("SQLite");
+        let database = Database::open(&config, Arc::new(SystemClock::new()));
+        let database = database.await.expect("opens");
+        let tables = sqlx::query(
+            "select t.name as name from sqlite_master t join pragma_table_info(t.name) c \
+             where t.type = 'table' and c.name in ('app', 'app_id') order by t.name",
+        )
+        .fetch_all(database.reader())
+        .await
+        .expect("reads");
+        for table in tables {
+            let table: String = table.get("name");
+            let removed = format!("delete from {table} where");
+            assert!(
+                OWNED.iter().any(|sql| sql.starts_with(&removed))
+                    || OUTLIVES.contains(&table.as_str()),
+                "table {table} has a column `app`: add it to OWNED"
+            );
+        }
+        database.close().await;
+    }
+}

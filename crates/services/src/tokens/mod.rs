@@ -15,8 +15,6 @@
 
 mod error;
 mod service;
-#[cfg(test)]
-mod tests;
 
 pub use error::TokenError;
 pub use service::{Minted, Narrower, Order, Signer, TokenService};

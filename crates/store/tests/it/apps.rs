@@ -17,6 +17,8 @@ on_both!(
     a_change_on_an_old_revision_is_refused_and_changes_nothing,
     apps_are_listed_by_the_bytes_of_their_names_page_by_page,
     apps_survive_a_restart,
+    two_apps_never_have_one_name,
+    what_is_not_there_can_not_be_removed,
 );
 
 async fn an_app_is_found_by_id_and_name_as_it_was_added(rig: &mut Rig) {
@@ -90,12 +92,12 @@ async fn an_update_replaces_what_may_change(rig: &mut Rig) {
         signing_key: Some(KeyId::generate(&SystemEntropy)),
         ..demo.clone()
     };
-    let renamed = App {
+    let changed = App {
         name: AppName::parse("renamed").expect("a name"),
-        ..changed.clone()
+        ..changed
     };
     assert_eq!(
-        apps.update(&renamed, None, revision)
+        apps.update(&changed, None, revision)
             .await
             .expect("updates"),
         revision.next()
@@ -193,4 +195,38 @@ async fn apps_survive_a_restart(rig: &mut Rig) {
         rig.stores().apps.lookup(demo.id).await.expect("reads"),
         Some(demo)
     );
+}
+
+async fn two_apps_never_have_one_name(rig: &mut Rig) {
+    let (demo, _) = rig.add_app("demo").await;
+    let (other, revision) = rig.add_app("other").await;
+    let twin = App {
+        name: demo.name.clone(),
+        ..other
+    };
+    let refused = rig.stores().apps.update(&twin, None, revision).await;
+    assert!(
+        matches!(refused, Err(StoreError::Conflict { what: "app" })),
+        "{refused:?}"
+    );
+}
+
+async fn what_is_not_there_can_not_be_removed(rig: &mut Rig) {
+    let (demo, revision) = rig.add_app("demo").await;
+    let apps = rig.stores().apps;
+    let nobody = apps.remove(app("nobody").id, NOW, revision).await;
+    assert!(
+        matches!(nobody, Err(StoreError::NotFound { what: "app" })),
+        "{nobody:?}"
+    );
+    let stale = apps.remove(demo.id, NOW, Revision::default()).await;
+    assert!(matches!(stale, Err(StoreError::Stale { .. })), "{stale:?}");
+    assert_eq!(apps.list(None, 10).await.expect("reads"), [demo.clone()]);
+    let gone = apps.remove(demo.id, NOW, revision).await.expect("removes");
+    assert_eq!(apps.list(None, 10).await.expect("reads"), []);
+    let journal = rig.stores().journal;
+    let changes = journal.since(revision).await.expect("reads");
+    assert_eq!((changes.revision, changes.deleted), (gone, vec![demo.id]));
+    let later = journal.since(gone).await.expect("reads");
+    assert_eq!(later.deleted, []);
 }

@@ -87,8 +87,12 @@ async fn starting_together_is_safe(rig: &mut Rig) {
     // On SQLite a second server is kept out before it comes to this; opening the finished schema
     // from several sides at once is what remains. On PostgreSQL the schema is made anew.
     if rig.sqlite_path().is_none() {
-        rig.execute("drop table revocations, keys, apps, meta, probe, _sqlx_migrations")
-            .await;
+        rig.execute(
+            "do $$ declare own text := current_schema(); begin \
+             execute format('drop schema %I cascade', own); \
+             execute format('create schema %I', own); end $$",
+        )
+        .await;
     }
     let mut tasks = Vec::new();
     for _ in 0..6 {

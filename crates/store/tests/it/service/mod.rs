@@ -1,9 +1,13 @@
 //! The key service on a real database: what one process does, restarts, and does again.
 
+mod api_keys;
+mod apps;
 mod keys;
 mod master_key;
 mod processes;
+mod tokens;
 mod upkeep;
+mod vault;
 
 use std::sync::{Arc, Mutex};
 
