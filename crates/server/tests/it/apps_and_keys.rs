@@ -35,6 +35,62 @@ fn an_app_is_made_listed_changed_and_disabled() {
 }
 
 #[test]
+fn an_app_is_renamed_limited_and_deleted() {
+    let place = Place::with_app();
+    let key = place.create_key();
+    let id = place.json(&["app", "show", "demo"])["id"].clone();
+    let renamed = place.json(&["app", "rename", "demo", "shop"]);
+    assert_eq!((&renamed["id"], &renamed["name"]), (&id, &"shop".into()));
+    assert_eq!(place.run(&["app", "rename", "demo", "x"]).code, 4);
+    assert_eq!(place.run(&["app", "rename", "shop", "No Name"]).code, 2);
+    let limited = place.json(&["app", "set", "shop", "--limit-connections", "5"]);
+    assert_eq!(limited["settings"]["limits"]["connections"], 5);
+    let set = ["app", "set", "shop", "--limit-devices", "2"];
+    let limits = place.json(&set)["settings"]["limits"].clone();
+    assert_eq!(
+        (&limits["connections"], &limits["devices_per_identity"]),
+        (&5.into(), &2.into())
+    );
+    assert!(place.ok(&["app", "show", "shop"]).contains("at most 5"));
+    let unset = ["app", "set", "shop", "--limit-connections", "0"];
+    let limits = place.json(&unset)["settings"]["limits"].clone();
+    assert!(limits["connections"].is_null() && limits["devices_per_identity"] == 2);
+    for unsure in [
+        &["app", "delete", "shop"][..],
+        &["app", "delete", "shop", "--confirm", "demo"],
+    ] {
+        assert_eq!(place.run(unsure).code, 2, "{unsure:?}");
+    }
+    assert_eq!(place.run(&["key", "show", &key.id]).code, 0);
+    let deleted = place.json(&["app", "delete", "shop", "--confirm", "shop"]);
+    assert_eq!(deleted["id"], id);
+    assert_eq!(place.run(&["key", "show", &key.id]).code, 4);
+    place.ok(&["app", "create", "shop"]);
+    assert!(
+        place
+            .ok(&["app", "delete", "shop", "--yes"])
+            .contains("Deleted app shop")
+    );
+    assert_eq!(
+        place.json(&["app", "list"]).as_array().map(Vec::len),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_key_is_named_anew() {
+    let place = Place::with_app();
+    let key = place.create_key();
+    let labelled = place.json(&["key", "label", &key.id, "the web shop"]);
+    assert_eq!(labelled["label"], "the web shop");
+    assert_eq!(
+        place.json(&["key", "show", &key.id])["label"],
+        "the web shop"
+    );
+    assert_eq!(place.run(&["key", "label", &key.id, "a\nb"]).code, 2);
+}
+
+#[test]
 fn a_key_is_made_rotated_and_revoked_without_a_server() {
     let place = Place::with_app();
     let first = place.create_key();

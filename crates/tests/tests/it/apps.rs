@@ -1,6 +1,8 @@
 //! Apps are worlds: nothing crosses from one to another.
 
-use hexline_tests::TestServer;
+use hexline_model::AppId;
+use hexline_services::keys::{AppChanges, AppLimits, AppName};
+use hexline_tests::{TestApp, TestServer, refusal};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,4 +66,56 @@ async fn revoking_in_one_app_leaves_the_other_alone() {
     one.revoke_identity("alice").await;
     assert_eq!(alice.closed().await, 4501);
     assert_eq!(other_alice.after_ping().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_app_closes_what_it_opened_and_nothing_else() {
+    let server = TestServer::start().await;
+    let (one, two) = (server.app("one").await, server.app("two").await);
+    let mut alice = one.connect("alice/web").await;
+    let mut other_alice = two.connect("alice/web").await;
+    let token = one.token("alice/web");
+    let keys = server.keys();
+    keys.delete_app(id(&one)).await.expect("deleted");
+    assert_eq!(alice.closed().await, 4501);
+    assert_eq!(one.refused(&token).await, refusal(401, "key_unknown"));
+    assert_eq!(other_alice.after_ping().await, []);
+    let again = server.app("one").await;
+    again.connect("alice/web").await;
+    assert_eq!(one.refused(&token).await, refusal(401, "key_unknown"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_app_goes_on_as_it_was() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let mut alice = app.connect("alice/web").await;
+    let name = AppName::parse("another").expect("a name");
+    let keys = server.keys();
+    keys.rename_app(id(&app), name).await.expect("renamed");
+    app.connect("bob/web").await;
+    assert_eq!(alice.after_ping().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_may_have_fewer_connections_than_the_server_allows() {
+    let server = TestServer::start().await;
+    let (one, two) = (server.app("one").await, server.app("two").await);
+    let changes = AppChanges {
+        limits: Some(AppLimits {
+            connections: Some(1),
+            ..AppLimits::default()
+        }),
+        ..AppChanges::default()
+    };
+    let keys = server.keys();
+    keys.update_app(id(&one), changes).await.expect("changed");
+    let _alice = one.connect("alice/web").await;
+    let refused = one.refused(&one.token("bob/web")).await;
+    assert_eq!(refused, refusal(429, "rate_limited"));
+    let _others = (two.connect("a/web").await, two.connect("b/web").await);
+}
+
+fn id(app: &TestApp) -> AppId {
+    AppId::parse(&app.id()).expect("an id")
 }
