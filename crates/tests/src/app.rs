@@ -6,7 +6,9 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hexline_model::{AppId, Clock, Identity, KeyId, Subject, SystemClock};
-use hexline_services::keys::{AppName, AppSettings, KeyService, NewKey, Scope};
+use hexline_services::keys::{
+    AppChanges, AppLimits, AppName, AppSettings, KeyService, NewKey, Scope,
+};
 use hexline_token::{Algorithm, Grants, TokenBuilder};
 use serde_json::{Map, Value, json};
 use tokio_tungstenite::tungstenite::http::Request;
@@ -72,6 +74,28 @@ impl TestApp {
             secret,
             ..self.clone()
         }
+    }
+
+    /// Deletes the app.
+    pub async fn delete(&self) {
+        self.keys.delete_app(self.app).await.expect("deleted");
+    }
+
+    /// Gives the app another name.
+    pub async fn rename(&self, name: &str) {
+        let name = AppName::parse(name).expect("a name for an app");
+        let renamed = self.keys.rename_app(self.app, name).await;
+        renamed.expect("the name is free");
+    }
+
+    /// Lets the app be stricter with itself than the server is.
+    pub async fn limit(&self, limits: AppLimits) {
+        let changes = AppChanges {
+            limits: Some(limits),
+            ..AppChanges::default()
+        };
+        let changed = self.keys.update_app(self.app, changes).await;
+        changed.expect("limits");
     }
 
     /// The app's id.

@@ -1,8 +1,7 @@
 //! Apps are worlds: nothing crosses from one to another.
 
-use hexline_model::AppId;
-use hexline_services::keys::{AppChanges, AppLimits, AppName};
-use hexline_tests::{TestApp, TestServer, refusal};
+use hexline_services::keys::AppLimits;
+use hexline_tests::{TestServer, refusal};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,8 +74,7 @@ async fn a_deleted_app_closes_what_it_opened_and_nothing_else() {
     let mut alice = one.connect("alice/web").await;
     let mut other_alice = two.connect("alice/web").await;
     let token = one.token("alice/web");
-    let keys = server.keys();
-    keys.delete_app(id(&one)).await.expect("deleted");
+    one.delete().await;
     assert_eq!(alice.closed().await, 4501);
     assert_eq!(one.refused(&token).await, refusal(401, "key_unknown"));
     assert_eq!(other_alice.after_ping().await, []);
@@ -90,9 +88,7 @@ async fn a_renamed_app_goes_on_as_it_was() {
     let server = TestServer::start().await;
     let app = server.app("one").await;
     let mut alice = app.connect("alice/web").await;
-    let name = AppName::parse("another").expect("a name");
-    let keys = server.keys();
-    keys.rename_app(id(&app), name).await.expect("renamed");
+    app.rename("another").await;
     app.connect("bob/web").await;
     assert_eq!(alice.after_ping().await, []);
 }
@@ -101,21 +97,13 @@ async fn a_renamed_app_goes_on_as_it_was() {
 async fn an_app_may_have_fewer_connections_than_the_server_allows() {
     let server = TestServer::start().await;
     let (one, two) = (server.app("one").await, server.app("two").await);
-    let changes = AppChanges {
-        limits: Some(AppLimits {
-            connections: Some(1),
-            ..AppLimits::default()
-        }),
-        ..AppChanges::default()
-    };
-    let keys = server.keys();
-    keys.update_app(id(&one), changes).await.expect("changed");
+    one.limit(AppLimits {
+        connections: Some(1),
+        ..AppLimits::default()
+    })
+    .await;
     let _alice = one.connect("alice/web").await;
     let refused = one.refused(&one.token("bob/web")).await;
     assert_eq!(refused, refusal(429, "rate_limited"));
     let _others = (two.connect("a/web").await, two.connect("b/web").await);
-}
-
-fn id(app: &TestApp) -> AppId {
-    AppId::parse(&app.id()).expect("an id")
 }
