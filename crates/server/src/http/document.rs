@@ -4,16 +4,21 @@ use std::sync::{Arc, OnceLock};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use hexline_protocol::openrpc;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::path::{
+    HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem,
+};
 use utoipa::openapi::schema::Type;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required,
-    ResponseBuilder, Server,
+    Content, ContentBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, Ref, RefOr,
+    Required, ResponseBuilder, Server,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -81,6 +86,58 @@ fn json(text: &OnceLock<Bytes>) -> Response {
     ([(CONTENT_TYPE, kind)], text).into_response()
 }
 
+/// A page for people, described as what a browser gets there; `guarded` ones want an operator.
+pub(crate) fn page_at(
+    path: &str,
+    guarded: bool,
+    methods: MethodRouter<Arc<App>>,
+) -> OpenApiRouter<Arc<App>> {
+    let of_kind = |text: &str, kinds: &[&str]| {
+        let response = ResponseBuilder::new().description(text);
+        let text = || Some(ObjectBuilder::new().schema_type(Type::String));
+        kinds.iter().fold(response, |response, kind| {
+            response.content(*kind, ContentBuilder::new().schema(text()).build())
+        })
+    };
+    let of_file = ["text/html", "text/css", "text/javascript", "image/svg+xml"];
+    let kinds = if path.contains("/assets/") {
+        &of_file[..]
+    } else {
+        &of_file[..1]
+    };
+    let names = path
+        .split('{')
+        .skip(1)
+        .filter_map(|part| part.split('}').next());
+    let mut operation = OperationBuilder::new()
+        .tag("pages")
+        .summary(Some("A page of the Console, or what it loads"))
+        .response("200", of_kind("The page", kinds))
+        .response("303", ResponseBuilder::new().description("To the sign-in"))
+        .response("307", ResponseBuilder::new().description("To where it is"))
+        .response(
+            "404",
+            of_kind("There is no such page", &kinds[..1]).content("application/json", error()),
+        );
+    if guarded {
+        let signed_in = SecurityRequirement::new("consoleSession", [""; 0]);
+        operation = operation.security(signed_in);
+    }
+    for name in names {
+        let schema = ObjectBuilder::new().schema_type(Type::String);
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .schema(Some(schema));
+        operation = operation.parameter(parameter);
+    }
+    let mut router = OpenApiRouter::new().route(path, methods);
+    let paths = &mut router.get_openapi_mut().paths;
+    paths.add_path_operation(path, vec![HttpMethod::Get], operation.build());
+    router
+}
+
 /// Adds what concerns every route: where the server is, who may come in, how it refuses.
 fn complete(mut api: OpenApi, url: &str) -> OpenApi {
     api.info = InfoBuilder::new()
@@ -129,7 +186,13 @@ fn complete(mut api: OpenApi, url: &str) -> OpenApi {
 /// `get` and `/client/v1/me` make `getClientV1Me`, `{app}` makes `ByApp`: unique, as paths are.
 fn operation_id(method: &str, path: &str) -> String {
     let mut id = method.to_owned();
-    for word in path.split(['/', '-', '.', '_']).filter(|w| !w.is_empty()) {
+    let root = if path.len() > 1 && path.ends_with('/') {
+        "root"
+    } else {
+        ""
+    };
+    let words = path.split(['/', '-', '.', '_']).chain([root]);
+    for word in words.filter(|word| !word.is_empty()) {
         let word = if let Some(parameter) = word.strip_prefix('{') {
             id.push_str("By");
             parameter.trim_end_matches('}')
@@ -211,12 +274,16 @@ fn add_refusals(operation: &mut Operation) {
 }
 
 fn refusal(text: &str) -> RefOr<utoipa::openapi::Response> {
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error")));
     ResponseBuilder::new()
         .description(text)
-        .content("application/json", content.build())
+        .content("application/json", error())
         .build()
         .into()
+}
+
+fn error() -> Content {
+    let schema = Ref::from_schema_name("Error");
+    ContentBuilder::new().schema(Some(schema)).build()
 }
 
 /// Each operation of a path, with its method.
@@ -271,7 +338,7 @@ fn security_schemes() -> [(&'static str, SecurityScheme); 4] {
     ]
 }
 
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("client", "For users' devices, with a client token."),
     ("platform", "For an app's server, with a platform token."),
     (
@@ -279,6 +346,7 @@ const TAGS: [(&str, &str); 6] = [
         "The Auth Service: tokens for apps that have no token server of their own.",
     ),
     ("console", "What the Console's pages use, for operators."),
+    ("pages", "The Console itself, for people."),
     (
         "operations",
         "Health, figures and descriptions of the server.",
@@ -298,6 +366,7 @@ mod tests {
     fn an_operation_is_named_after_its_method_and_path() {
         for (method, path, wanted) in [
             ("get", "/", "get"),
+            ("get", "/console/", "getConsoleRoot"),
             ("get", "/client/v1/me", "getClientV1Me"),
             ("get", "/openapi.json", "getOpenapiJson"),
             ("post", "/a/{app}/api-keys", "postAByAppApiKeys"),

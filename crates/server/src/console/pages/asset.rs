@@ -1,7 +1,6 @@
 use std::sync::OnceLock;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use hexline_protocol::ErrorCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
@@ -9,6 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use rust_embed::RustEmbed;
 
 use crate::http::error::Refusal;
+use crate::http::json::Ids;
 
 /// Styles, modules and the picture: in a release they are in the binary, in a debug build they are
 /// read from the source.
@@ -24,7 +24,7 @@ pub(super) fn folder(root: &str) -> String {
 
 /// `GET /console/assets/{version}/{name}`.
 pub(super) async fn serve(
-    Path((asked, name)): Path<(String, String)>,
+    Ids((asked, name)): Ids<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
     let (Some(file), Some(kind)) = (Assets::get(&name), kind(&name)) else {

@@ -18,8 +18,7 @@ mod page;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use hexline_model::AppId;
@@ -31,45 +30,52 @@ use utoipa_axum::router::OpenApiRouter;
 use super::guard::Signed;
 use crate::app::App;
 use crate::http::error::Refusal;
+use crate::http::json::Ids;
+use crate::http::page_at;
 use page::{AgainView, Entrance, EntranceView, Page, PageView};
 
 /// Every page and what they load.
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    let mut routes = Router::new()
+    let mut routes = OpenApiRouter::new()
         // Relative, for the path that the browser knows may be longer than the one that we see.
-        .route(
+        .merge(page_at(
             "/console",
+            false,
             get(|| async { Redirect::temporary("console/") }),
-        )
-        .route("/console/apps/{app}", get(to_the_keys))
-        .route("/console/assets/{version}/{name}", get(asset::serve))
+        ))
+        .merge(page_at("/console/apps/{app}", false, get(to_the_keys)))
+        .merge(page_at(
+            "/console/assets/{version}/{name}",
+            false,
+            get(asset::serve),
+        ))
         .route("/console/{*rest}", get(lost));
     for page in [Entrance::SetUp, Entrance::SignIn, Entrance::Invitation] {
         let path = format!("/console/{}", page.module());
         let show = move |State(app): State<Arc<App>>| entrance(page, app);
-        routes = routes.route(&path, get(show));
+        routes = routes.merge(page_at(&path, false, get(show)));
     }
     for page in Page::OF_SERVER.into_iter().chain([Page::Profile]) {
         let path = format!("/console/{}", page.path());
         let show = move |headers: HeaderMap, signed: Result<Signed, Refusal>| {
             of_server(page, headers, signed)
         };
-        routes = routes.route(&path, get(show));
+        routes = routes.merge(page_at(&path, true, get(show)));
     }
     for page in Page::OF_APP {
         let path = format!("/console/apps/{{app}}/{}", page.path());
         let show = move |State(app): State<Arc<App>>,
-                         Path(id): Path<String>,
+                         Ids(id): Ids<String>,
                          headers: HeaderMap,
                          signed: Result<Signed, Refusal>| {
             of_app(page, app, id, headers, signed)
         };
-        routes = routes.route(&path, get(show));
+        routes = routes.merge(page_at(&path, true, get(show)));
     }
-    OpenApiRouter::from(routes)
+    routes
 }
 
-async fn to_the_keys(Path(id): Path<String>) -> Response {
+async fn to_the_keys(Ids(id): Ids<String>) -> Response {
     match AppId::parse(&id) {
         Ok(id) => Redirect::temporary(&format!("{id}/keys")).into_response(),
         Err(_) => render(
@@ -134,7 +140,7 @@ async fn of_app(
 }
 
 /// What is at no path. Programs that mistake one of the API's are not answered by a page.
-async fn lost(Path(rest): Path<String>) -> Response {
+async fn lost(Ids(rest): Ids<String>) -> Response {
     if rest.starts_with("api/") {
         return Refusal::new(ErrorCode::NotFound, "there is nothing at this path").into_response();
     }
