@@ -12,6 +12,7 @@ use hexline_services::keys::{
     Fingerprint, KeyError, KeyOptions, KeyRegistry, KeyService, MasterKey, Sealer, StoreError,
     Stores,
 };
+use hexline_services::operators::{OperatorService, RelyingParty, SecretVault};
 use hexline_store::{Database, DatabaseConfig, DatabaseError};
 
 use crate::config::Config;
@@ -23,6 +24,8 @@ pub struct Records {
     pub database: Database,
     /// Apps, keys and revocations, all loaded.
     pub keys: Arc<KeyService>,
+    /// Who may sign in to the Console.
+    pub operators: Arc<OperatorService>,
     /// Where the master key is.
     pub master_key: HeldKeyFile,
 }
@@ -73,10 +76,20 @@ pub async fn open_at(
     let stores = database.stores();
     let master_key = MasterKeyFile::at(&config.master_key_path()).held(lock);
     let sealer = Sealer::new(&settle(&stores, &master_key, &*entropy).await?);
-    let keys = KeyService::open(stores, sealer, clock, entropy, options(config, port)).await?;
+    let options = options(config, port);
+    let keys = KeyService::open(stores, sealer, clock.clone(), entropy.clone(), options).await?;
+    let keys = Arc::new(keys);
+    let operators = OperatorService::new(
+        database.operator_stores(),
+        Arc::clone(&keys) as Arc<dyn SecretVault>,
+        RelyingParty::of(&config.base_url(port), &config.audience_bases(port)),
+        clock,
+        entropy,
+    );
     Ok(Records {
         database,
-        keys: Arc::new(keys),
+        keys,
+        operators: Arc::new(operators),
         master_key,
     })
 }

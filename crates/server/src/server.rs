@@ -10,7 +10,6 @@ use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEn
 use hexline_services::audit::AuditService;
 use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
-use hexline_services::operators::{OperatorService, RelyingParty, SecretVault};
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_services::tokens::TokenService;
 use hexline_token::Algorithm;
@@ -116,16 +115,7 @@ impl Server {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
-        let operators = Arc::new(OperatorService::new(
-            records.database.operator_stores(),
-            Arc::clone(&records.keys) as Arc<dyn SecretVault>,
-            RelyingParty::of(
-                &config.base_url(local_addr.port()),
-                &config.audience_bases(local_addr.port()),
-            ),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-        ));
+        let operators = records.operators;
         let setup = operators.open_setup().await?;
         let audit = Arc::new(AuditService::new(
             Arc::new(records.database.clone()),
@@ -173,9 +163,14 @@ impl Server {
         app.keys
             .on_event(Box::new(move |event| hub.on_key_event(event)));
 
-        let desk = Desk::new(Arc::clone(&app.keys), records.master_key, entropy)
-            .serving(&app.url, local_addr)
-            .audited(audit);
+        let desk = Desk::new(
+            Arc::clone(&app.keys),
+            Arc::clone(&app.operators),
+            records.master_key,
+            entropy,
+        )
+        .serving(&app.url, local_addr)
+        .audited(audit);
         let control = control::serve(&app.config.control_path(), Arc::new(desk))
             .context("cannot open the control socket")?;
         let handle = Handle::new();

@@ -19,6 +19,7 @@ mod key;
 mod master_key;
 mod message;
 mod office;
+mod operator;
 mod paint;
 mod print;
 mod program;
@@ -64,6 +65,8 @@ enum Command {
     App(app::Args),
     /// Make and manage the keys of apps.
     Key(key::Args),
+    /// Make and manage the people who sign in to the Console.
+    Operator(operator::Args),
     /// Make, inspect and verify tokens, without a server.
     Token(token::Args),
     /// Connect with a token and show what arrives.
@@ -162,6 +165,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Serve(args) => serve::run(args, context).await,
         Command::App(args) => app::run(args, context).await,
         Command::Key(args) => key::run(args, context).await,
+        Command::Operator(args) => operator::run(args, context).await,
         Command::Token(args) => token::run(args, context).await,
         Command::Listen(args) => talk::listen(args, context).await,
         Command::Send(args) => talk::send(args, context).await,

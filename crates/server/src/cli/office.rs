@@ -67,11 +67,14 @@ async fn here(config: &Config, command: Command, lock: DataLock) -> Result<Answe
     let Records {
         database,
         keys,
+        operators,
         master_key,
     } = records;
     let store = Arc::new(database.clone());
     let audit = Arc::new(AuditService::new(store, clock, Arc::clone(&entropy)));
-    let desk = Desk::new(keys, master_key, entropy).audited(audit);
+    let desk = Desk::new(keys, operators, master_key, entropy)
+        .at(&config.base_url(config.listen.port()))
+        .audited(audit);
     let outcome = desk.execute(command).await;
     database.close().await;
     drop(lock);

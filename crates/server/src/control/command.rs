@@ -2,6 +2,7 @@ use hexline_services::keys::AppLimits;
 use hexline_token::Algorithm;
 use serde::{Deserialize, Serialize};
 
+use super::operators::OperatorCommand;
 use super::view::Answer;
 
 /// What an administrator asks for: of a running server by its control socket, or of the data
@@ -109,6 +110,8 @@ pub enum Command {
         /// The key.
         material: ImportedKey,
     },
+    /// Makes and manages operators.
+    Operator(OperatorCommand),
     /// Makes a new master key and seals every secret with it.
     MasterKeyRotate,
     /// Runs every check on a token.

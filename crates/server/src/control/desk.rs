@@ -11,6 +11,7 @@ use hexline_services::keys::{
     self, App, AppLimits, AppName, AppSettings, CreatedKey, Fingerprint, KeyError, KeyHandle,
     KeyRecord, KeyRegistry, KeyService, MasterKey, NewKey, Scope,
 };
+use hexline_services::operators::OperatorService;
 use hexline_token::{
     Access, Audiences, Claims, Grants, KeyEntry, KeyStatus, Registry, Revoked, Rules, Service,
     VerifyingKey, explain,
@@ -26,18 +27,28 @@ use crate::datadir::{HeldKeyFile, MasterKeyError};
 /// Where commands are carried out, in the server and without one.
 pub struct Desk {
     keys: Arc<KeyService>,
+    operators: Arc<OperatorService>,
     master_key: HeldKeyFile,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
+    /// The public URL, for links.
+    url: String,
     served: Option<(String, SocketAddr)>,
     audit: Option<Arc<AuditService>>,
 }
 
 impl Desk {
     /// A desk over these keys; `master_key` is the file that they are sealed with.
-    pub fn new(keys: Arc<KeyService>, master_key: HeldKeyFile, entropy: Arc<dyn Entropy>) -> Self {
+    pub fn new(
+        keys: Arc<KeyService>,
+        operators: Arc<OperatorService>,
+        master_key: HeldKeyFile,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
         Self {
             keys,
+            operators,
+            url: String::new(),
             master_key,
             entropy,
             clock: Arc::new(SystemClock::new()),
@@ -50,7 +61,26 @@ impl Desk {
     #[must_use]
     pub fn serving(mut self, url: &str, listen: SocketAddr) -> Self {
         self.served = Some((url.to_owned(), listen));
+        self.at(url)
+    }
+
+    /// The desk of a server that is found at this URL.
+    #[must_use]
+    pub fn at(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.url);
         self
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn key_service(&self) -> &KeyService {
+        &self.keys
+    }
+
+    pub(super) fn operator_service(&self) -> &OperatorService {
+        &self.operators
     }
 
     /// Lets it write down there what it changes.
@@ -158,6 +188,7 @@ impl Desk {
                 // Whoever imports a secret has it already.
                 Ok(Answer::Key(self.view(&created.record)))
             }
+            Command::Operator(command) => self.operators(command).await,
             Command::MasterKeyRotate => self.rotate_master_key().await,
             Command::TokenExplain {
                 token,

@@ -17,6 +17,7 @@
 mod command;
 mod desk;
 mod note;
+mod operators;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -26,5 +27,6 @@ pub use command::{
     AppChanges, Command, Failure, FailureKind, ImportedKey, KeyOptions, Outcome, TokenScope,
 };
 pub use desk::Desk;
+pub use operators::{OperatorCommand, OperatorLinkView, OperatorView};
 pub use socket::{CallError, ControlSocket, call, serve};
 pub use view::{Answer, AppView, KeyView, NewKeyView, RevokedView, RotatedView, StatusView};

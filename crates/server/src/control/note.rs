@@ -4,6 +4,7 @@ use hexline_services::keys::KeyService;
 use serde_json::{Value, json};
 
 use super::command::{Command, TokenScope};
+use super::operators::{OperatorCommand, OperatorView};
 use super::view::{Answer, KeyView};
 
 /// What the audit log is to say of a command that changes something.
@@ -53,6 +54,10 @@ impl Note {
             ),
             Command::KeyRevoke { key } => ("key.revoke", None, None, Some(key.clone())),
             Command::KeyImport { .. } => ("key.import", None, None, None),
+            Command::Operator(command) => {
+                let (action, target) = of_operator(command)?;
+                (action, None, None, Some(target.to_owned()))
+            }
             Command::MasterKeyRotate => ("master_key.rotate", None, None, None),
         };
         let app = app.and_then(|app| keys.find_app(app).ok());
@@ -78,6 +83,8 @@ impl Note {
             Answer::App(app) => Some((AppId::parse(&app.id).ok(), app.name.clone(), Value::Null)),
             Answer::Key(key) => Some(of_key(key)),
             Answer::NewKey(new) => Some(of_key(&new.key)),
+            Answer::Operator(operator) => Some(named_operator(operator)),
+            Answer::OperatorLink(link) => Some(named_operator(&link.operator)),
             _ => None,
         };
         let (app, target, more) = told.unwrap_or_default();
@@ -101,6 +108,24 @@ impl Note {
             None => entry,
         }
     }
+}
+
+/// What is done to an operator, and how the command calls it.
+fn of_operator(command: &OperatorCommand) -> Option<(&'static str, &str)> {
+    Some(match command {
+        OperatorCommand::List | OperatorCommand::Show { .. } => return None,
+        OperatorCommand::Add { email, .. } => ("operator.invite", email),
+        OperatorCommand::Disable { operator } => ("operator.disable", operator),
+        OperatorCommand::Enable { operator } => ("operator.enable", operator),
+        OperatorCommand::Reset { operator } => ("operator.reset", operator),
+        OperatorCommand::Remove { operator } => ("operator.remove", operator),
+        OperatorCommand::Role { operator, .. } => ("operator.update", operator),
+    })
+}
+
+fn named_operator(operator: &OperatorView) -> (Option<AppId>, String, Value) {
+    let detail = json!({ "role": operator.role, "apps": operator.apps });
+    (None, operator.email.clone(), detail)
 }
 
 /// How the log calls some tokens.

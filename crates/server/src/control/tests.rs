@@ -58,9 +58,17 @@ async fn desk_of(dir: &Path) -> Arc<Desk> {
         ..Config::defaults()
     };
     let Records {
-        keys, master_key, ..
+        keys,
+        operators,
+        master_key,
+        ..
     } = open(dir, &config).await;
-    Arc::new(Desk::new(keys, master_key, Arc::new(SystemEntropy)))
+    Arc::new(Desk::new(
+        keys,
+        operators,
+        master_key,
+        Arc::new(SystemEntropy),
+    ))
 }
 
 async fn open(dir: &Path, config: &Config) -> Records {

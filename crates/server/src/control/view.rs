@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::operators::{OperatorLinkView, OperatorView};
+
 /// An answer, by its kind.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -23,6 +25,12 @@ pub enum Answer {
     Keys(Vec<KeyView>),
     /// A key that was just made, with its secret: shown now and never again.
     NewKey(Box<NewKeyView>),
+    /// An operator.
+    Operator(OperatorView),
+    /// Several operators.
+    Operators(Vec<OperatorView>),
+    /// An operator and a link that is shown now and never again.
+    OperatorLink(Box<OperatorLinkView>),
     /// Tokens were revoked.
     Revoked(RevokedView),
     /// The master key was rotated.

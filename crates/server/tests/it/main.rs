@@ -10,6 +10,7 @@ mod configuration;
 mod doctor;
 mod documentation;
 mod durability;
+mod operators;
 mod program;
 mod serving;
 mod shell;

@@ -161,6 +161,11 @@ const UNREACHED: &[&str] = &[
     "GET /dev/echo",
     // There is an operator already.
     "POST /console/api/setup",
+    // These want an authenticator or its app.
+    "DELETE /console/api/profile/passkeys/{passkey}",
+    "POST /console/api/profile/passkeys/finish",
+    "POST /console/api/profile/totp/confirm",
+    "POST /console/api/session/passkey/finish",
 ];
 
 /// A server with everything switched on, and what it takes to be let in everywhere.
