@@ -28,7 +28,7 @@ pub enum CloseCode {
     RateLimited,
     /// 4501: the token, its key, its device or identity was revoked.
     Revoked,
-    /// 4503: the app was disabled, or this use of it is no longer allowed.
+    /// 4503: the app was disabled, or an operator or the app's server ended the connection.
     Forbidden,
     /// 4509: another connection took this one's place. Reserved: nothing says it yet.
     Replaced,
