@@ -17,7 +17,7 @@ pub fn smallest<T, K: Ord>(
             page.truncate(limit);
         }
     }
-    page.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+    page.sort_unstable_by_key(&key);
     page.truncate(limit);
     page
 }

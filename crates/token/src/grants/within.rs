@@ -41,7 +41,7 @@ impl Grants {
 
 fn signal(own: &SignalGrant, limit: &SignalGrant) -> Result<(), &'static str> {
     let covered = |own: &Pattern, limit: &[Pattern]| limit.iter().any(|wide| covers(wide, own));
-    listed(&own.channels, &limit.channels, covered).ok_or("signal.channels")?;
+    listed(own.channels.as_deref(), limit.channels.as_deref(), covered).ok_or("signal.channels")?;
     (!own.publish || limit.publish)
         .then_some(())
         .ok_or("signal.publish")
@@ -49,7 +49,12 @@ fn signal(own: &SignalGrant, limit: &SignalGrant) -> Result<(), &'static str> {
 
 fn chat(own: &ChatGrant, limit: &ChatGrant) -> Result<(), &'static str> {
     let named = |own: &String, limit: &[String]| limit.contains(own);
-    listed(&own.conversations, &limit.conversations, named).ok_or("chat.conversations")?;
+    listed(
+        own.conversations.as_deref(),
+        limit.conversations.as_deref(),
+        named,
+    )
+    .ok_or("chat.conversations")?;
     (!own.create || limit.create)
         .then_some(())
         .ok_or("chat.create")
@@ -57,15 +62,15 @@ fn chat(own: &ChatGrant, limit: &ChatGrant) -> Result<(), &'static str> {
 
 fn video(own: &VideoGrant, limit: &VideoGrant) -> Result<(), &'static str> {
     let named = |own: &String, limit: &[String]| limit.contains(own);
-    listed(&own.sessions, &limit.sessions, named).ok_or("video.sessions")?;
+    listed(own.sessions.as_deref(), limit.sessions.as_deref(), named).ok_or("video.sessions")?;
     let kind = |own: &MediaKind, limit: &[MediaKind]| limit.contains(own);
-    listed(&own.publish, &limit.publish, kind).ok_or("video.publish")
+    listed(own.publish.as_deref(), limit.publish.as_deref(), kind).ok_or("video.publish")
 }
 
 /// An absent list is everything.
 fn listed<T>(
-    own: &Option<Vec<T>>,
-    limit: &Option<Vec<T>>,
+    own: Option<&[T]>,
+    limit: Option<&[T]>,
     covered: impl Fn(&T, &[T]) -> bool,
 ) -> Option<()> {
     let within = match (own, limit) {
