@@ -121,7 +121,7 @@ impl Rig {
     }
 }
 
-fn purpose(record: &KeyRecord) -> Purpose {
+fn purpose(record: &KeyRecord) -> Purpose<'static> {
     Purpose::HmacSecret {
         app: record.app,
         key: record.id,

@@ -46,12 +46,13 @@ impl TokenError {
     /// The code to answer with; see docs/errors.md.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Grants(_) | Self::Platform | Self::Ttl { .. } => ErrorCode::InvalidRequest,
             Self::Beyond { .. } => ErrorCode::GrantMissing,
             Self::Foreign => ErrorCode::KeyUnknown,
             Self::Build(BuildError::TooLarge { .. }) => ErrorCode::TooLarge,
             Self::Build(BuildError::Signing | BuildError::Key(_)) => ErrorCode::Unavailable,
-            Self::Build(_) => ErrorCode::InvalidRequest,
+            Self::Grants(_) | Self::Platform | Self::Ttl { .. } | Self::Build(_) => {
+                ErrorCode::InvalidRequest
+            }
             Self::Keys(error) => error.code(),
         }
     }

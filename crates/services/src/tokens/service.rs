@@ -53,7 +53,7 @@ pub struct Order {
 /// What of a token may be made narrower in its place.
 #[derive(Clone, Default)]
 pub struct Narrower {
-    /// What the new one grants; unset, what the old one does.
+    /// What the new one grants; unset, what the old one says, if its key's ceiling allows all of it.
     pub grants: Option<Value>,
     /// How long it lives; at the longest, and unless set, as long as the old one.
     pub ttl: Option<Duration>,
@@ -127,12 +127,13 @@ impl TokenService {
         old: &Verified<KeyHandle>,
         order: Narrower,
     ) -> Result<Minted, TokenError> {
+        let Narrower { grants, ttl, jti } = order;
         let (entry, claims) = (&old.entry, &old.claims);
         let subject = claims.subject().filter(|_| entry.app() == app);
         let subject = subject.ok_or(TokenError::Foreign)?.clone();
         let permissions = Permissions::new(claims.grants().clone(), entry.ceiling().cloned());
-        let grants = match &order.grants {
-            Some(grants) => read_grants(grants)?,
+        let grants = match grants {
+            Some(grants) => read_grants(&grants)?,
             None => claims.grants().clone(),
         };
         for limit in [Some(permissions.token()), permissions.ceiling()] {
@@ -146,7 +147,7 @@ impl TokenService {
             (Some(token), Some(key)) => Some(token.min(key)),
             (token, key) => token.or(key),
         };
-        let expires = match (order.ttl, ends) {
+        let expires = match (ttl, ends) {
             (None, Some(ends)) => ends.min(self.longest(app)?),
             (ttl, ends) => {
                 let wanted = self.expires(app, ttl)?;
@@ -155,7 +156,7 @@ impl TokenService {
         };
         let profile = claims.profile();
         let profile = profile.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        let jti = order.jti.as_deref().or(claims.token_id());
+        let jti = jti.as_deref().or(claims.token_id());
         let draft = Draft {
             subject,
             grants,
