@@ -17,5 +17,6 @@ pub mod keys;
 pub mod operators;
 pub mod signal;
 pub mod tokens;
+pub mod webhooks;
 
 pub use caller::{Caller, error_code};

@@ -34,6 +34,7 @@ mod revocations;
 mod row;
 mod seals;
 mod sqlite;
+mod webhooks;
 mod vault;
 
 pub use database::{Backend, Database, DatabaseConfig, Health};

@@ -111,6 +111,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             5 "0005_audit",
             6 "0006_operators",
             7 "0007_auth",
+            8 "0008_webhooks",
             9 "0009_idempotency",
         },
         Backend::Postgres => read! { "postgres":
@@ -121,6 +122,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             5 "0005_audit",
             6 "0006_operators",
             7 "0007_auth",
+            8 "0008_webhooks",
             9 "0009_idempotency",
         },
     }

@@ -34,3 +34,4 @@ mod revocations;
 mod rig;
 mod seals;
 mod service;
+mod webhooks;
