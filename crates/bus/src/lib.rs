@@ -70,6 +70,16 @@ pub enum Presence {
     },
 }
 
+/// Hears of channels that get their first member and lose their last.
+pub trait Occupancy: Send + Sync {
+    /// A channel without members has one.
+    fn occupied(&self, app: AppId, channel: &ChannelName);
+
+    /// The last member has gone. Of one channel both are told in turns, in the order in which they
+    /// happen; whoever hears of it must be quick and must not call the bus.
+    fn vacated(&self, app: AppId, channel: &ChannelName);
+}
+
 /// A channel has as many visible members as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the channel has {at_most} visible members, which is the limit")]

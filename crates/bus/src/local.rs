@@ -7,7 +7,8 @@ use hexline_model::{Address, AppId, ChannelName, Destination, Identity, Route};
 
 use crate::page::smallest;
 use crate::{
-    Announcer, Bus, ChannelView, Crowded, DeviceView, Link, MemberView, Presence, Receiver, Roster,
+    Announcer, Bus, ChannelView, Crowded, DeviceView, Link, MemberView, Occupancy, Presence,
+    Receiver, Roster,
 };
 
 /// Fan-out within one process.
@@ -17,10 +18,12 @@ use crate::{
 pub struct LocalBus {
     announcer: Arc<dyn Announcer>,
     apps: RwLock<HashMap<AppId, Arc<App>>>,
+    occupancy: Option<Arc<dyn Occupancy>>,
 }
 
-#[derive(Default)]
 struct App {
+    id: AppId,
+    occupancy: Option<Arc<dyn Occupancy>>,
     identities: RwLock<HashMap<Arc<str>, Roster<dyn Receiver>>>,
     channels: RwLock<HashMap<ChannelName, Arc<Channel>>>,
 }
@@ -64,7 +67,15 @@ impl LocalBus {
         Self {
             announcer,
             apps: RwLock::default(),
+            occupancy: None,
         }
+    }
+
+    /// Tells this one which channels are occupied.
+    #[must_use]
+    pub fn telling(mut self, occupancy: Arc<dyn Occupancy>) -> Self {
+        self.occupancy = Some(occupancy);
+        self
     }
 
     fn app(&self, app: AppId) -> Option<Arc<App>> {
@@ -75,9 +86,11 @@ impl LocalBus {
 impl Bus for LocalBus {
     fn attach(&self, app: AppId, receiver: Arc<dyn Receiver>) -> Box<dyn Link> {
         // Apps are few and stay: one that was seen once keeps its (empty) maps.
-        let app = self
-            .app(app)
-            .unwrap_or_else(|| Arc::clone(write(&self.apps).entry(app).or_default()));
+        let app = self.app(app).unwrap_or_else(|| {
+            let occupancy = self.occupancy.clone();
+            let new = || Arc::new(App::new(app, occupancy));
+            Arc::clone(write(&self.apps).entry(app).or_insert_with(new))
+        });
         let identity: Arc<str> = receiver.address().identity().into();
         write(&app.identities)
             .entry(identity)
@@ -171,6 +184,15 @@ impl Bus for LocalBus {
 }
 
 impl App {
+    fn new(id: AppId, occupancy: Option<Arc<dyn Occupancy>>) -> Self {
+        Self {
+            id,
+            occupancy,
+            identities: RwLock::default(),
+            channels: RwLock::default(),
+        }
+    }
+
     fn send(&self, to: &Destination, sender: Option<&Address>, message: &Bytes) -> usize {
         let identities = read(&self.identities);
         let Some(receivers) = identities.get(to.identity().as_str()) else {
@@ -206,6 +228,7 @@ impl Channel {
         receiver: &Arc<dyn Receiver>,
         presence: Presence,
         announcer: &dyn Announcer,
+        app: &App,
     ) -> Option<Result<u64, Crowded>> {
         let mut members = write(&self.members);
         if members.gone {
@@ -215,6 +238,11 @@ impl Channel {
             && let Err(crowded) = members.introduce(name, receiver.as_ref(), at_most, announcer)
         {
             return Some(Err(crowded));
+        }
+        if members.by_ticket.is_empty()
+            && let Some(occupancy) = &app.occupancy
+        {
+            occupancy.occupied(app.id, name);
         }
         let ticket = members.next_ticket;
         members.next_ticket += 1;
@@ -258,14 +286,19 @@ impl Channel {
     }
 
     /// Returns whether the channel is empty now.
-    fn leave(&self, name: &ChannelName, ticket: u64, announcer: &dyn Announcer) -> bool {
+    fn leave(&self, name: &ChannelName, ticket: u64, announcer: &dyn Announcer, app: &App) -> bool {
         let mut members = write(&self.members);
-        if let Some(member) = members.by_ticket.remove(&ticket)
-            && member.visible
-        {
+        let Some(member) = members.by_ticket.remove(&ticket) else {
+            return members.by_ticket.is_empty();
+        };
+        if member.visible {
             members.part(name, member.receiver.as_ref(), announcer);
         }
-        members.by_ticket.is_empty()
+        let is_empty = members.by_ticket.is_empty();
+        if is_empty && let Some(occupancy) = &app.occupancy {
+            occupancy.vacated(app.id, name);
+        }
+        is_empty
     }
 
     /// `None` if it has no members.
@@ -359,7 +392,9 @@ impl Link for LocalLink {
             }
             Entry::Vacant(here) => loop {
                 let members = self.app.channel_or_new(channel);
-                if let Some(joined) = members.join(channel, &self.receiver, presence, announcer) {
+                if let Some(joined) =
+                    members.join(channel, &self.receiver, presence, announcer, &self.app)
+                {
                     here.insert(Membership {
                         channel: members,
                         ticket: joined?,
@@ -419,7 +454,7 @@ impl LocalLink {
     fn quit(&self, name: &ChannelName, membership: &Membership) {
         if membership
             .channel
-            .leave(name, membership.ticket, self.announcer.as_ref())
+            .leave(name, membership.ticket, self.announcer.as_ref(), &self.app)
         {
             self.app.forget(name, &membership.channel);
         }

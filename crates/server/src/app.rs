@@ -8,10 +8,12 @@ use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{AppName, KeyError, KeyService};
 use hexline_services::operators::OperatorService;
 use hexline_services::tokens::TokenService;
+use hexline_services::webhooks::WebhookService;
 use hexline_store::Database;
 use hexline_token::{PrivateKey, TokenBuilder};
 use serde_json::json;
 
+use crate::adapters::webhooks::hooks::Hooks;
 use crate::auth::Doorkeeper;
 use crate::config::Config;
 use crate::gateway::hub::Hub;
@@ -35,6 +37,8 @@ pub(crate) struct App {
     pub(crate) audit: Arc<AuditService>,
     /// Makes tokens for apps that name a key for it.
     pub(crate) tokens: TokenService,
+    pub(crate) webhooks: Arc<WebhookService>,
+    pub(crate) hooks: Arc<Hooks>,
     pub(crate) database: Database,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) hub: Arc<Hub>,

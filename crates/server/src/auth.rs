@@ -19,6 +19,7 @@ use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use ipnet::IpNet;
 
 use crate::adapters::jwks::{JwksFetcher, Lookup};
+use crate::adapters::webhooks::hooks::Hooks;
 use crate::http::error::Refusal;
 use crate::telemetry::Metrics;
 
@@ -32,6 +33,7 @@ pub(crate) struct Doorkeeper {
     proxies: Proxies,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    hooks: Option<Arc<Hooks>>,
 }
 
 /// The proxies whose word counts on whence a request came.
@@ -65,7 +67,14 @@ impl Doorkeeper {
             proxies,
             clock,
             metrics,
+            hooks: None,
         }
+    }
+
+    /// Tells these hooks which tokens were refused.
+    pub(crate) fn telling(mut self, hooks: Arc<Hooks>) -> Self {
+        self.hooks = Some(hooks);
+        self
     }
 
     /// Verifies a token; a failure is counted against the peer.
@@ -98,7 +107,13 @@ impl Doorkeeper {
                 verified.entry.touch(self.clock.now());
                 Ok(verified)
             }
-            Err(rejection) => Err(self.failed(Refusal::from(&rejection), peer)),
+            Err(rejection) => {
+                if let Some(hooks) = &self.hooks {
+                    let reason = hexline_services::error_code(rejection.reason).text();
+                    hooks.refused(token, reason, peer.remote());
+                }
+                Err(self.failed(Refusal::from(&rejection), peer))
+            }
         }
     }
 

@@ -5,13 +5,15 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use hexline_bus::{Bus, LocalBus};
+use hexline_bus::{Bus, LocalBus, Occupancy};
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
 use hexline_services::audit::AuditService;
 use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_services::tokens::TokenService;
+use hexline_services::webhooks::{Backoff, WebhookOptions, WebhookService};
+use hexline_store::Backend;
 use hexline_token::Algorithm;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -21,6 +23,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Gate, GateLimits, files_for_sockets, most_sockets};
+use crate::adapters::webhooks::hooks::Hooks;
+use crate::adapters::webhooks::{Post, PostOptions, Reach};
 use crate::adapters::{jwks::JwksFetcher, tls};
 use crate::app::{App, DEMO_APP, DemoTokens};
 use crate::auth::{Doorkeeper, Proxies};
@@ -52,6 +56,7 @@ pub struct Running {
     upkeep: CancellationToken,
     upkeep_tasks: Tasks,
     control: ControlSocket,
+    post: Post,
     _lock: DataLock,
 }
 
@@ -106,6 +111,26 @@ impl Server {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
+        let reach = if config.webhooks.allow_private {
+            Reach::Private
+        } else if config.dev {
+            Reach::PublicAndLoopback
+        } else {
+            Reach::Public
+        };
+        let (webhooks, waiting) = WebhookService::new(
+            Arc::new(records.database.clone()),
+            Arc::clone(&records.keys),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            webhook_options(&config, reach),
+        );
+        let hooks = Hooks::new(
+            Arc::clone(&webhooks),
+            Arc::clone(&registry),
+            Arc::clone(&clock),
+        );
+        hub.telling(Arc::clone(&hooks));
         let door = Doorkeeper::new(
             registry,
             JwksFetcher::new(Arc::clone(&clock), Arc::clone(&tasks), config.dev)?,
@@ -114,7 +139,8 @@ impl Server {
             proxies,
             Arc::clone(&clock),
             Arc::clone(&metrics),
-        );
+        )
+        .telling(Arc::clone(&hooks));
         let operators = records.operators;
         let setup = operators.open_setup().await?;
         let audit = Arc::new(AuditService::new(
@@ -122,7 +148,10 @@ impl Server {
             Arc::clone(&clock),
             Arc::clone(&entropy),
         ));
-        let bus: Arc<dyn Bus> = Arc::new(LocalBus::new(Arc::new(Announcements)));
+        let bus: Arc<dyn Bus> = Arc::new(
+            LocalBus::new(Arc::new(Announcements))
+                .telling(Arc::clone(&hooks) as Arc<dyn Occupancy>),
+        );
         let url = config.base_url(local_addr.port());
         let app = Arc::new(App {
             allowances: Allowances::new(limits.platform_calls_per_minute),
@@ -137,6 +166,8 @@ impl Server {
             url,
             node: NodeId::generate(&*entropy),
             operators: Arc::clone(&operators),
+            webhooks: Arc::clone(&webhooks),
+            hooks: Arc::clone(&hooks),
             audit: Arc::clone(&audit),
             keys: records.keys,
             database: records.database,
@@ -162,6 +193,19 @@ impl Server {
         let hub = Arc::clone(&app.hub);
         app.keys
             .on_event(Box::new(move |event| hub.on_key_event(event)));
+        let post = Post::start(
+            &webhooks,
+            waiting,
+            app.node,
+            PostOptions {
+                reach,
+                answer_timeout: app.config.webhooks.answer_timeout,
+                alone: app.database.backend() == Backend::Sqlite,
+            },
+        )
+        .await?;
+        app.keys
+            .on_event(Box::new(move |event| hooks.on_key_event(event)));
 
         let desk = Desk::new(
             Arc::clone(&app.keys),
@@ -194,6 +238,7 @@ impl Server {
             upkeep,
             upkeep_tasks,
             control,
+            post,
             _lock: lock,
         })
     }
@@ -260,6 +305,10 @@ impl Running {
         self.upkeep.cancel();
         self.upkeep_tasks.end(deadline).await;
         self.control.close().await;
+        // After everything that may have something to tell.
+        self.post
+            .end(deadline.max(Instant::now() + LAST_WRITES))
+            .await;
         let closing = async {
             if let Err(error) = self.app.keys.flush_last_used().await {
                 tracing::warn!(%error, "cannot note when keys were last used");
@@ -289,6 +338,23 @@ impl Running {
         while self.handle.connection_count() > 0 {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+fn webhook_options(config: &Config, reach: Reach) -> WebhookOptions {
+    let (webhooks, limits) = (&config.webhooks, &config.limits);
+    WebhookOptions {
+        allow_http: reach.allows_http(),
+        backoff: Backoff {
+            first: webhooks.retry_first,
+            longest: webhooks.retry_longest,
+            give_up_after: webhooks.give_up_after,
+        },
+        per_app: limits.webhooks_per_app,
+        queue: limits.webhook_queue,
+        keep: webhooks.keep,
+        keep_most: webhooks.keep_most,
+        memory: limits.webhook_memory,
     }
 }
 
@@ -415,6 +481,8 @@ fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken
     every(Duration::from_mins(1), Duty::ForgetFailures);
     every(Duration::from_mins(10), Duty::SweepRevocations);
     every(Duration::from_mins(10), Duty::SweepSessions);
+    every(Duration::from_secs(5), Duty::FollowWebhooks);
+    every(Duration::from_mins(1), Duty::SweepWebhooks);
     every(Duration::from_mins(10), Duty::SweepIdempotency);
     every(Duration::from_secs(30), Duty::FlushAudit);
     every(Duration::from_hours(1), Duty::SweepAudit);
@@ -469,6 +537,19 @@ impl Duty {
             Self::SweepAudit => {
                 let swept = app.audit.sweep(app.config.audit_retention).await;
                 swept.map(|_| ()).map_err(KeyError::from)
+            }
+            Self::FollowWebhooks => {
+                if let Err(error) = app.webhooks.refresh().await {
+                    tracing::warn!(%error, "upkeep failed; it is tried again");
+                }
+                Ok(())
+            }
+            Self::SweepWebhooks => {
+                app.hooks.forget_old_refusals();
+                if let Err(error) = app.webhooks.sweep().await {
+                    tracing::warn!(%error, "upkeep failed; it is tried again");
+                }
+                Ok(())
             }
             Self::RefreshKeySets => {
                 app.door.refresh_key_sets().await;

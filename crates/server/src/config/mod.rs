@@ -65,8 +65,29 @@ pub struct Config {
     pub drain: Duration,
     /// How long an entry of the audit log is kept.
     pub audit_retention: Duration,
+    /// Telling apps what happens.
+    pub webhooks: WebhooksConfig,
     /// What one client may use up.
     pub limits: Limits,
+}
+
+/// Telling apps what happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhooksConfig {
+    /// URLs may name this machine and private networks, and be plain http.
+    pub allow_private: bool,
+    /// How long a receiver may take to answer.
+    pub answer_timeout: Duration,
+    /// The pause after the first failed attempt; each further one is twice as long.
+    pub retry_first: Duration,
+    /// The longest pause.
+    pub retry_longest: Duration,
+    /// How long an event is tried before it is parked.
+    pub give_up_after: Duration,
+    /// How long what was delivered or parked is kept.
+    pub keep: Duration,
+    /// How many delivered or parked ones of a webhook are kept.
+    pub keep_most: u32,
 }
 
 /// The demo token service, `POST /token`.
@@ -152,6 +173,12 @@ pub struct Limits {
     pub idle_close: Duration,
     /// The kernel's send buffer of an accepted socket.
     pub send_buffer_bytes: usize,
+    /// Webhooks of one app.
+    pub webhooks_per_app: u32,
+    /// Events that wait to be delivered to one webhook.
+    pub webhook_queue: u64,
+    /// Events that wait in memory to be written to the webhooks' queues.
+    pub webhook_memory: usize,
     /// The largest HTTP request body.
     pub body_bytes: usize,
 }

@@ -11,7 +11,7 @@ use super::error::{ConfigError, Place};
 use super::layer::Layers;
 use super::options;
 use super::value::{is_log_filter, parse_size, parse_span, shown};
-use super::{Config, Limits, LogConfig, LogFormat, TlsConfig, TokenServiceConfig};
+use super::{Config, Limits, LogConfig, LogFormat, TlsConfig, TokenServiceConfig, WebhooksConfig};
 
 /// Reads every option as its type.
 pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
@@ -72,7 +72,22 @@ pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
             let days: u64 = read.number("audit.retention_days", 1..=36_500)?;
             Duration::from_hours(24 * days)
         },
+        webhooks: webhooks(&read)?,
         limits: limits(&read)?,
+    })
+}
+
+fn webhooks(read: &Reader<'_>) -> Result<WebhooksConfig, ConfigError> {
+    let ms = Duration::from_millis(1);
+    let days = Duration::from_hours(24 * 365);
+    Ok(WebhooksConfig {
+        allow_private: read.flag("webhooks.allow_private")?,
+        answer_timeout: read.span("webhooks.answer_timeout", ms * 100..=Duration::from_mins(2))?,
+        retry_first: read.span("webhooks.retry_first", ms..=Duration::from_hours(1))?,
+        retry_longest: read.span("webhooks.retry_longest", ms..=Duration::from_hours(24))?,
+        give_up_after: read.span("webhooks.give_up_after", Duration::ZERO..=days)?,
+        keep: read.span("webhooks.keep", Duration::from_hours(1)..=days)?,
+        keep_most: read.number("webhooks.keep_most", 1..=10_000_000)?,
     })
 }
 
@@ -103,6 +118,9 @@ fn limits(read: &Reader<'_>) -> Result<Limits, ConfigError> {
         ping_after: read.span("limits.ping_after", second..=hour)?,
         idle_close: read.span("limits.idle_close", second..=hour)?,
         send_buffer_bytes: read.size("limits.send_buffer_bytes", 4096..=64 * MIB)?,
+        webhooks_per_app: read.number("limits.webhooks_per_app", 1..=10_000)?,
+        webhook_queue: read.number("limits.webhook_queue", 1..=100_000_000)?,
+        webhook_memory: read.number("limits.webhook_memory", 1..=10_000_000)?,
         body_bytes: read.size("limits.body_bytes", 1024..=64 * MIB)?,
     })
 }

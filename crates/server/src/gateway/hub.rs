@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hexline_bus::Roster;
 use hexline_model::{AppId, Clock, KeyId};
@@ -12,6 +12,7 @@ use hexline_services::keys::{AppLimits, KeyEvent, KeyRegistry, Standing};
 use super::connection::Connection;
 use super::outbox::Outbox;
 use super::traffic::Traffic;
+use crate::adapters::webhooks::hooks::Hooks;
 use crate::auth::Peer;
 use crate::config::Limits;
 use crate::telemetry::Metrics;
@@ -27,6 +28,7 @@ pub(crate) struct Hub {
     metrics: Arc<Metrics>,
     state: Mutex<State>,
     draining: AtomicBool,
+    hooks: OnceLock<Arc<Hooks>>,
 }
 
 #[derive(Default)]
@@ -96,7 +98,13 @@ impl Hub {
             metrics,
             state,
             draining,
+            hooks: OnceLock::new(),
         })
+    }
+
+    /// Tells these hooks, from now on, who comes and goes.
+    pub(crate) fn telling(&self, hooks: Arc<Hooks>) {
+        let _ = self.hooks.set(hooks);
     }
 
     /// Gives a verified connection its place, if there is one.
@@ -123,7 +131,12 @@ impl Hub {
             let traffic = Arc::clone(state.traffic.entry(standing.app).or_default());
             let connection = Connection::new(caller, outbox, standing, from, traffic, metrics);
             let connection = Arc::new(connection);
-            state.insert(&connection);
+            let first = state.insert(&connection);
+            // Under the lock, so that it is told in order. Telling is queueing.
+            if let Some(hooks) = self.hooks.get() {
+                let address = &connection.caller.address;
+                hooks.connected(connection.standing.app, address, first);
+            }
             connection
         };
         self.metrics.connections.inc();
@@ -240,7 +253,8 @@ impl State {
         }
     }
 
-    fn insert(&mut self, connection: &Arc<Connection>) {
+    /// Whether it is the first of its identity.
+    fn insert(&mut self, connection: &Arc<Connection>) -> bool {
         self.total += 1;
         *self.by_key.entry(connection.standing.key).or_default() += 1;
         *self.by_peer.entry(connection.peer.ip()).or_default() += 1;
@@ -250,31 +264,37 @@ impl State {
         // The name is copied for the first connection only.
         if let Some(own) = app.by_identity.get_mut(identity) {
             own.add(Arc::clone(connection));
+            false
         } else {
             let mut own = Roster::default();
             own.add(Arc::clone(connection));
             app.by_identity.insert(identity.into(), own);
+            true
         }
     }
 
-    fn remove(&mut self, connection: &Connection) {
+    /// Whether it was the last of its identity.
+    fn remove(&mut self, connection: &Connection) -> bool {
         self.total -= 1;
         release(&mut self.by_key, &connection.standing.key);
         release(&mut self.by_peer, &connection.peer.ip());
         let Some(app) = self.apps.get_mut(&connection.standing.app) else {
-            return;
+            return false;
         };
         app.total -= 1;
+        let mut last = false;
         let identity = connection.caller.address.identity();
         if let Some(own) = app.by_identity.get_mut(identity) {
             own.remove(connection);
             if own.is_empty() {
                 app.by_identity.remove(identity);
+                last = true;
             }
         }
         if app.total == 0 {
             self.apps.remove(&connection.standing.app);
         }
+        last
     }
 }
 
@@ -294,7 +314,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.hub.lock().remove(&self.connection);
+        let mut state = self.hub.lock();
+        let last = state.remove(&self.connection);
+        if let Some(hooks) = self.hub.hooks.get() {
+            let address = &self.connection.caller.address;
+            hooks.disconnected(self.connection.standing.app, address, last);
+        }
+        drop(state);
         self.hub.metrics.connections.dec();
     }
 }

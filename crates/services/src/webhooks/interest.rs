@@ -39,9 +39,14 @@ impl Interest {
         self.any.store(any, Ordering::Relaxed);
     }
 
+    /// Whether any webhook wants it.
+    pub(super) fn wants_any(&self, kind: EventKind) -> bool {
+        self.any.load(Ordering::Relaxed) & EventSet::of(kind).bits() != 0
+    }
+
     /// Whether a webhook of this app wants it.
     pub(super) fn wants(&self, app: AppId, kind: EventKind) -> bool {
-        if self.any.load(Ordering::Relaxed) & EventSet::of(kind).bits() == 0 {
+        if !self.wants_any(kind) {
             return false;
         }
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);

@@ -120,6 +120,11 @@ impl WebhookService {
         self.interest.wants(app, kind)
     }
 
+    /// Whether a webhook of any app wants to know of such events. One atomic load.
+    pub fn wants_any(&self, kind: EventKind) -> bool {
+        self.interest.wants_any(kind)
+    }
+
     /// Tells the webhooks that want to know. Never waits; what does not fit is dropped and counted.
     pub fn publish(&self, app: AppId, subject: Subject, happening: Happening) {
         self.publish_once(app, subject, happening, None);

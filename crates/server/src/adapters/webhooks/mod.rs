@@ -1,0 +1,110 @@
+//! Webhooks at work: what is written, what is sent, and where things happen.
+//!
+//! * `hooks.rs`: hub, bus, door and keys tell what happened. None of them waits.
+//! * `clerk.rs`: one task writes events and outcomes, many in one transaction.
+//! * `courier.rs`: one task claims what is due; each attempt is a task of its own.
+//! * `sender.rs`: one HTTP request. `reach.rs`: which addresses it may go to.
+//!
+//! Invariants: an address that is not allowed is refused where the connection is made, by the very
+//! address that is connected to, so a name that changes its mind gains nothing; no redirect is
+//! followed; no proxy is asked. An app's hanging webhooks use up a part of what may be under way,
+//! never all of it.
+
+mod clerk;
+mod courier;
+pub(crate) mod hooks;
+mod reach;
+mod sender;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hexline_model::NodeId;
+use hexline_services::webhooks::{Entry, WebhookService};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use clerk::Clerk;
+use courier::Courier;
+pub(crate) use reach::Reach;
+use sender::Sender;
+
+/// The tasks that write and send.
+pub(crate) struct Post {
+    service: Arc<WebhookService>,
+    lease: String,
+    stop_sending: CancellationToken,
+    stop_writing: CancellationToken,
+    courier: JoinHandle<()>,
+    clerk: JoinHandle<()>,
+}
+
+/// What a server allows itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PostOptions {
+    /// Where requests may go.
+    pub(crate) reach: Reach,
+    /// How long an answer may take.
+    pub(crate) answer_timeout: Duration,
+    /// Whether no other process works on the database.
+    pub(crate) alone: bool,
+}
+
+impl Post {
+    /// Starts to write and to send.
+    pub(crate) async fn start(
+        service: &Arc<WebhookService>,
+        waiting: mpsc::Receiver<Entry>,
+        node: NodeId,
+        options: PostOptions,
+    ) -> anyhow::Result<Self> {
+        service.refresh().await?;
+        if options.alone {
+            // Whoever had a lease is no more.
+            service.release("").await?;
+        }
+        let news = Arc::new(Notify::new());
+        let (stop_sending, stop_writing) = (CancellationToken::new(), CancellationToken::new());
+        let lease = format!("{node}:");
+        let sender = Sender::new(options.reach, options.answer_timeout)?;
+        let clerk = Clerk::new(Arc::clone(service), waiting, Arc::clone(&news));
+        let courier = Courier::new(
+            Arc::clone(service),
+            sender,
+            lease.clone(),
+            options.answer_timeout + LEASE_GRACE,
+            news,
+        );
+        Ok(Self {
+            service: Arc::clone(service),
+            lease,
+            courier: tokio::spawn(courier.run(stop_sending.clone())),
+            clerk: tokio::spawn(clerk.run(stop_writing.clone())),
+            stop_sending,
+            stop_writing,
+        })
+    }
+
+    /// Ends: what is under way is cut off and given back, what waits is written until the deadline.
+    pub(crate) async fn end(mut self, deadline: Instant) {
+        self.stop_sending.cancel();
+        end(&mut self.courier, deadline).await;
+        self.stop_writing.cancel();
+        end(&mut self.clerk, deadline).await;
+        if let Err(error) = self.service.release(&self.lease).await {
+            tracing::warn!(%error, "cannot give back webhook deliveries; their leases will end");
+        }
+    }
+}
+
+async fn end(task: &mut JoinHandle<()>, deadline: Instant) {
+    if timeout_at(deadline, &mut *task).await.is_err() {
+        task.abort();
+        let _ = task.await;
+    }
+}
+
+/// What a lease lasts beyond the longest attempt: the outcome has to be written too.
+const LEASE_GRACE: Duration = Duration::from_secs(20);
