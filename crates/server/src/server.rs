@@ -504,6 +504,8 @@ enum Duty {
     ForgetFailures,
     SweepRevocations,
     SweepSessions,
+    FollowWebhooks,
+    SweepWebhooks,
     SweepIdempotency,
     FlushAudit,
     SweepAudit,
