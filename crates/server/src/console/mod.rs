@@ -18,6 +18,7 @@ pub(crate) mod pages;
 mod passkeys;
 mod profile;
 mod session;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -32,7 +33,8 @@ pub(crate) fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
     let routes = session::routes()
         .merge(profile::routes())
         .merge(passkeys::routes())
-        .merge(operators::routes());
+        .merge(operators::routes())
+        .merge(webhooks::routes());
     guarded(config, routes)
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod json;
 mod me;
 pub(crate) mod paging;
 mod tokens;
+pub(crate) mod webhooks;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

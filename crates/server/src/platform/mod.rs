@@ -17,6 +17,7 @@
 mod admit;
 mod allowance;
 pub(crate) mod caller;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use crate::app::App;
 
 /// Every route, as described.
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(webhooks::routes())
 }
 
 /// Every route, behind its door.

@@ -100,6 +100,12 @@ impl WebhookUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its host and port, which hold no secret.
+    pub fn host(&self) -> &str {
+        let (_, rest) = self.0.split_once("://").unwrap_or(("", &self.0));
+        rest.split(['/', '?']).next().unwrap_or_default()
+    }
 }
 
 // Its path or query may hold a secret.
