@@ -126,7 +126,7 @@ onSubmit(find("#passkey form"), async (form) => {
   const credential = await passkey.make(options).catch((error) => {
     throw new FormError(error.message);
   });
-  await post("profile/passkeys/finish", { id, name: optional(form, "name"), credential });
+  await post("profile/passkeys/finish", { id, label: optional(form, "name"), credential });
   find("#passkey").close();
   say("The passkey is added.");
   await loadPasskeys();

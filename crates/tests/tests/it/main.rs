@@ -3,6 +3,7 @@
 mod addressing;
 mod apps;
 mod browser_entrance;
+mod browser_passkey;
 mod channels;
 mod console_second_factor;
 mod console_sign_in;
