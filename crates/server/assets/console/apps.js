@@ -1,7 +1,7 @@
 /** Every app that the operator sees, and how busy the server is. */
 
 import { HOME, all, part, post } from "./api.js";
-import { badge, find, findAll, make, mayNotWrite, show, stamp } from "./dom.js";
+import { badge, find, findAll, make, show, stamp } from "./dom.js";
 import { needed } from "./entrance.js";
 import { onSubmit, open } from "./form.js";
 import { complain } from "./notice.js";
@@ -9,7 +9,6 @@ import { follow } from "./stream.js";
 import { ago, count } from "./time.js";
 
 const place = find("#apps");
-for (const hint of findAll("[data-read-only]")) hint.hidden = !mayNotWrite();
 
 async function load() {
   const apps = await all("apps");

@@ -1,8 +1,8 @@
 /** What an app accepts, how much of it, and its end. */
 
-import { HOME, get, ofApp, patch, post } from "./api.js";
+import { HOME, all, get, ofApp, patch, post } from "./api.js";
 import { copyBox } from "./copy.js";
-import { fill, find, findAll, mayNotWrite, stamp } from "./dom.js";
+import { fill, find, findAll, make, mayNotWrite, stamp } from "./dom.js";
 import { needed } from "./entrance.js";
 import { number, onSubmit, open, text, words } from "./form.js";
 import { attempt, complain, say } from "./notice.js";
@@ -18,6 +18,11 @@ async function load() {
   const { settings } = app;
   find("#rename").elements.name.value = app.name;
   find("#app-id").replaceChildren(copyBox(app.id));
+  const keys = (await all(ofApp("keys"))).filter((key) => key.kind === "hmac" && key.state === "active");
+  find("#signing-key").replaceChildren(
+    ...(keys.some((key) => key.id === app.signing_key) ? [] : [make("option", { value: "" }, "None")]),
+    ...keys.map((key) => make("option", { value: key.id, selected: key.id === app.signing_key }, key.label || key.id)),
+  );
   const policy = find("#policy").elements;
   policy.longest.value = String(settings.longest_ttl_s / 3600);
   policy.unending.checked = !settings.exp_required;
@@ -44,9 +49,16 @@ function limit([name, value]) {
 }
 
 onSubmit(find("#rename"), async (form) => {
-  await patch(ofApp(), { name: needed(form, "name", "The name") });
-  say("Renamed.");
-  location.reload();
+  const name = needed(form, "name", "The name");
+  const signs = form.elements.signing_key.value;
+  await patch(ofApp(), {
+    name: name === app.name ? undefined : name,
+    signing_key: signs === "" || signs === app.signing_key ? undefined : signs,
+  });
+  say("Saved.");
+  // The menu has the name too.
+  if (name !== app.name) location.reload();
+  else await load();
 });
 
 onSubmit(find("#policy"), async (form) => {

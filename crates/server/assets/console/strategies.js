@@ -1,11 +1,12 @@
 /** The Auth Service of an app: who is let in, and how. */
 
-import { get, ofApp, put } from "./api.js";
-import { badge, fill, find, findAll, mayNotWrite, on, show, stamp } from "./dom.js";
+import { get, ofApp, post, put } from "./api.js";
+import { badge, fill, find, findAll, make, mayNotWrite, on, show, stamp } from "./dom.js";
 import { needed } from "./entrance.js";
-import { number, onSubmit, open, optional } from "./form.js";
+import { number, onSubmit, open, optional, text, words } from "./form.js";
 import * as grants from "./grants.js";
 import { complain, say } from "./notice.js";
+import { plural } from "./time.js";
 
 /** @type {any} */
 let settings = null;
@@ -21,12 +22,16 @@ async function load() {
   const { anonymous, oidc = [], external, refresh } = settings;
   const first = find("#anonymous").elements;
   first.enabled.checked = Boolean(anonymous?.enabled);
+  if (anonymous?.per_minute) first.per_minute.value = String(anonymous.per_minute);
   if (anonymous?.ttl_s) first.ttl.value = String(Math.round(anonymous.ttl_s / 60));
   if (anonymous?.grants) grants.write(editor, anonymous.grants);
   show(find("#providers"), oidc.map(row));
   const own = find("#external").elements;
   own.enabled.checked = external ? external.enabled !== false && Boolean(external.url) : false;
   own.url.value = external?.url ?? "";
+  own.cookies.value = (external?.cookies ?? []).join(", ");
+  own.prefix.value = external?.prefix ?? "";
+  find("#redirects").elements.uris.value = (settings.redirect_uris ?? []).join("\n");
   const again = find("#refresh").elements;
   again.enabled.checked = refresh ? refresh.enabled !== false && Boolean(refresh.ttl_s) : false;
   if (refresh?.ttl_s) again.ttl.value = String(Math.max(1, Math.round(refresh.ttl_s / 86400)));
@@ -42,7 +47,7 @@ function row(provider) {
     id: provider.id,
     preset: PRESETS[provider.preset] ?? "OpenID provider",
     issuer: provider.issuer ?? "–",
-    client: provider.client_id,
+    client: make("span", {}, provider.client_id, " ", provider.enabled === false && badge("off")),
   });
   on(line, "edit", () => edit(provider));
   on(line, "delete", () => {
@@ -54,21 +59,48 @@ function row(provider) {
 
 /** @param {any} change */
 async function save(change) {
-  const { anonymous, oidc, external, refresh } = settings;
-  await put(ofApp("sign-in"), { anonymous, oidc, external, refresh, ...change });
+  await put(ofApp("sign-in"), { ...settings, ...change });
   say("Saved.");
   await load();
 }
 
 onSubmit(find("#anonymous"), (form) =>
-  save({ anonymous: { enabled: form.elements.enabled.checked, ttl_s: (number(form, "ttl") ?? 60) * 60, grants: grants.read(editor) } }),
+  save({
+    anonymous: {
+      enabled: form.elements.enabled.checked,
+      ttl_s: (number(form, "ttl") ?? 60) * 60,
+      per_minute: number(form, "per_minute") ?? 60,
+      grants: grants.read(editor),
+    },
+  }),
 );
 onSubmit(find("#external"), (form) =>
-  save({ external: form.elements.enabled.checked ? { ...settings.external, url: needed(form, "url", "The URL") } : null }),
+  save({ external: own(form) }),
 );
 onSubmit(find("#refresh"), (form) =>
-  save({ refresh: form.elements.enabled.checked ? { ttl_s: (number(form, "ttl") ?? 30) * 86400 } : null }),
+  save({ refresh: { enabled: form.elements.enabled.checked, ttl_s: (number(form, "ttl") ?? 30) * 86400 } }),
 );
+onSubmit(find("#redirects"), (form) => save({ redirect_uris: words(form.elements.uris.value) }));
+
+document.querySelector("#sign-out-all")?.addEventListener("click", () => open("sign-out-users"));
+onSubmit(find("#sign-out-users form"), async () => {
+  const { ended } = await post(ofApp("sign-in/sign-out"), {});
+  find("#sign-out-users").close();
+  say(`${plural(ended, "session")} ended.`);
+});
+
+/** The app's own sign-in as it is to be; none if it never was. @param {any} form */
+function own(form) {
+  const enabled = form.elements.enabled.checked;
+  if (!enabled && !settings.external) return null;
+  return {
+    ...settings.external,
+    enabled,
+    url: needed(form, "url", "The URL"),
+    cookies: words(form.elements.cookies.value),
+    prefix: text(form, "prefix"),
+  };
+}
 
 /** @param {any} provider null for a new one */
 function edit(provider) {
@@ -77,27 +109,39 @@ function edit(provider) {
   fill(dialog, { title: provider ? `Edit ${provider.id}` : "Add a provider" });
   const { elements } = find("form", dialog);
   elements.id.disabled = Boolean(provider);
+  setTimeout(follow);
   if (!provider) return;
-  elements.preset.value = provider.preset ?? "";
+  elements.preset.value = provider.preset ?? "oidc";
+  elements.enabled.checked = provider.enabled !== false;
+  for (const name of ["team_id", "key_id"]) elements[name].value = provider[name] ?? "";
   for (const name of ["id", "issuer", "client_id", "identity_template"]) elements[name].value = provider[name] ?? "";
   elements.scopes.value = [provider.scopes ?? []].flat().join(" ");
 }
+const follow = () => {
+  const preset = find("#provider-preset").value;
+  for (const field of findAll("#provider [data-for]")) field.hidden = !field.dataset.for.split(" ").includes(preset);
+};
+find("#provider-preset").addEventListener("change", follow);
 for (const button of findAll("[data-new-provider]")) button.addEventListener("click", () => edit(null));
 
 onSubmit(find("#provider form"), async (form) => {
+  const preset = form.elements.preset.value;
   const scopes = optional(form, "scopes")?.split(/\s+/);
   const provider = {
     ...chosen,
     id: chosen?.id ?? needed(form, "id", "The name"),
-    preset: form.elements.preset.value || undefined,
-    issuer: optional(form, "issuer"),
+    preset,
+    enabled: form.elements.enabled.checked,
+    issuer: preset === "oidc" ? optional(form, "issuer") : undefined,
+    ...(preset === "apple" && { team_id: optional(form, "team_id"), key_id: optional(form, "key_id") }),
     client_id: needed(form, "client_id", "The client id"),
-    client_secret: form.elements.client_secret.value || undefined,
+    client_secret: (preset === "apple" ? optional(form, "private_key") : form.elements.client_secret.value) || undefined,
     scopes,
     identity_template: optional(form, "identity_template"),
   };
-  const others = settings.oidc.filter((/** @type {any} */ other) => other.id !== provider.id);
-  await save({ oidc: [...others, provider] });
+  const known = settings.oidc.some((/** @type {any} */ other) => other.id === provider.id);
+  const replaced = settings.oidc.map((/** @type {any} */ other) => (other.id === provider.id ? provider : other));
+  await save({ oidc: known ? replaced : [...settings.oidc, provider] });
   find("#provider").close();
 });
 

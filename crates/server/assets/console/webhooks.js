@@ -49,8 +49,7 @@ async function load() {
 /** @param {any} hook */
 function hookState(hook) {
   if (hook.disabled_ms || hook.disabled) return badge("paused", "warn");
-  const parked = hook.parked ?? 0;
-  return parked > 0 ? badge(`${count(parked)} parked`, "bad") : badge("active", "good");
+  return hook.pending > 0 ? badge(`${count(hook.pending)} pending`, "warn") : badge("active", "good");
 }
 
 /** @param {any} hook */
@@ -181,12 +180,15 @@ find("#more button").addEventListener("click", (/** @type {any} */ event) => att
 const EVENTS = [
   "user.connected",
   "user.disconnected",
-  "device.first",
-  "device.last",
+  "user.online",
+  "user.offline",
   "token.refused",
   "key.created",
   "key.rotated",
   "key.revoked",
+  "app.updated",
+  "app.disabled",
+  "app.enabled",
   "channel.occupied",
   "channel.vacated",
 ];

@@ -44,6 +44,7 @@ pub(super) struct PageView {
     name: String,
     email: String,
     role: &'static str,
+    makes_apps: bool,
 }
 
 /// What `entrance.html` is filled with.
@@ -205,6 +206,7 @@ impl PageView {
             name: operator.name.to_string(),
             email: operator.email.to_string(),
             role: operator.role.as_str(),
+            makes_apps: operator.makes_apps(),
         }
     }
 }
