@@ -3,7 +3,7 @@
 import { all, get, ofApp, part, patch, post } from "./api.js";
 import { copyBox, copyable, tabs } from "./copy.js";
 import { badge, fill, find, findAll, make, on, show, stamp } from "./dom.js";
-import { moment, onSubmit, open, optional, text } from "./form.js";
+import { json, moment, onSubmit, open, optional, text } from "./form.js";
 import { needed } from "./entrance.js";
 import * as grants from "./grants.js";
 import { complain, say } from "./notice.js";
@@ -141,15 +141,17 @@ document.querySelector("#import-key")?.addEventListener("click", () => open("imp
 
 onSubmit(importing, async (form) => {
   const kind = form.elements.kind.value;
-  const document = kind === "jwks_url" ? needed(form, "url", "The URL") : needed(form, "document", "The key");
-  const made = await post(ofApp("keys/import"), {
-    kind,
-    label: optional(form, "label"),
-    [kind === "jwks_url" ? "url" : kind]: document,
-    algorithm: kind === "pem" ? form.elements.algorithm.value : undefined,
-  });
+  /** @type {Record<string, () => Record<string, unknown>>} */
+  const orders = {
+    pem: () => ({ pem: needed(form, "document", "The key"), algorithm: form.elements.algorithm.value }),
+    jwk: () => ({ jwk: json(needed(form, "document", "The key"), "The key") }),
+    jwks: () => ({ jwks: json(needed(form, "document", "The key set"), "The key set") }),
+    jwks_url: () => ({ url: needed(form, "url", "The URL") }),
+    hmac: () => ({ id: needed(form, "id", "The key id"), secret: needed(form, "secret", "The secret") }),
+  };
+  const made = await post(ofApp("keys/import"), { kind, label: optional(form, "label"), ...orders[kind]() });
   find("#import").close();
-  reveal(made, "The key is registered", "Your tokens name it as iss.");
+  reveal({ ...made, secret: null, snippets: [] }, "The key is registered", "Your tokens name it as iss.");
 });
 
 onSubmit(find("#rotate form"), async (form) => {

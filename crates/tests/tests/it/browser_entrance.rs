@@ -85,3 +85,47 @@ async fn sign_in(tab: &Tab, password: &str) {
     tab.fill("#password", password).await;
     tab.click("#sign-in [type=submit]").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_on_a_page_of_somebody_else_leads_in() {
+    let server = TestServer::start().await;
+    let operator = server.operator().await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    tab.cookie(&(server.base() + "/console/"), operator.cookie())
+        .await;
+    let page = server.base() + "/console/profile";
+    tab.open(&format!("data:text/html,<a href='{page}'>your Console</a>"))
+        .await;
+    tab.press("your Console").await;
+    tab.sees("Your profile").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_alone_is_enough() {
+    let server = TestServer::start().await;
+    let operator = server.operator().await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    tab.open(&(server.base() + "/console/sign-in")).await;
+    let focus = "document.activeElement.id";
+    assert_eq!(tab.value(focus).await, "email");
+    tab.cookie(&(server.base() + "/console/"), operator.cookie())
+        .await;
+    tab.open(&(server.base() + "/console/profile")).await;
+    tab.key("Tab", 9).await;
+    let first = tab.value("document.activeElement.textContent").await;
+    assert_eq!(first, "Skip to content");
+    tab.value("document.activeElement.click()").await;
+    tab.until(
+        "the content has the focus",
+        "document.activeElement.id === 'main'",
+    )
+    .await;
+    let unnamed = tab
+        .value("[...document.querySelectorAll('button, a, input, select, textarea')].filter((e) => !(e.type === 'hidden' || e.textContent.trim() || e.labels?.length || e.getAttribute('aria-label'))).map((e) => e.outerHTML)")
+        .await;
+    assert_eq!(unnamed, serde_json::json!([]), "without a name");
+    browser.close().await;
+}
