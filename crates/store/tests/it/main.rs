@@ -30,6 +30,7 @@ mod durability;
 mod journal;
 mod keys;
 mod migrations;
+mod operators;
 mod revocations;
 mod rig;
 mod seals;
