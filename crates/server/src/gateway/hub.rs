@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) apps: HashMap<AppId, AppState>,
     /// Of every app that was ever connected, so that what is counted never goes back.
     pub(super) traffic: HashMap<AppId, Arc<Traffic>>,
+    /// How often a connection of an app has come or gone.
+    pub(super) turns: HashMap<AppId, u64>,
     by_peer: HashMap<IpAddr, usize>,
     pub(super) by_key: HashMap<KeyId, usize>,
     total: usize,
@@ -158,7 +160,9 @@ impl Hub {
             | KeyEvent::AppDeleted { app } => (*app, None),
         };
         if let KeyEvent::AppDeleted { app } = event {
-            self.lock().traffic.remove(app);
+            let mut state = self.lock();
+            state.traffic.remove(app);
+            state.turns.remove(app);
         }
         let concerned: Vec<Arc<Connection>> = {
             let state = self.lock();
@@ -258,6 +262,7 @@ impl State {
         self.total += 1;
         *self.by_key.entry(connection.standing.key).or_default() += 1;
         *self.by_peer.entry(connection.peer.ip()).or_default() += 1;
+        *self.turns.entry(connection.standing.app).or_default() += 1;
         let app = self.apps.entry(connection.standing.app).or_default();
         app.total += 1;
         let identity = connection.caller.address.identity();
@@ -278,6 +283,10 @@ impl State {
         self.total -= 1;
         release(&mut self.by_key, &connection.standing.key);
         release(&mut self.by_peer, &connection.peer.ip());
+        // Not for an app that was deleted.
+        if let Some(turn) = self.turns.get_mut(&connection.standing.app) {
+            *turn += 1;
+        }
         let Some(app) = self.apps.get_mut(&connection.standing.app) else {
             return false;
         };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use hexline_bus::smallest;
 use hexline_model::{Address, AppId, Destination, KeyId, Route, Subject, Timestamp};
 use hexline_protocol::CloseCode;
+use hexline_services::keys::Standing;
 use hexline_token::Grants;
 
 use super::connection::Connection;
@@ -56,6 +57,8 @@ pub(crate) enum Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct AppStats {
     pub(crate) connections: usize,
+    /// How often a connection has come or gone since the server started.
+    pub(crate) turns: u64,
     /// Counted since the server started.
     pub(crate) traffic: Counted,
 }
@@ -117,6 +120,12 @@ impl Hub {
         self.lock().apps.get(&app).map_or(0, |own| own.total)
     }
 
+    /// How many connections of an app were opened by tokens of a kind.
+    pub(crate) fn count_standing(&self, app: AppId, is: impl Fn(&Standing) -> bool) -> usize {
+        let connections = self.of(app, None);
+        connections.iter().filter(|c| is(&c.standing)).count()
+    }
+
     /// How many connections stand on a key.
     pub(crate) fn count_by_key(&self, key: KeyId) -> usize {
         self.lock().by_key.get(&key).copied().unwrap_or(0)
@@ -127,6 +136,7 @@ impl Hub {
         let state = self.lock();
         AppStats {
             connections: state.apps.get(&app).map_or(0, |own| own.total),
+            turns: state.turns.get(&app).copied().unwrap_or(0),
             traffic: state
                 .traffic
                 .get(&app)

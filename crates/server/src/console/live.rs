@@ -1,0 +1,353 @@
+use std::io;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body as Answer, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use hexline_model::{
+    AppId, ConsoleSessionId, Device, Identity, KeyId, NodeId, OperatorId, Route, Subject, Timestamp,
+};
+use hexline_protocol::ErrorCode;
+use http::header::CONTENT_TYPE;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::apps::{readable, writable};
+use super::feed::Watcher;
+use super::guard::Signed;
+use crate::app::App;
+use crate::gateway::live::{ConnectionView as Live, Filter, Target};
+use crate::http::error::{ErrorBody, Refusal};
+use crate::http::json::{Body, Ids, Params};
+use crate::http::paging::{Cursor, Limit, Page};
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(disconnect))
+        .routes(routes!(follow_app))
+        .routes(routes!(follow_all))
+}
+
+/// A live connection.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ConnectionView {
+    /// `identity/device/route`
+    address: String,
+    identity: String,
+    device: String,
+    route: String,
+    since_ms: i64,
+    /// The server process that holds it.
+    #[schema(value_type = String)]
+    node: NodeId,
+    /// The client's network address.
+    remote: String,
+    /// The key that verified its token.
+    #[schema(value_type = String)]
+    key: KeyId,
+    /// What its token grants.
+    #[schema(value_type = Object)]
+    grants: Value,
+    /// What its key lets it grant, if it limits that.
+    #[schema(value_type = Option<Object>)]
+    ceiling: Option<Value>,
+    /// When its token or key ends.
+    expires_ms: Option<i64>,
+    bytes_in: u64,
+    bytes_out: u64,
+    messages_in: u64,
+    messages_out: u64,
+    /// How many channels it is a member of.
+    channels: u32,
+}
+
+/// Which connections, and which part of them.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Listing {
+    /// A part of the address or of the remote address.
+    search: Option<String>,
+    /// The identity, exactly.
+    identity: Option<String>,
+    /// The device, exactly.
+    device: Option<String>,
+    /// How many: 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
+    /// The `next` of the part before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+}
+
+/// Which connections to close: one by its route, those of a device, or all of an identity.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    #[serde(default)]
+    identity: Option<String>,
+    /// With an identity.
+    #[serde(default)]
+    device: Option<String>,
+    /// One connection; identity and device may be said besides.
+    #[serde(default)]
+    route: Option<String>,
+}
+
+/// What was closed.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Disconnected {
+    /// How many connections there were.
+    disconnected: usize,
+}
+
+/// List live connections
+///
+/// Those of this node, in an order that means nothing.
+#[utoipa::path(
+    get,
+    path = "/console/api/apps/{app}/connections",
+    tag = "console",
+    security(("consoleSession" = [])),
+    params(("app" = String, Path, description = "The app's id"), Listing),
+    responses((status = 200, description = "Connections", body = Page<ConnectionView>))
+)]
+async fn list(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Ids(id): Ids<AppId>,
+    Params(params): Params<Listing>,
+) -> Result<Json<Page<ConnectionView>>, Refusal> {
+    readable(&app, &signed, id)?;
+    let cursor = params.cursor.as_ref();
+    let after = cursor.map(|c| c.read(|text| Route::parse(text).ok()));
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let filter = Filter {
+        identity: given(params.identity),
+        device: given(params.device),
+        search: given(params.search),
+    };
+    let limit = params.limit;
+    let found = app
+        .hub
+        .list(id, &filter, after.transpose()?, limit.and_one());
+    let route = |live: &Live| live.address.route().to_string();
+    let show = |live| ConnectionView::new(live, app.node);
+    Ok(Json(Page::cut(found, limit, route, show)))
+}
+
+/// Close live connections
+///
+/// With a code that tells a client not to come back by itself. Their tokens stay good.
+#[utoipa::path(
+    post,
+    path = "/console/api/apps/{app}/connections/disconnect",
+    tag = "console",
+    security(("consoleSession" = [])),
+    params(("app" = String, Path, description = "The app's id")),
+    request_body = Which,
+    responses((status = 200, description = "Closed", body = Disconnected))
+)]
+async fn disconnect(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Ids(id): Ids<AppId>,
+    Body(body): Body<Which>,
+) -> Result<Json<Disconnected>, Refusal> {
+    writable(&app, &signed, id)?;
+    let (target, name) = target(&body)?;
+    let disconnected = app.hub.disconnect(id, &target);
+    let entry = signed.entry("connection.disconnect", Some(id), name);
+    let detail = json!({ "disconnected": disconnected });
+    app.audit.record(entry.detail(detail)).await;
+    Ok(Json(Disconnected { disconnected }))
+}
+
+/// Follow the figures of an app
+///
+/// Server-Sent Events, each second one `stats`: `at_ms`, `connections`, and what was counted since
+/// the start, `messages_in`, `messages_out`, `bytes_in`, `bytes_out`; and `connections` when one
+/// has come or gone. It ends with the operator's session.
+#[utoipa::path(
+    get,
+    path = "/console/api/apps/{app}/live",
+    tag = "console",
+    security(("consoleSession" = [])),
+    params(("app" = String, Path, description = "The app's id")),
+    responses(
+        (status = 200, description = "Events", content_type = "text/event-stream", body = String),
+        (status = 503, description = "Too many watch already", body = ErrorBody),
+    )
+)]
+async fn follow_app(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Ids(id): Ids<AppId>,
+) -> Result<Response, Refusal> {
+    readable(&app, &signed, id)?;
+    follow(app, &signed, Some(id))
+}
+
+/// Follow the figures of all apps that the operator sees
+///
+/// The same events as of one app, added up.
+#[utoipa::path(
+    get,
+    path = "/console/api/live",
+    tag = "console",
+    security(("consoleSession" = [])),
+    responses(
+        (status = 200, description = "Events", content_type = "text/event-stream", body = String),
+        (status = 503, description = "Too many watch already", body = ErrorBody),
+    )
+)]
+async fn follow_all(State(app): State<Arc<App>>, signed: Signed) -> Result<Response, Refusal> {
+    follow(app, &signed, None)
+}
+
+fn follow(app: Arc<App>, signed: &Signed, only: Option<AppId>) -> Result<Response, Refusal> {
+    let busy = || {
+        let message = "too many follow the figures already, or the server is stopping";
+        Refusal::new(ErrorCode::Unavailable, message).retry_after(5)
+    };
+    let follower = Follower {
+        watcher: app.feed.watch().ok_or_else(busy)?,
+        app,
+        operator: signed.operator.id,
+        session: signed.session.id,
+        only,
+        turns: None,
+    };
+    let events = stream::unfold(follower, |mut follower| async move {
+        let text = follower.next().await?;
+        Some((Ok::<_, io::Error>(Bytes::from(text)), follower))
+    });
+    let kind = [(CONTENT_TYPE, "text/event-stream")];
+    Ok((kind, Answer::from_stream(events)).into_response())
+}
+
+/// Somebody who follows.
+struct Follower {
+    app: Arc<App>,
+    watcher: Watcher,
+    operator: OperatorId,
+    session: ConsoleSessionId,
+    only: Option<AppId>,
+    /// How often a connection had come or gone when it was last looked; `None` at first.
+    turns: Option<u64>,
+}
+
+impl Follower {
+    /// What to tell next; `None` at the end.
+    async fn next(&mut self) -> Option<String> {
+        // The first figures come at once.
+        if self.turns.is_some() && !self.watcher.next().await {
+            return None;
+        }
+        let apps = self.apps().await?;
+        let mut sum = Sum::default();
+        for app in apps {
+            let stats = self.app.hub.stats(app);
+            sum.connections += stats.connections;
+            sum.turns = sum.turns.wrapping_add(stats.turns);
+            sum.messages_in += stats.traffic.messages_in;
+            sum.messages_out += stats.traffic.messages_out;
+            sum.bytes_in += stats.traffic.bytes_in;
+            sum.bytes_out += stats.traffic.bytes_out;
+        }
+        let mut text = String::new();
+        let before = self.turns.replace(sum.turns);
+        if before.is_some_and(|before| before != sum.turns) {
+            let told = json!({ "connections": sum.connections });
+            text.push_str(&format!("event: connections\ndata: {told}\n\n"));
+        }
+        let stats = json!({
+            "at_ms": self.app.clock.now().as_millis(),
+            "connections": sum.connections,
+            "messages_in": sum.messages_in,
+            "messages_out": sum.messages_out,
+            "bytes_in": sum.bytes_in,
+            "bytes_out": sum.bytes_out,
+        });
+        text.push_str(&format!("event: stats\ndata: {stats}\n\n"));
+        Some(text)
+    }
+
+    /// The apps whose figures it may see, if its session stands. To follow is not to use: a
+    /// session that does nothing else ends of its idleness.
+    async fn apps(&self) -> Option<Vec<AppId>> {
+        let operators = &self.app.operators;
+        let sessions = operators.list_sessions(self.operator).await.ok()?;
+        if !sessions.iter().any(|session| session.id == self.session) {
+            return None;
+        }
+        let operator = operators.lookup(self.operator).await.ok()?;
+        let registry = self.app.keys.registry();
+        if let Some(only) = self.only {
+            let is_there = operator.sees(only) && registry.app(only).is_some();
+            return is_there.then(|| vec![only]);
+        }
+        let apps = registry.apps().into_iter().map(|app| app.id);
+        Some(apps.filter(|app| operator.sees(*app)).collect())
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    connections: usize,
+    turns: u64,
+    messages_in: u64,
+    messages_out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+/// What to close, and how the audit log calls it.
+fn target(which: &Which) -> Result<(Target, String), Refusal> {
+    let invalid = |message: String| Refusal::new(ErrorCode::InvalidRequest, message);
+    if let Some(route) = &which.route {
+        let route = Route::parse(route).map_err(|e| invalid(format!("the route {e}")))?;
+        return Ok((Target::Route(route), route.to_string()));
+    }
+    let expected = || invalid("expected a route, or an identity with or without a device".into());
+    let identity = which.identity.as_deref().ok_or_else(expected)?;
+    let identity = Identity::parse(identity).map_err(|e| invalid(format!("the identity {e}")))?;
+    let Some(device) = &which.device else {
+        let name = identity.to_string();
+        return Ok((Target::Identity(identity), name));
+    };
+    let device = Device::parse(device).map_err(|e| invalid(format!("the device {e}")))?;
+    let subject = Subject { identity, device };
+    let name = subject.to_string();
+    Ok((Target::Device(subject), name))
+}
+
+impl ConnectionView {
+    fn new(live: Live, node: NodeId) -> Self {
+        Self {
+            identity: live.address.identity().to_owned(),
+            device: live.address.device().to_owned(),
+            route: live.address.route().to_string(),
+            address: live.address.to_string(),
+            since_ms: live.since.as_millis(),
+            node,
+            remote: live.remote.to_string(),
+            key: live.key,
+            grants: json!(live.grants),
+            ceiling: live.ceiling.map(|ceiling| json!(ceiling)),
+            expires_ms: live.expires.map(Timestamp::as_millis),
+            bytes_in: live.traffic.bytes_in,
+            bytes_out: live.traffic.bytes_out,
+            messages_in: live.traffic.messages_in,
+            messages_out: live.traffic.messages_out,
+            channels: live.channels,
+        }
+    }
+}
