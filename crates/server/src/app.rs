@@ -2,7 +2,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use hexline_bus::Bus;
-use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Timestamp};
+use hexline_model::{Clock, Device, Entropy, Identity, KeyId, Moment, NodeId, Secret, Timestamp};
 use hexline_services::audit::AuditService;
 use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{AppName, KeyError, KeyService};
@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::adapters::webhooks::hooks::Hooks;
 use crate::auth::Doorkeeper;
 use crate::config::Config;
+use crate::console::feed::Feed;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
 use crate::http::Documents;
@@ -51,6 +52,10 @@ pub(crate) struct App {
     pub(crate) probe: Probe,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) documents: Documents,
+    /// The second's tick of live figures.
+    pub(crate) feed: Arc<Feed>,
+    /// When the server started, by the clock and by the stop watch.
+    pub(crate) started: (Timestamp, Moment),
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// One task per live connection, and what else has to end before the records close.

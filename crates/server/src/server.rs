@@ -185,6 +185,8 @@ impl Server {
             probe: Probe::new(entropy.as_ref()),
             metrics,
             documents: Documents::default(),
+            feed: Arc::default(),
+            started: (clock.now(), clock.moment()),
             clock,
             entropy: Arc::clone(&entropy),
             tasks,
@@ -296,6 +298,7 @@ impl Running {
         let deadline = Instant::now() + self.app.config.drain;
         tracing::info!(connections = self.connections(), "stopping");
         self.app.hub.drain();
+        self.app.feed.close();
         self.end_http(deadline).await;
         // After HTTP, which is where new ones come from.
         let cut_off = self.app.tasks.end(deadline).await;

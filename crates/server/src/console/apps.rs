@@ -30,6 +30,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// An app.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleAppView)]
 pub(crate) struct AppView {
     #[schema(value_type = String)]
     id: AppId,
@@ -49,6 +50,7 @@ pub(crate) struct AppView {
 
 /// What an app decides for itself.
 #[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = ConsoleAppSettings)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     /// The longest `exp` − `iat` of a token, in seconds.
@@ -64,6 +66,7 @@ pub(crate) struct Settings {
 
 /// Limits of an app below those of the server; null leaves the server's.
 #[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = ConsoleAppLimits)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Connections at once, on each node.
@@ -76,6 +79,7 @@ pub(crate) struct Limits {
 
 /// Some settings; what is absent stays.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleAppSomeSettings)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SomeSettings {
     longest_ttl_s: Option<u64>,
@@ -88,6 +92,7 @@ pub(crate) struct SomeSettings {
 
 /// What to change of an app; what is absent stays.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleAppChanges)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Changes {
     name: Option<String>,
@@ -98,6 +103,7 @@ pub(crate) struct Changes {
 
 /// A new app.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleAppNewApp)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewApp {
     /// 1 to 64 of `a`-`z`, `0`-`9` and `-`.
@@ -106,6 +112,7 @@ pub(crate) struct NewApp {
 
 /// What is asked of whoever deletes an app.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleAppDeletion)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Deletion {
     /// The app's name, once more.
@@ -148,7 +155,12 @@ async fn list(
     for own in found {
         views.push(view(&app, own).await?);
     }
-    Ok(Json(Page::cut(views, limit, |own| own.name.clone(), |own| own)))
+    Ok(Json(Page::cut(
+        views,
+        limit,
+        |own| own.name.clone(),
+        |own| own,
+    )))
 }
 
 /// Make an app
@@ -341,9 +353,8 @@ pub(super) fn writable(app: &App, signed: &Signed, id: AppId) -> Result<keys::Ap
 
 /// Reads the id of a key in a body.
 pub(super) fn key_id(text: &str) -> Result<KeyId, Refusal> {
-    KeyId::parse(text).map_err(|error| {
-        Refusal::new(ErrorCode::InvalidRequest, format!("the key's id {error}"))
-    })
+    KeyId::parse(text)
+        .map_err(|error| Refusal::new(ErrorCode::InvalidRequest, format!("the key's id {error}")))
 }
 
 fn app_name(text: &str) -> Result<AppName, Refusal> {

@@ -47,6 +47,7 @@ impl Signed {
 
 /// An entry of the audit log.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleAuditEntryView)]
 pub(crate) struct EntryView {
     #[schema(value_type = String)]
     id: AuditId,
@@ -67,6 +68,7 @@ pub(crate) struct EntryView {
 
 /// Who did something.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleAuditActorView)]
 pub(crate) struct ActorView {
     /// `operator`, `platform`, `cli` or `system`.
     kind: &'static str,
@@ -126,6 +128,7 @@ pub(crate) struct Exporting {
 
 /// The form of an export.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[schema(as = ConsoleAuditFormat)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     /// One JSON object a line.
@@ -207,7 +210,10 @@ async fn export(
     });
     let (kind, file) = match format {
         Format::Jsonl => ("application/jsonl", "attachment; filename=\"audit.jsonl\""),
-        Format::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"audit.csv\""),
+        Format::Csv => (
+            "text/csv; charset=utf-8",
+            "attachment; filename=\"audit.csv\"",
+        ),
     };
     let headers = [(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, file)];
     Ok((headers, Body::from_stream(parts)).into_response())
@@ -331,7 +337,9 @@ fn row(Recorded { id, at, entry }: &Recorded) -> String {
 
 /// A cell that no spreadsheet takes for a formula.
 fn cell(text: &str) -> String {
-    let steers = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\'', '＝', '＋', '－', '＠']);
+    let steers = text.starts_with([
+        '=', '+', '-', '@', '\t', '\r', '\n', '\'', '＝', '＋', '－', '＠',
+    ]);
     let guard = if steers { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
@@ -362,8 +370,7 @@ impl From<Recorded> for EntryView {
 
 const PART: u32 = 500;
 const MAX_FILTER: usize = 300;
-const HEAD: &str =
-    "at,at_ms,actor_kind,actor_id,actor_email,action,app,target,peer,detail,id\r\n";
+const HEAD: &str = "at,at_ms,actor_kind,actor_id,actor_email,action,app,target,peer,detail,id\r\n";
 
 #[cfg(test)]
 mod tests {

@@ -20,6 +20,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// How the node is that answers.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleHealth)]
 pub(crate) struct Health {
     /// The server process.
     #[schema(value_type = String)]
@@ -37,6 +38,7 @@ pub(crate) struct Health {
 
 /// The database.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleDatabaseHealth)]
 pub(crate) struct DatabaseHealth {
     /// Whether a record was just written and read.
     ok: bool,
@@ -55,6 +57,7 @@ pub(crate) struct DatabaseHealth {
 
 /// What carries messages between connections.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleBusHealth)]
 pub(crate) struct BusHealth {
     /// Whether a message was just delivered.
     ok: bool,
@@ -65,6 +68,7 @@ pub(crate) struct BusHealth {
 
 /// The file system of the data directory.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleDiskHealth)]
 pub(crate) struct DiskHealth {
     /// Whether at least 5 % of it, or 1 GiB, is free.
     ok: bool,
@@ -76,6 +80,7 @@ pub(crate) struct DiskHealth {
 
 /// The clock that tokens are checked against.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleClockHealth)]
 pub(crate) struct ClockHealth {
     /// Whether it has gone as evenly since the start as a stop watch.
     ok: bool,
@@ -135,8 +140,12 @@ async fn database(app: &App, part: Part) -> DatabaseHealth {
 
 fn disk(data: &Path, database: &Path) -> DiskHealth {
     let found = rustix::fs::statvfs(data).ok();
-    let free = found.as_ref().map(|f| f.f_bavail.saturating_mul(f.f_frsize));
-    let total = found.as_ref().map(|f| f.f_blocks.saturating_mul(f.f_frsize));
+    let free = found
+        .as_ref()
+        .map(|f| f.f_bavail.saturating_mul(f.f_frsize));
+    let total = found
+        .as_ref()
+        .map(|f| f.f_blocks.saturating_mul(f.f_frsize));
     let enough = |(free, total): (u64, u64)| free >= GIB.min(total / 20);
     DiskHealth {
         ok: free.zip(total).is_some_and(enough),

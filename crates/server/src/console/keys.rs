@@ -34,6 +34,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// A key, without its secret.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleKeyView)]
 pub(crate) struct KeyView {
     /// The `iss` of its tokens.
     #[schema(value_type = String)]
@@ -64,6 +65,7 @@ pub(crate) struct KeyView {
 
 /// Keys.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleKeys)]
 pub(crate) struct Keys {
     items: Vec<KeyView>,
     /// Always null: all of them are there.
@@ -72,6 +74,7 @@ pub(crate) struct Keys {
 
 /// A key that was just made.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleKeyMade)]
 pub(crate) struct Made {
     key: KeyView,
     /// Its secret, if the server made it. Shown now and never again.
@@ -82,6 +85,7 @@ pub(crate) struct Made {
 
 /// An order for a key with a secret.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleKeyOrder)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Order {
     /// For people.
@@ -102,6 +106,7 @@ pub(crate) struct Order {
 
 /// A key that was made elsewhere.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleKeyImport)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Import {
     kind: Kind,
@@ -139,6 +144,7 @@ pub(crate) struct Import {
 
 /// The kinds of key.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
+#[schema(as = ConsoleKeyKind)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Pem,
@@ -150,6 +156,7 @@ pub(crate) enum Kind {
 
 /// What to change of a key.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleKeyChanges)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Changes {
     /// For people; may be empty.
@@ -158,6 +165,7 @@ pub(crate) struct Changes {
 
 /// How to rotate.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleKeyRotation)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rotation {
     /// For how long the old key still verifies; 24 hours unless set, at most 365 days.
@@ -167,6 +175,7 @@ pub(crate) struct Rotation {
 
 /// What a revocation did.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleKeyClosed)]
 pub(crate) struct Closed {
     /// How many live connections of this node it closes.
     pub(super) closed: usize,
@@ -174,6 +183,7 @@ pub(crate) struct Closed {
 
 /// The public id of an app at the Auth Service.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleKeyApiKeyView)]
 pub(crate) struct ApiKeyView {
     #[schema(value_type = String)]
     id: ApiKey,
@@ -187,6 +197,7 @@ pub(crate) struct ApiKeyView {
 
 /// API keys.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleKeyApiKeys)]
 pub(crate) struct ApiKeys {
     items: Vec<ApiKeyView>,
     /// Always null: all of them are there.
@@ -195,6 +206,7 @@ pub(crate) struct ApiKeys {
 
 /// An order for an API key.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleKeyApiKeyOrder)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApiKeyOrder {
     #[serde(default)]

@@ -36,6 +36,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// A live connection.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleLiveConnectionView)]
 pub(crate) struct ConnectionView {
     /// `identity/device/route`
     address: String,
@@ -89,6 +90,7 @@ pub(crate) struct Listing {
 
 /// Which connections to close: one by its route, those of a device, or all of an identity.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleLiveWhich)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     #[serde(default)]
@@ -103,6 +105,7 @@ pub(crate) struct Which {
 
 /// What was closed.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleLiveDisconnected)]
 pub(crate) struct Disconnected {
     /// How many connections there were.
     disconnected: usize,
@@ -127,7 +130,7 @@ async fn list(
 ) -> Result<Json<Page<ConnectionView>>, Refusal> {
     readable(&app, &signed, id)?;
     let cursor = params.cursor.as_ref();
-    let after = cursor.map(|c| c.read(|text| Route::parse(text).ok()));
+    let after = cursor.map(|c| c.read(Route::parse));
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let filter = Filter {
         identity: given(params.identity),
@@ -313,7 +316,7 @@ struct Sum {
 fn target(which: &Which) -> Result<(Target, String), Refusal> {
     let invalid = |message: String| Refusal::new(ErrorCode::InvalidRequest, message);
     if let Some(route) = &which.route {
-        let route = Route::parse(route).map_err(|e| invalid(format!("the route {e}")))?;
+        let route = Route::parse(route).ok_or_else(|| invalid("the route is none".into()))?;
         return Ok((Target::Route(route), route.to_string()));
     }
     let expected = || invalid("expected a route, or an identity with or without a device".into());

@@ -12,21 +12,34 @@
 //! To add a route: a handler in the file of its subject with `#[utoipa::path]` and the tag
 //! `console`, a line in that file's `routes`, and for a new file a line in [`routes`].
 
+mod apps;
+mod audit;
+pub(crate) mod feed;
 pub(crate) mod guard;
+mod health;
+mod keys;
+mod live;
 mod operators;
 pub(crate) mod pages;
 mod passkeys;
 mod profile;
 mod session;
+mod snippets;
+mod tokens;
 mod webhooks;
 
 use std::sync::Arc;
 
-use axum::middleware::from_fn_with_state;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use hexline_protocol::ErrorCode;
+use http::Method;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::http::error::Refusal;
 
 /// Every route of the Console's API.
 pub(crate) fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
@@ -34,7 +47,13 @@ pub(crate) fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
         .merge(profile::routes())
         .merge(passkeys::routes())
         .merge(operators::routes())
-        .merge(webhooks::routes());
+        .merge(webhooks::routes())
+        .merge(apps::routes())
+        .merge(keys::routes())
+        .merge(tokens::routes())
+        .merge(live::routes())
+        .merge(audit::routes())
+        .merge(health::routes());
     guarded(config, routes)
 }
 
@@ -42,8 +61,22 @@ pub(crate) fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
 fn guarded(config: &Config, routes: OpenApiRouter<Arc<App>>) -> OpenApiRouter<Arc<App>> {
     let (routes, api) = routes.split_for_parts();
     let site = guard::Site::new(config);
-    let routes = routes.layer(from_fn_with_state(site, guard::same_site));
+    let routes = routes
+        .layer(from_fn(finished))
+        .layer(from_fn_with_state(site, guard::same_site));
     let mut routes = OpenApiRouter::from(routes);
     *routes.get_openapi_mut() = api;
     routes
+}
+
+/// Carries a change to its end, even if the browser hangs up: what was changed without an entry in
+/// the audit log would be nobody's deed.
+async fn finished(request: Request, next: Next) -> Response {
+    if request.method() == Method::GET || request.method() == Method::HEAD {
+        return next.run(request).await;
+    }
+    tokio::spawn(next.run(request)).await.unwrap_or_else(|_| {
+        tracing::error!("a request handler panicked");
+        Refusal::new(ErrorCode::InternalError, "a fault of the server").into_response()
+    })
 }

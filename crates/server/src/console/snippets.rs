@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 /// A program.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleSnippet)]
 pub(crate) struct Snippet {
     /// `curl`, `rust`, `node`, `python`, `php`, `java` or `go`.
     language: &'static str,

@@ -36,6 +36,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// An order for a token. It is made as it is ordered, whatever a door would say of it.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleTokenOrder)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Order {
     /// `client` unless set, or `platform`.
@@ -75,6 +76,7 @@ pub(crate) struct Order {
 
 /// The kinds of token.
 #[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConsoleTokenAccessName)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AccessName {
     /// Of a user's device.
@@ -85,12 +87,14 @@ pub(crate) enum AccessName {
 
 /// A token.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleTokenBuilt)]
 pub(crate) struct Built {
     token: String,
 }
 
 /// A token to look at.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleTokenSpecimen)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Specimen {
     token: String,
@@ -104,6 +108,7 @@ pub(crate) struct Specimen {
 
 /// The services.
 #[derive(Clone, Copy, Deserialize, ToSchema)]
+#[schema(as = ConsoleTokenGrantName)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum GrantName {
     Signal,
@@ -115,6 +120,7 @@ pub(crate) enum GrantName {
 
 /// A token taken apart.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleTokenInspection)]
 pub(crate) struct Inspection {
     /// As which kind it was checked.
     access: &'static str,
@@ -135,6 +141,7 @@ pub(crate) struct Inspection {
 
 /// A check.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleTokenCheckView)]
 pub(crate) struct CheckView {
     number: u8,
     /// What is checked, in a word.
@@ -151,6 +158,7 @@ pub(crate) struct CheckView {
 
 /// What a check came to.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleTokenOutcomeName)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OutcomeName {
     Pass,
@@ -160,6 +168,7 @@ pub(crate) enum OutcomeName {
 
 /// Which tokens to revoke: one by its `jti`, those of a user, of one device, or all.
 #[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleTokenWhich)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     #[serde(default)]
@@ -182,6 +191,7 @@ pub(crate) struct Which {
 
 /// Tokens that are refused.
 #[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleTokenRevocationView)]
 pub(crate) struct RevocationView {
     /// The one token.
     jti: Option<String>,
@@ -244,7 +254,8 @@ async fn build(
         (Access::Client, Some(identity), Some(device)) => format!("{identity}/{device}"),
         _ => access.name().to_owned(),
     };
-    let detail = json!({ "access": access.name(), "key": key.id, "jti": order.jti, "grants": order.grants });
+    let detail =
+        json!({ "access": access.name(), "key": key.id, "jti": order.jti, "grants": order.grants });
     let signer = PrivateKey::hmac(key.algorithm, key.secret.expose().as_bytes());
     let signer = signer.map_err(|e| refusal(BuildError::from(e)))?;
     let mut builder = TokenBuilder::create()
@@ -384,7 +395,11 @@ async fn revoke(
             Some(scope(identity, device.as_deref())?)
         }
         (None, None, None, Some(true)) => Some(Scope::App),
-        _ => return Err(invalid("expected one of jti, identity with or without device, and all")),
+        _ => {
+            return Err(invalid(
+                "expected one of jti, identity with or without device, and all",
+            ));
+        }
     };
     if scope.is_none() && body.issued_before_ms.is_some()
         || scope.is_some() && body.expires_ms.is_some()
@@ -397,7 +412,9 @@ async fn revoke(
         (Some(scope), _) => {
             let at = body.issued_before_ms.map(Timestamp::from_millis);
             let at = at.unwrap_or_else(|| app.clock.now());
-            let closed = app.hub.count_standing(id, |standing| is_of(standing, &scope, at));
+            let closed = app
+                .hub
+                .count_standing(id, |standing| is_of(standing, &scope, at));
             let target = match &scope {
                 Scope::App => "all".to_owned(),
                 Scope::Identity(identity) => identity.to_string(),
@@ -489,7 +506,9 @@ fn read_cursor(text: &str) -> Option<RevocationCursor> {
     let (kind, subject) = text.split_once(' ')?;
     Some(RevocationCursor {
         kind: TargetKind::parse(kind)?,
-        subject: Some(subject).filter(|text| !text.contains('\0'))?.to_owned(),
+        subject: Some(subject)
+            .filter(|text| !text.contains('\0'))?
+            .to_owned(),
     })
 }
 
