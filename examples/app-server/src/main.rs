@@ -2,7 +2,7 @@
 //!
 //! What every app has already stands in `users.rs` and `sessions.rs`: a user table and session
 //! cookies. What Hexline adds is one route, `token` in `routes.rs`: it knows who is signed in and
-//! signs an AccessToken for them. The key never leaves this process; the page gets tokens only.
+//! signs a token for them. The key never leaves this process; the page gets tokens only.
 //!
 //! README.md walks through it in six steps.
 

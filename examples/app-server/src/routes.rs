@@ -33,7 +33,7 @@ pub(crate) fn router(server: Arc<AppServer>) -> Router {
         .with_state(server)
 }
 
-/// An AccessToken for the user who is signed in, and where it is good for a WebSocket.
+/// A token for the user who is signed in, and where it is good for a WebSocket.
 ///
 /// This is what Hexline adds to an app's server. `POST`, so that nothing but the page's own script
 /// has a token made. The identity comes from the session, never from the request.

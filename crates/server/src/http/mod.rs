@@ -195,10 +195,7 @@ mod tests {
         for (id, path) in paths.into_iter().filter(|(_, path)| !path.contains("{*")) {
             let allowed = methods.get(&id).expect("what it allows");
             // What takes any method is a WebSocket.
-            let allowed = match allowed.split('"').nth(1) {
-                Some(allowed) => allowed,
-                None => "GET",
-            };
+            let allowed = allowed.split('"').nth(1).unwrap_or("GET");
             for method in allowed.split(',').filter(|method| *method != "HEAD") {
                 routed.insert(format!("{method} {path}"));
             }

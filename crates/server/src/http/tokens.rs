@@ -16,7 +16,7 @@ use crate::app::App;
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what is written by hand")]
 pub(crate) struct DemoToken {
-    /// An AccessToken for an hour, with every service.
+    /// A token for an hour, with every service.
     token: String,
 }
 
