@@ -5,6 +5,7 @@ use hexline_bus::Bus;
 use hexline_model::{Clock, Device, Entropy, Identity, KeyId, Moment, NodeId, Secret, Timestamp};
 use hexline_services::audit::AuditService;
 use hexline_services::idempotency::IdempotencyService;
+use hexline_services::auth::AuthService;
 use hexline_services::keys::{AppName, KeyError, KeyService};
 use hexline_services::operators::OperatorService;
 use hexline_services::tokens::TokenService;
@@ -19,7 +20,7 @@ use crate::config::Config;
 use crate::console::feed::Feed;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
-use crate::http::Documents;
+use crate::http::{Documents, Throttle};
 use crate::platform::Allowances;
 use crate::probe::Probe;
 use crate::tasks::Tasks;
@@ -45,6 +46,9 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     pub(crate) door: Doorkeeper,
     pub(crate) sessions: Arc<SessionContext>,
+    /// How users of apps without a server of their own sign in.
+    pub(crate) auth: Arc<AuthService>,
+    pub(crate) auth_throttle: Throttle,
     pub(crate) demo_tokens: DemoTokens,
     /// How many calls each app's server has left.
     pub(crate) allowances: Allowances,

@@ -9,6 +9,7 @@ use hexline_bus::{Bus, LocalBus, Occupancy};
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
 use hexline_services::audit::AuditService;
 use hexline_services::idempotency::IdempotencyService;
+use hexline_services::auth::{AuthOptions, AuthService};
 use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_services::tokens::TokenService;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accept::{Gate, GateLimits, files_for_sockets, most_sockets};
 use crate::adapters::webhooks::hooks::Hooks;
 use crate::adapters::webhooks::{Post, PostOptions, Reach};
-use crate::adapters::{jwks::JwksFetcher, tls};
+use crate::adapters::{jwks::JwksFetcher, outbound::OutboundHttp, tls};
 use crate::app::{App, DEMO_APP, DemoTokens};
 use crate::auth::{Doorkeeper, Proxies};
 use crate::config::{Config, Limits, TlsConfig};
@@ -34,7 +35,7 @@ use crate::datadir::{DataDir, DataLock};
 use crate::gateway::dispatch::Services;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
-use crate::http::{Documents, router};
+use crate::http::{Documents, Throttle, router};
 use crate::platform::Allowances;
 use crate::probe::Probe;
 use crate::records;
@@ -153,7 +154,25 @@ impl Server {
                 .telling(Arc::clone(&hooks) as Arc<dyn Occupancy>),
         );
         let url = config.base_url(local_addr.port());
+        let auth = Arc::new(AuthService::new(
+            Arc::new(records.database.clone()),
+            Arc::clone(&records.keys),
+            Arc::new(TokenService::new(
+                Arc::clone(&records.keys),
+                url.as_str(),
+                Arc::clone(&clock),
+            )),
+            Arc::new(OutboundHttp::new(config.dev)?),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            AuthOptions {
+                url: url.clone(),
+                dev: config.dev,
+            },
+        ));
         let app = Arc::new(App {
+            auth,
+            auth_throttle: Throttle::new(config.dev),
             allowances: Allowances::new(limits.platform_calls_per_minute),
             idempotency: IdempotencyService::new(
                 Arc::new(records.database.clone()),
@@ -525,7 +544,14 @@ impl Duty {
         let done = match self {
             Self::CatchUp => app.keys.refresh().await.map(|_| ()),
             Self::FlushLastUsed => app.keys.flush_last_used().await.map(|_| ()),
-            Self::SweepRevocations => app.keys.sweep(app.clock.now()).await.map(|_| ()),
+            Self::SweepRevocations => {
+                // First, for it goes by the revocations.
+                if let Err(error) = app.auth.sweep(app.clock.now()).await {
+                    tracing::warn!(%error, "what is over of sign-ins is not swept; it is tried again");
+                    return;
+                }
+                app.keys.sweep(app.clock.now()).await.map(|_| ())
+            }
             Self::SweepIdempotency => app
                 .idempotency
                 .sweep()
@@ -562,6 +588,7 @@ impl Duty {
             }
             Self::ForgetFailures => {
                 app.door.forget_old_failures();
+                app.auth_throttle.forget();
                 app.allowances.forget_the_full(app.clock.moment());
                 Ok(())
             }

@@ -19,6 +19,7 @@ mod browser;
 mod http;
 mod operator;
 mod program;
+mod provider;
 mod server;
 mod socket;
 
@@ -30,6 +31,7 @@ pub use browser::{Browser, Tab};
 pub use http::{Refusal, claims, client, refusal, refusal_of, upgrade};
 pub use operator::{OWNER_EMAIL, OWNER_PASSWORD, TestOperator};
 pub use program::Program;
+pub use provider::{ACCESS, CLIENT, Mood, Received, SECRET, STOLEN, TestProvider};
 pub use server::TestServer;
 pub use socket::{Push, Socket};
 

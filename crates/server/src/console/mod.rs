@@ -27,6 +27,7 @@ mod session;
 mod snippets;
 mod tokens;
 mod webhooks;
+mod sign_in;
 
 use std::sync::Arc;
 
@@ -54,6 +55,7 @@ pub(crate) fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
         .merge(live::routes())
         .merge(audit::routes())
         .merge(health::routes());
+        .merge(sign_in::routes());
     guarded(config, routes)
 }
 

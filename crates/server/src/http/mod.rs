@@ -9,6 +9,7 @@
 //! `routes!` mounts is what `/openapi.json` shows. What the doors refuse is added to every route in
 //! `document.rs`.
 
+mod auth_service;
 pub(crate) mod body;
 mod docs;
 mod document;
@@ -40,6 +41,7 @@ use crate::config::Config;
 use crate::console;
 use crate::gateway::upgrade;
 use crate::platform;
+pub(crate) use auth_service::Throttle;
 pub(crate) use document::{Documents, page_at};
 use error::Refusal;
 use frame::FrameLayer;
@@ -66,7 +68,7 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
 }
 
 fn routes(config: &Config, platform: OpenApiRouter<Arc<App>>) -> OpenApiRouter<Arc<App>> {
-    open_to_pages(client(config))
+    open_to_pages(client(config).merge(auth_service::routes()))
         .merge(platform)
         .merge(operations(config))
         .merge(console::routes(config))

@@ -42,6 +42,8 @@ pub struct Arrival {
     pub state: String,
     /// The provider's code; without one, the user or the provider said no.
     pub code: Option<Secret<String>>,
+    /// Which provider sends it back, if that says so (RFC 9207).
+    pub issuer: Option<String>,
 }
 
 /// What is kept of a browser that was sent to a provider.
@@ -168,7 +170,7 @@ impl AuthService {
         };
         let code = match &arrival.code {
             None => Err("access_denied"),
-            Some(code) => match self.land(app, &flow, &arrival.state, code).await {
+            Some(code) => match self.land(app, &flow, &arrival, code).await {
                 Ok(code) => Ok(code),
                 Err(error) => {
                     if !error.is_for_caller() {
@@ -192,7 +194,7 @@ impl AuthService {
         &self,
         app: hexline_model::AppId,
         flow: &Flow,
-        state: &str,
+        arrival: &Arrival,
         code: &Secret<String>,
     ) -> Result<Secret<String>, AuthError> {
         let caller = self.caller(&flow.api_key.to_string())?;
@@ -203,8 +205,12 @@ impl AuthService {
         let provider = settings
             .provider(&flow.strategy)
             .ok_or(AuthError::StrategyUnknown)?;
+        if arrival.issuer.is_some() && arrival.issuer.as_deref() != provider.issuer() {
+            let message = "another provider sends the browser back, expected the one it went to";
+            return Err(AuthError::refused("issuer", message));
+        }
         let _place = self.enter(app)?;
-        let Marks { nonce, verifier } = self.marks(state).await?;
+        let Marks { nonce, verifier } = self.marks(&arrival.state).await?;
         let callback = self.callback();
         let nonce = Some(nonce.as_str());
         let claims = self

@@ -44,7 +44,7 @@ pub use outbound::{Answer, Body, MAX_ANSWER, Outbound, OutboundError, PATIENCE, 
 pub use service::{AuthOptions, AuthService, Gone, NewSettings, SignedIn};
 pub use settings::{
     ANONYMOUS, ANONYMOUS_PREFIX, Anonymous, EXTERNAL, External, Preset, Provider, Refresh,
-    SettingsError, SignIn,
+    SettingsError, SignIn, everything,
 };
 pub use sign_in::Proof;
 pub use store::{AuthStore, Family, OnceKind};

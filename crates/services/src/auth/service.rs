@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use hexline_model::{ApiKey, AppId, Clock, Device, Entropy, Identity, Secret, Timestamp};
+use hexline_model::{ApiKey, AppId, Clock, Device, Entropy, Identity, Moment, Secret, Timestamp};
 use hexline_token::Grants;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,6 +30,8 @@ pub struct AuthService {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) options: AuthOptions,
     gates: Mutex<HashMap<AppId, Arc<Semaphore>>>,
+    /// When each app's minute began, and how many have come without a name since.
+    nameless: Mutex<HashMap<AppId, (Moment, u32)>>,
     gone: RwLock<Vec<Gone>>,
 }
 
@@ -102,6 +104,7 @@ impl AuthService {
             entropy,
             options,
             gates: Mutex::default(),
+            nameless: Mutex::default(),
             gone: RwLock::default(),
         }
     }
@@ -142,6 +145,7 @@ impl AuthService {
         if !settings.enabled {
             return Err(AuthError::StrategyUnknown);
         }
+        self.count_nameless(caller.app, settings.per_minute)?;
         let mut bytes = [0; 16];
         self.entropy.fill(&mut bytes);
         let name = format!("{ANONYMOUS_PREFIX}{}", hex(&bytes));
@@ -160,6 +164,24 @@ impl AuthService {
             .add_anonymous(app, &identity, now, signed_in.expires)
             .await?;
         Ok(signed_in)
+    }
+
+    /// Counts those without a name, by the minute and app.
+    fn count_nameless(&self, app: AppId, per_minute: u32) -> Result<(), AuthError> {
+        let now = self.clock.moment();
+        let mut nameless = self.nameless.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, count) = nameless.entry(app).or_insert((now, 0));
+        let passed = now.since(*since);
+        if passed >= MINUTE {
+            (*since, *count) = (now, 0);
+        }
+        if *count >= per_minute {
+            let left = MINUTE.saturating_sub(passed).as_secs();
+            let retry_after_s = u32::try_from(left).unwrap_or(1).max(1);
+            return Err(AuthError::Throttled { retry_after_s });
+        }
+        *count += 1;
+        Ok(())
     }
 
     /// Makes the access token, and begins a line of refresh tokens if the app has them.
@@ -372,6 +394,7 @@ fn secret_name(app: AppId, provider: &str) -> String {
 }
 
 const WAITING_PER_APP: usize = 32;
+const MINUTE: Duration = Duration::from_mins(1);
 const PAGE: u32 = 200;
 /// The door's own leeway: until then a token of a user without a name may still enter.
 const GRACE: Duration = Duration::from_secs(10);

@@ -543,7 +543,8 @@ fn an_hour() -> u64 {
     3600
 }
 
-fn everything() -> Value {
+/// Every service: what is granted unless the settings say less.
+pub fn everything() -> Value {
     json!({"chat": true, "push": true, "signal": true, "video": true})
 }
 

@@ -1,0 +1,158 @@
+//! `/app/auth/v1`: access tokens for users of apps without a server of their own, or with a sign-in
+//! that exists already.
+//!
+//! `apikey`, a public id, names the app and the key that signs. Pages of any origin may call, and no
+//! cookie of ours is read. `strategies.rs` signs in, `browser.rs` sends a browser to a provider and
+//! takes it back, `refresh.rs` renews. The rules are in the services' `auth`.
+//!
+//! Invariants: whoever tries often is turned away before anything is asked or written
+//! ([`throttle::Throttle`]); no answer and no log tells whose sign-in failed.
+//!
+//! To add a route: a handler here with the tag `auth`, and a line in [`routes`].
+
+mod browser;
+mod refresh;
+mod strategies;
+mod throttle;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use hexline_model::{Device, Timestamp};
+use hexline_protocol::ErrorCode;
+use hexline_services::auth::{AuthError, SignedIn};
+use hexline_services::keys::ApiKeyRecord;
+use http::request::Parts;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::error::Refusal;
+use super::json::Params;
+use crate::app::App;
+pub(crate) use throttle::Throttle;
+
+/// Every route, for pages of any origin.
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(strategies::list))
+        .routes(routes!(strategies::anonymous))
+        .routes(routes!(strategies::external))
+        .routes(routes!(strategies::token))
+        .routes(routes!(browser::authorize))
+        .routes(routes!(browser::arrive, browser::arrive_by_form))
+        .routes(routes!(refresh::refresh))
+        .routes(routes!(refresh::revoke))
+}
+
+/// Which app calls.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ApiKeyParam {
+    /// The app's API key: 32 hex digits.
+    #[param(example = "b234fdb83571400f9b62e204d735126e")]
+    apikey: String,
+}
+
+/// The app that calls, by its API key.
+pub(super) struct Caller(pub(super) ApiKeyRecord);
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let Params(ApiKeyParam { apikey }) = Params::from_request_parts(parts, app).await?;
+        app.auth.caller(&apikey).map(Self).map_err(Refusal::from)
+    }
+}
+
+/// One try of a sign-in by an app's user. Those who try too often get no further.
+pub(super) struct Try(pub(super) ApiKeyRecord);
+
+impl FromRequestParts<Arc<App>> for Try {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let Caller(caller) = Caller::from_request_parts(parts, app).await?;
+        app.auth_throttle.check_try(caller.app, peer(parts, app))?;
+        Ok(Self(caller))
+    }
+}
+
+/// One try to come in without a name, of which there are fewer.
+pub(super) struct AnonymousTry(pub(super) ApiKeyRecord);
+
+impl FromRequestParts<Arc<App>> for AnonymousTry {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let Caller(caller) = Caller::from_request_parts(parts, app).await?;
+        let ip = peer(parts, app);
+        app.auth_throttle.check_anonymous(caller.app, ip)?;
+        Ok(Self(caller))
+    }
+}
+
+fn peer(parts: &Parts, app: &App) -> IpAddr {
+    let socket = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let ConnectInfo(socket) = *socket.expect("every connection has one");
+    app.door.peer(socket, &parts.headers).ip()
+}
+
+/// What a sign-in ends with.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SignInTokens {
+    /// The access token.
+    token: String,
+    /// When it ends, in milliseconds.
+    expires_ms: i64,
+    /// Who signed in.
+    identity: String,
+    /// On which device.
+    device: String,
+    /// What gets the next token, once; not for users without a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    /// Until when that is good, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_expires_ms: Option<i64>,
+}
+
+impl From<SignedIn> for SignInTokens {
+    fn from(signed_in: SignedIn) -> Self {
+        let (refresh, until) = signed_in.refresh.unzip();
+        Self {
+            token: signed_in.token,
+            expires_ms: signed_in.expires.as_millis(),
+            identity: signed_in.identity.to_string(),
+            device: signed_in.device.to_string(),
+            refresh_token: refresh.map(|token| token.expose().clone()),
+            refresh_expires_ms: until.map(Timestamp::as_millis),
+        }
+    }
+}
+
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        if !error.is_for_caller() {
+            tracing::error!(%error, "a sign-in failed");
+            return Self::new(error.code(), "the server cannot do this at the moment");
+        }
+        let mut refusal = Self::new(error.code(), error.to_string());
+        if let Some(reason) = error.reason() {
+            refusal = refusal.detail("reason", reason);
+        }
+        if let Some(seconds) = error.retry_after_s() {
+            refusal = refusal.retry_after(seconds);
+        }
+        refusal
+    }
+}
+
+fn device(text: &str) -> Result<Device, Refusal> {
+    Device::parse(text)
+        .map_err(|error| Refusal::new(ErrorCode::InvalidRequest, format!("device {error}")))
+}

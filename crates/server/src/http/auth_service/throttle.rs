@@ -1,0 +1,56 @@
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use hexline_model::AppId;
+use hexline_protocol::ErrorCode;
+
+use crate::http::error::Refusal;
+
+/// Turns away who tries to sign in too often, by app and network address.
+pub(crate) struct Throttle {
+    tries: Limiter,
+    anonymous: Limiter,
+    /// Loopback is not throttled: a developer's tries come from there.
+    spare_loopback: bool,
+}
+
+type Limiter = DefaultKeyedRateLimiter<(AppId, IpAddr)>;
+
+impl Throttle {
+    pub(crate) fn new(spare_loopback: bool) -> Self {
+        Self {
+            tries: RateLimiter::keyed(Quota::per_minute(TRIES_PER_MINUTE)),
+            anonymous: RateLimiter::keyed(Quota::per_minute(ANONYMOUS_PER_MINUTE)),
+            spare_loopback,
+        }
+    }
+
+    pub(super) fn check_try(&self, app: AppId, ip: IpAddr) -> Result<(), Refusal> {
+        self.check(&self.tries, app, ip, 1)
+    }
+
+    pub(super) fn check_anonymous(&self, app: AppId, ip: IpAddr) -> Result<(), Refusal> {
+        self.check(&self.anonymous, app, ip, 6)
+    }
+
+    /// Forgets addresses that have not tried for a while.
+    pub(crate) fn forget(&self) {
+        for limiter in [&self.tries, &self.anonymous] {
+            limiter.retain_recent();
+            limiter.shrink_to_fit();
+        }
+    }
+
+    fn check(&self, limiter: &Limiter, app: AppId, ip: IpAddr, wait_s: u32) -> Result<(), Refusal> {
+        let spared = self.spare_loopback && ip.is_loopback();
+        if spared || limiter.check_key(&(app, ip)).is_ok() {
+            return Ok(());
+        }
+        let message = "too many sign-ins from this address";
+        Err(Refusal::new(ErrorCode::RateLimited, message).retry_after(wait_s))
+    }
+}
+
+const TRIES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).expect("not zero");
+const ANONYMOUS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
