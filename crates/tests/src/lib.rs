@@ -21,6 +21,7 @@ mod operator;
 mod program;
 mod provider;
 mod server;
+mod sign_in;
 mod socket;
 
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use operator::{OWNER_EMAIL, OWNER_PASSWORD, TestOperator};
 pub use program::Program;
 pub use provider::{ACCESS, CLIENT, Mood, Received, SECRET, STOLEN, TestProvider};
 pub use server::TestServer;
+pub use sign_in::{SignInWorld, refused};
 pub use socket::{Push, Socket};
 
 /// How long anything that a test waits for may take.

@@ -372,7 +372,10 @@ async fn read(stream: &mut TcpStream) -> Option<Received> {
 }
 
 fn basic(request: &Received) -> bool {
-    let wanted = format!("Basic {}", BASE64_STANDARD.encode(format!("{CLIENT}:{SECRET}")));
+    let wanted = format!(
+        "Basic {}",
+        BASE64_STANDARD.encode(format!("{CLIENT}:{SECRET}"))
+    );
     request.headers.get("authorization") == Some(&wanted)
 }
 

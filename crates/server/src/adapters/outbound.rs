@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hexline_services::auth::{Answer, Body, MAX_ANSWER, Outbound, OutboundError, PATIENCE, Request};
+use hexline_services::auth::{
+    Answer, Body, MAX_ANSWER, Outbound, OutboundError, PATIENCE, Request,
+};
 use http::HeaderValue;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -210,7 +212,12 @@ mod tests {
     #[tokio::test]
     async fn nobody_inside_is_asked() {
         let outbound = OutboundHttp::new(false).expect("a client");
-        for url in ["https://127.0.0.1/x", "https://[::1]/", "https://localhost/", "https://0x7f.1/"] {
+        for url in [
+            "https://127.0.0.1/x",
+            "https://[::1]/",
+            "https://localhost/",
+            "https://0x7f.1/",
+        ] {
             let answer = outbound.send(Request::get(url)).await;
             assert_eq!(answer.err(), Some(OutboundError::Private), "{url}");
         }

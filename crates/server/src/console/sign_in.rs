@@ -253,9 +253,8 @@ pub(crate) async fn sign_out(
     signed.may_write(id)?;
     app.keys.find_app(&id.to_string())?;
     let identity = order.identity.as_deref().map(Identity::parse).transpose();
-    let identity = identity.map_err(|error| {
-        Refusal::new(ErrorCode::InvalidRequest, format!("identity {error}"))
-    })?;
+    let identity = identity
+        .map_err(|error| Refusal::new(ErrorCode::InvalidRequest, format!("identity {error}")))?;
     let ended = app.auth.revoke_lines(id, identity.as_ref()).await?;
     let detail = json!({"ended": ended, "everybody": identity.is_none()});
     record(&app, &signed, "sign_in.sign_out", id, detail).await;

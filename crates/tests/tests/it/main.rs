@@ -2,6 +2,9 @@
 
 mod addressing;
 mod apps;
+mod auth_browser;
+mod auth_provider;
+mod auth_strategies;
 mod browser_entrance;
 mod browser_passkey;
 mod channels;

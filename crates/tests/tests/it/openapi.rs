@@ -164,6 +164,14 @@ const UNREACHED: &[&str] = &[
     "POST /console/api/profile/passkeys/finish",
     "POST /console/api/profile/totp/confirm",
     "POST /console/api/session/passkey/finish",
+    // Nothing is switched on, and no provider is there.
+    "POST /app/auth/v1/strategies/anonymous/token",
+    "POST /app/auth/v1/strategies/external/token",
+    "POST /app/auth/v1/strategies/{strategy}/token",
+    "GET /app/auth/v1/strategies/{strategy}/authorize",
+    "GET /app/auth/v1/callback",
+    "POST /app/auth/v1/callback",
+    "POST /app/auth/v1/token/refresh",
     // There is an operator already.
     "POST /console/api/setup",
     // These want an authenticator or its app.

@@ -24,7 +24,8 @@ use crate::http::json::{Ids, Params};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AuthorizeParams {
-    /// The app's API key: 32 hex digits.
+    /// Described as the way to be let in.
+    #[param(ignore)]
     apikey: String,
     /// Where the browser is sent in the end: one of the app's settings.
     redirect_uri: String,

@@ -25,7 +25,7 @@ use hexline_services::auth::{AuthError, SignedIn};
 use hexline_services::keys::ApiKeyRecord;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -47,13 +47,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(refresh::revoke))
 }
 
-/// Which app calls.
-#[derive(Deserialize, IntoParams)]
+/// Which app calls: its API key, 32 hex digits.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ApiKeyParam {
-    /// The app's API key: 32 hex digits.
-    #[param(example = "b234fdb83571400f9b62e204d735126e")]
+struct ApiKeyParam {
     apikey: String,
 }
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{ApiKeyParam, SignInTokens, Try, device};
+use super::{SignInTokens, Try, device};
 use crate::app::App;
 use crate::http::error::Refusal;
 use crate::http::json::Body;
@@ -41,7 +41,6 @@ pub(super) struct SignOut {
     path = "/app/auth/v1/token/refresh",
     tag = "auth",
     security(("apikey" = [])),
-    params(ApiKeyParam),
     request_body = RefreshOrder,
     responses((status = 200, description = "Renewed", body = SignInTokens))
 )]
@@ -52,7 +51,9 @@ pub(super) async fn refresh(
 ) -> Result<Json<SignInTokens>, Refusal> {
     let device = device(&body.device)?;
     let token = Secret::new(body.refresh_token);
-    Ok(Json(app.auth.refresh(&caller, &device, &token).await?.into()))
+    Ok(Json(
+        app.auth.refresh(&caller, &device, &token).await?.into(),
+    ))
 }
 
 /// Sign out: end a refresh token
@@ -63,7 +64,6 @@ pub(super) async fn refresh(
     path = "/app/auth/v1/token/revoke",
     tag = "auth",
     security(("apikey" = [])),
-    params(ApiKeyParam),
     request_body = SignOut,
     responses((status = 204, description = "Ended"))
 )]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{AnonymousTry, ApiKeyParam, Caller, SignInTokens, Try, device};
+use super::{AnonymousTry, Caller, SignInTokens, Try, device};
 use crate::app::App;
 use crate::auth::bearer_of;
 use crate::http::error::Refusal;
@@ -36,7 +36,6 @@ pub(super) struct Strategy {
     path = "/app/auth/v1/strategies",
     tag = "auth",
     security(("apikey" = [])),
-    params(ApiKeyParam),
     responses((status = 200, description = "What is switched on", body = Vec<Strategy>))
 )]
 pub(super) async fn list(
@@ -63,7 +62,6 @@ pub(super) struct DeviceOnly {
     path = "/app/auth/v1/strategies/anonymous/token",
     tag = "auth",
     security(("apikey" = [])),
-    params(ApiKeyParam),
     request_body = DeviceOnly,
     responses((status = 200, description = "Signed in", body = SignInTokens))
 )]
@@ -85,7 +83,6 @@ pub(super) async fn anonymous(
     path = "/app/auth/v1/strategies/external/token",
     tag = "auth",
     security(("apikey" = [])),
-    params(ApiKeyParam),
     request_body = DeviceOnly,
     responses((status = 200, description = "Signed in", body = SignInTokens))
 )]
@@ -139,7 +136,7 @@ pub(super) struct ProviderToken {
     path = "/app/auth/v1/strategies/{strategy}/token",
     tag = "auth",
     security(("apikey" = [])),
-    params(("strategy" = String, Path, description = "The strategy's name"), ApiKeyParam),
+    params(("strategy" = String, Path, description = "The strategy's name")),
     request_body = ProviderToken,
     responses((status = 200, description = "Signed in", body = SignInTokens))
 )]
