@@ -24,10 +24,10 @@ pub(crate) mod pages;
 mod passkeys;
 mod profile;
 mod session;
+mod sign_in;
 mod snippets;
 mod tokens;
 mod webhooks;
-mod sign_in;
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ pub(crate) fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
         .merge(tokens::routes())
         .merge(live::routes())
         .merge(audit::routes())
-        .merge(health::routes());
+        .merge(health::routes())
         .merge(sign_in::routes());
     guarded(config, routes)
 }
