@@ -158,6 +158,17 @@ pub fn left(channel: &ChannelName, from: &Address) -> Bytes {
     announce(&LEFT, channel, from)
 }
 
+/// `signal.send {to, …, from}` as an app's own server says it. `message` has neither `to` nor `id`.
+pub fn sent_by_server(to: &str, message: &Fields<'_>, from: &str) -> Bytes {
+    compose(&SENT, ("to", to), message, from)
+}
+
+/// `signal.publish {id, …, from}` as an app's own server says it. `message` has neither `to` nor
+/// `id`.
+pub fn published_by_server(channel: &ChannelName, message: &Fields<'_>, from: &str) -> Bytes {
+    compose(&PUBLISHED, ("id", channel.as_str()), message, from)
+}
+
 /// The result of `send` and `publish`: how many connections the message was queued for.
 pub fn delivered(count: usize) -> String {
     format!(r#"{{"delivered":{count}}}"#)
@@ -251,7 +262,7 @@ fn announce(push: &Push, channel: &ChannelName, from: &Address) -> Bytes {
     let mut push = open(push, channel.as_str().len() + from.as_str().len());
     push.extend_from_slice(b"\"id\":");
     push_string(&mut push, channel.as_str());
-    close(push, from)
+    close(push, from.as_str())
 }
 
 fn relay(push: &Push, fields: &Fields<'_>, from: &Address) -> Bytes {
@@ -272,6 +283,20 @@ fn relay(push: &Push, fields: &Fields<'_>, from: &Address) -> Bytes {
         push.push(b':');
         push.extend_from_slice(value.get().as_bytes());
     }
+    close(push, from.as_str())
+}
+
+fn compose(push: &Push, (name, value): (&str, &str), fields: &Fields<'_>, from: &str) -> Bytes {
+    let mut push = open(push, value.len() + from.len());
+    push_string(&mut push, name);
+    push.push(b':');
+    push_string(&mut push, value);
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "from") {
+        push.push(b',');
+        push_string(&mut push, name);
+        push.push(b':');
+        push.extend_from_slice(value.get().as_bytes());
+    }
     close(push, from)
 }
 
@@ -284,9 +309,9 @@ fn open(push: &Push, size: usize) -> Vec<u8> {
     text
 }
 
-fn close(mut push: Vec<u8>, from: &Address) -> Bytes {
+fn close(mut push: Vec<u8>, from: &str) -> Bytes {
     push.extend_from_slice(b",\"from\":");
-    push_string(&mut push, from.as_str());
+    push_string(&mut push, from);
     push.extend_from_slice(b"}}");
     push.into()
 }

@@ -10,10 +10,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use hexline_model::Clock;
+use hexline_model::{AppId, Clock};
 use hexline_protocol::ErrorCode;
 use hexline_services::keys::{KeyHandle, KeyRegistry};
-use hexline_token::{Access, Reason, Verified, verify};
+use hexline_token::{Access, Reason, Rejection, Verified, verify};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use ipnet::IpNet;
@@ -84,6 +84,48 @@ impl Doorkeeper {
         access: Access,
         peer: Peer,
     ) -> Result<Verified<KeyHandle>, Refusal> {
+        let outcome = self.check(token, access).await?;
+        match outcome {
+            Ok(verified) => {
+                verified.entry.touch(self.clock.now());
+                Ok(verified)
+            }
+            Err(rejection) => {
+                if let Some(hooks) = &self.hooks {
+                    let reason = hexline_services::error_code(rejection.reason).text();
+                    hooks.refused(token, reason, peer.remote());
+                }
+                Err(self.failed(Refusal::from(&rejection), peer))
+            }
+        }
+    }
+
+    /// Verifies a token that is shown and not used: nothing is counted, and its key counts as
+    /// unused. `None` if it is not good, or is another app's.
+    pub(crate) async fn examine(
+        &self,
+        token: &str,
+        app: AppId,
+    ) -> Result<Option<(Access, Verified<KeyHandle>)>, Refusal> {
+        for access in [Access::Client, Access::Platform] {
+            match self.check(token, access).await? {
+                Ok(verified) => {
+                    let own = verified.entry.app() == app;
+                    return Ok(own.then_some((access, verified)));
+                }
+                Err(rejection) if rejection.reason == Reason::AudienceMismatch => {}
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks whether a token is good, if need be with a key set that is fetched for it.
+    async fn check(
+        &self,
+        token: &str,
+        access: Access,
+    ) -> Result<Result<Verified<KeyHandle>, Rejection>, Refusal> {
         let check = || verify(token, access, self.registry.as_ref(), self.clock.now());
         let mut outcome = check();
         if let Err(rejection) = &outcome
@@ -102,19 +144,7 @@ impl Doorkeeper {
                 }
             }
         }
-        match outcome {
-            Ok(verified) => {
-                verified.entry.touch(self.clock.now());
-                Ok(verified)
-            }
-            Err(rejection) => {
-                if let Some(hooks) = &self.hooks {
-                    let reason = hexline_services::error_code(rejection.reason).text();
-                    hooks.refused(token, reason, peer.remote());
-                }
-                Err(self.failed(Refusal::from(&rejection), peer))
-            }
-        }
+        Ok(outcome)
     }
 
     /// Counts a failure to hand over a good token; the refusal may become `rate_limited`.

@@ -108,6 +108,14 @@ impl TestApp {
         self.app.to_string()
     }
 
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.at
+    }
+
     /// The key's id: the `iss` of its tokens.
     pub fn key_id(&self) -> String {
         self.key.to_string()

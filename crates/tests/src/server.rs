@@ -17,7 +17,7 @@ pub struct TestServer {
     config: Config,
     at: SocketAddr,
     base: String,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl TestServer {
@@ -52,7 +52,7 @@ impl TestServer {
             base: base(&running),
             running: Some(running),
             config,
-            _data: data,
+            data,
         }
     }
 
@@ -90,6 +90,16 @@ impl TestServer {
     /// The data directory.
     pub fn data_dir(&self) -> &std::path::Path {
         &self.config.data_dir
+    }
+
+    /// What the files of its data directory hold.
+    pub fn files(&self) -> Vec<Vec<u8>> {
+        let listed = std::fs::read_dir(self.data.path()).expect("a directory");
+        let paths = listed.map(|entry| entry.expect("an entry").path());
+        let files = paths.filter(|path| path.is_file());
+        files
+            .map(|path| std::fs::read(path).expect("a file"))
+            .collect()
     }
 
     /// Where it listens.

@@ -2,6 +2,7 @@ use axum::response::{IntoResponse, Response};
 use hexline_protocol::ErrorCode;
 use hexline_services::error_code;
 use hexline_services::keys::KeyError;
+use hexline_services::tokens::TokenError;
 use hexline_token::Rejection;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
@@ -82,6 +83,19 @@ impl From<KeyError> for Refusal {
         }
         tracing::error!(%error, "a service failed");
         Self::new(error.code(), "the server cannot do this at the moment")
+    }
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Keys(error) => error.into(),
+            error if error.is_for_caller() => Self::new(error.code(), error.to_string()),
+            error => {
+                tracing::error!(%error, "no token");
+                Self::new(error.code(), "the server cannot make tokens at the moment")
+            }
+        }
     }
 }
 

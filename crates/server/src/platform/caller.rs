@@ -4,8 +4,10 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use hexline_model::{AppId, KeyId};
 use hexline_protocol::ErrorCode;
-use hexline_token::{Permissions, PlatformArea};
+use hexline_services::audit::{Actor, Entry};
+use hexline_token::{Grants, Permissions, PlatformArea};
 use http::request::Parts;
+use serde_json::Value;
 
 use crate::app::App;
 use crate::http::error::Refusal;
@@ -27,6 +29,37 @@ impl Platform {
     pub(crate) fn needs(&self, area: PlatformArea) -> Result<(), Refusal> {
         let granted = self.permissions.may_platform(area);
         granted.map_err(|rejection| Refusal::from(&rejection))
+    }
+
+    /// What a key that it makes may grant at most; `None` is no limit. Its own ceiling, and of the
+    /// platform API no more than its token grants.
+    pub(crate) fn reach(&self) -> Option<Grants> {
+        let ceiling = self.permissions.ceiling();
+        let has = |area: &PlatformArea| self.permissions.may_platform(*area).is_ok();
+        let all = Grants::all();
+        if ceiling.is_none() && self.permissions.token().platform() == all.platform() {
+            return None;
+        }
+        let mut reach = serde_json::to_value(ceiling.unwrap_or(&all)).expect("grants are JSON");
+        let areas = PlatformArea::ALL.into_iter().filter(has);
+        let areas = areas.map(|area| (area.name().to_owned(), Value::Bool(true)));
+        reach["platform"] = Value::Object(areas.collect());
+        Some(Grants::parse_ceiling(&reach.to_string()).expect("it was a ceiling"))
+    }
+
+    /// Writes down what it has just changed. Never a secret.
+    pub(crate) async fn record(
+        &self,
+        app: &App,
+        action: &str,
+        target: impl ToString,
+        detail: Value,
+    ) {
+        let actor = Actor::Platform { key: self.key };
+        let entry = Entry::new(actor, action, Some(self.app), target)
+            .detail(detail)
+            .from(self.peer);
+        app.audit.record(entry).await;
     }
 }
 

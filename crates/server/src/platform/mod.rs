@@ -16,7 +16,19 @@
 
 mod admit;
 mod allowance;
+mod audit;
 pub(crate) mod caller;
+mod channels;
+mod connections;
+mod form;
+mod keys;
+mod message;
+mod names;
+mod oauth;
+mod revocations;
+mod settings;
+mod tokens;
+mod users;
 mod webhooks;
 
 use std::sync::Arc;
@@ -30,7 +42,17 @@ use crate::app::App;
 
 /// Every route, as described.
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().merge(webhooks::routes())
+    OpenApiRouter::new()
+        .merge(tokens::routes())
+        .merge(oauth::routes())
+        .merge(revocations::routes())
+        .merge(keys::routes())
+        .merge(connections::routes())
+        .merge(users::routes())
+        .merge(channels::routes())
+        .merge(settings::routes())
+        .merge(audit::routes())
+        .merge(webhooks::routes())
 }
 
 /// Every route, behind its door.

@@ -1,0 +1,245 @@
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use hexline_model::{Route, Timestamp};
+use hexline_token::PlatformArea;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::caller::Platform;
+use super::names::{self, invalid};
+use crate::app::App;
+use crate::gateway::live::{ConnectionView, Filter, Target};
+use crate::http::error::Refusal;
+use crate::http::json::{Body, Params};
+use crate::http::paging::{Cursor, Limit, Page};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(disconnect))
+        .routes(routes!(stats))
+}
+
+/// A live connection.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlatformConnection)]
+pub(super) struct ConnectionShown {
+    /// `identity/device/route`
+    address: String,
+    /// Who.
+    identity: String,
+    /// On which device.
+    device: String,
+    /// Which connection of it.
+    route: String,
+    /// Since when.
+    since_ms: i64,
+    /// The client's network address.
+    remote: String,
+    /// The node that it is connected to.
+    node: String,
+    /// The key that signed its token.
+    key: String,
+    /// What its token grants.
+    #[schema(value_type = Object)]
+    grants: Value,
+    /// When its token or key ends; null if never.
+    expires_ms: Option<i64>,
+    /// What arrived.
+    bytes_in: u64,
+    /// What was sent.
+    bytes_out: u64,
+    /// How many messages arrived.
+    messages_in: u64,
+    /// How many messages were sent.
+    messages_out: u64,
+    /// How many channels it is a member of.
+    channels: u32,
+}
+
+/// Which connections to close: one of `route`, `identity`, or `identity` with `device`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PlatformDisconnect, example = json!({"identity": "alice", "device": "web1"}))]
+pub(super) struct DisconnectOrder {
+    /// One connection: the last part of its address.
+    route: Option<String>,
+    /// Everything of an identity.
+    identity: Option<String>,
+    /// Everything of this device of it.
+    device: Option<String>,
+}
+
+/// What was closed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlatformDisconnected)]
+pub(super) struct Disconnected {
+    /// How many connections.
+    closed: usize,
+}
+
+/// What the app does on this node.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlatformStats)]
+pub(super) struct Stats {
+    /// When this was so.
+    at_ms: i64,
+    /// Live connections.
+    connections: usize,
+    /// Messages that arrived since the server started.
+    messages_in: u64,
+    /// Messages that were sent since then.
+    messages_out: u64,
+    /// Bytes that arrived since then.
+    bytes_in: u64,
+    /// Bytes that were sent since then.
+    bytes_out: u64,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Query {
+    /// Only those of this identity.
+    #[param(value_type = Option<String>)]
+    identity: Option<String>,
+    /// Only those of this device.
+    #[param(value_type = Option<String>)]
+    device: Option<String>,
+    /// Only those with this in their address or network address, in any case.
+    #[param(value_type = Option<String>)]
+    search: Option<String>,
+    /// How many at most: 1 to 200, 50 unless set.
+    #[serde(default)]
+    #[param(value_type = Option<u32>)]
+    limit: Limit,
+    /// The `next` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+}
+
+/// The live connections of the app
+#[utoipa::path(
+    get,
+    path = "/platform/v1/connections",
+    tag = "platform",
+    security(("platformToken" = [])),
+    params(Query),
+    responses((status = 200, description = "A page of them", body = Page<ConnectionShown>))
+)]
+async fn list(
+    State(app): State<Arc<App>>,
+    caller: Platform,
+    Params(query): Params<Query>,
+) -> Result<Json<Page<ConnectionShown>>, Refusal> {
+    caller.needs(PlatformArea::Users)?;
+    let after = query.cursor.map(|cursor| cursor.read(Route::parse));
+    let filter = Filter {
+        identity: query.identity,
+        device: query.device,
+        search: query.search,
+    };
+    let found = app.hub.list(
+        caller.app,
+        &filter,
+        after.transpose()?,
+        query.limit.and_one(),
+    );
+    let node = app.node.to_string();
+    let route = |view: &ConnectionView| view.address.route().to_string();
+    let show = |view| ConnectionShown::new(&view, &node);
+    Ok(Json(Page::cut(found, query.limit, route, show)))
+}
+
+/// Close connections
+///
+/// With 4503, after which clients do not come back by themselves. Their tokens stay good: to keep
+/// a user out, revoke.
+#[utoipa::path(
+    post,
+    path = "/platform/v1/connections/disconnect",
+    tag = "platform",
+    security(("platformToken" = [])),
+    request_body = DisconnectOrder,
+    responses((status = 200, description = "How many there were", body = Disconnected))
+)]
+async fn disconnect(
+    State(app): State<Arc<App>>,
+    caller: Platform,
+    Body(order): Body<DisconnectOrder>,
+) -> Result<Json<Disconnected>, Refusal> {
+    caller.needs(PlatformArea::Users)?;
+    let target = match (&order.route, &order.identity, &order.device) {
+        (Some(route), None, None) => {
+            let route = Route::parse(route);
+            Target::Route(route.ok_or_else(|| invalid("route is none, expected 24 hex digits"))?)
+        }
+        (None, Some(identity), None) => Target::Identity(names::identity(identity)?),
+        (None, Some(identity), Some(device)) => Target::Device(names::subject(identity, device)?),
+        _ => {
+            return Err(invalid(
+                "expected route, or identity with or without device",
+            ));
+        }
+    };
+    let closed = app.hub.disconnect(caller.app, &target);
+    let target = match target {
+        Target::Route(route) => route.to_string(),
+        Target::Identity(identity) => identity.to_string(),
+        Target::Device(subject) => subject.to_string(),
+    };
+    let detail = json!({"closed": closed});
+    caller
+        .record(&app, "connection.disconnect", target, detail)
+        .await;
+    Ok(Json(Disconnected { closed }))
+}
+
+/// How many connections there are, and what they carry
+#[utoipa::path(
+    get,
+    path = "/platform/v1/stats",
+    tag = "platform",
+    security(("platformToken" = [])),
+    responses((status = 200, description = "On this node", body = Stats))
+)]
+async fn stats(State(app): State<Arc<App>>, caller: Platform) -> Result<Json<Stats>, Refusal> {
+    caller.needs(PlatformArea::Users)?;
+    let stats = app.hub.stats(caller.app);
+    Ok(Json(Stats {
+        at_ms: app.clock.now().as_millis(),
+        connections: stats.connections,
+        messages_in: stats.traffic.messages_in,
+        messages_out: stats.traffic.messages_out,
+        bytes_in: stats.traffic.bytes_in,
+        bytes_out: stats.traffic.bytes_out,
+    }))
+}
+
+impl ConnectionShown {
+    fn new(view: &ConnectionView, node: &str) -> Self {
+        let address = &view.address;
+        Self {
+            address: address.as_str().to_owned(),
+            identity: address.identity().to_owned(),
+            device: address.device().to_owned(),
+            route: address.route().to_string(),
+            since_ms: view.since.as_millis(),
+            remote: view.remote.to_string(),
+            node: node.to_owned(),
+            key: view.key.to_string(),
+            grants: serde_json::to_value(&view.grants).expect("grants are JSON"),
+            expires_ms: view.expires.map(Timestamp::as_millis),
+            bytes_in: view.traffic.bytes_in,
+            bytes_out: view.traffic.bytes_out,
+            messages_in: view.traffic.messages_in,
+            messages_out: view.traffic.messages_out,
+            channels: view.channels,
+        }
+    }
+}
