@@ -82,11 +82,9 @@ async fn introspection_takes_forms_and_json_and_tells_nothing_of_a_bad_token() {
             .await;
         assert_eq!(looked, json!({"active": false}));
     }
-    let own = platform.posted(
-        "/tokens/introspect",
-        &json!({"token": app.platform_token()}),
-    );
-    assert_eq!(own.await["access"], "platform");
+    let shown = json!({"token": app.platform_token()});
+    let own = platform.posted("/tokens/introspect", &shown).await;
+    assert_eq!(own["access"], "platform");
     let twice = platform.request(Method::POST, "/tokens/introspect");
     let twice = twice.form(&[("token", "a"), ("token", "b")]);
     assert_eq!(refusal_of(twice).await, refusal(400, "invalid_request"));
