@@ -7,6 +7,7 @@ use hexline_protocol::ErrorCode;
 use hexline_services::operators::{Email, Operator, OperatorChanges, PersonName, Role};
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -150,6 +151,7 @@ async fn invite(
         .operators
         .invite(email, body.role.into(), body.apps)
         .await?;
+    note(&app, &signed, "operator.invite", &operator).await;
     let invited = Invited {
         operator: operator.into(),
         invitation_url: app.invitation_url(&token),
@@ -186,7 +188,9 @@ async fn change(
         apps: body.apps,
         disabled: body.disabled,
     };
-    Ok(Json(app.operators.update(id, changes).await?.into()))
+    let changed = app.operators.update(id, changes).await?;
+    note(&app, &signed, "operator.update", &changed).await;
+    Ok(Json(changed.into()))
 }
 
 /// Remove an operator
@@ -207,7 +211,9 @@ async fn remove(
     Ids(id): Ids<OperatorId>,
 ) -> Result<StatusCode, Refusal> {
     signed.may_administer()?;
+    let operator = app.operators.lookup(id).await?;
     app.operators.remove(id).await?;
+    note(&app, &signed, "operator.remove", &operator).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -229,10 +235,23 @@ async fn invite_again(
     Ids(id): Ids<OperatorId>,
 ) -> Result<Json<Link>, Refusal> {
     signed.may_administer()?;
+    let operator = app.operators.lookup(id).await?;
     let token = app.operators.invite_again(id).await?;
+    note(&app, &signed, "operator.reset", &operator).await;
     Ok(Json(Link {
         invitation_url: app.invitation_url(&token),
     }))
+}
+
+/// Writes down what was done to an operator, and what it is now.
+async fn note(app: &App, signed: &Signed, action: &'static str, operator: &Operator) {
+    let detail = json!({
+        "role": operator.role,
+        "apps": operator.apps,
+        "disabled": operator.disabled.is_some(),
+    });
+    let entry = signed.entry(action, None, &operator.email).detail(detail);
+    app.audit.record(entry).await;
 }
 
 fn check_apps(app: &App, apps: Option<&[AppId]>) -> Result<(), Refusal> {

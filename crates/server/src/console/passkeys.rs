@@ -6,10 +6,10 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hexline_model::Timestamp;
-use hexline_services::operators::{Assertion, Challenge, Passkey, Registration};
+use hexline_services::operators::{Assertion, Challenge, OperatorError, Passkey, Registration};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -155,8 +155,11 @@ async fn sign_in(
     let new = app
         .operators
         .sign_in_with_passkey(&body.id, &assertion, &origin)
-        .await?;
-    session::begun(&app, new).await
+        .await;
+    if let Err(OperatorError::SignInFailed) = new {
+        session::failed(&app, None, &origin).await;
+    }
+    session::begun(&app, new?, "operator.sign_in").await
 }
 
 /// List one's passkeys
@@ -214,6 +217,9 @@ async fn add(
         .operators
         .add_passkey(&signed.operator, &body.id, &registration, label)
         .await?;
+    let entry = signed.entry("passkey.add", None, &signed.operator.email);
+    let entry = entry.detail(json!({ "label": passkey.label }));
+    app.audit.record(entry).await;
     Ok((StatusCode::CREATED, Json(passkey.into())))
 }
 
@@ -234,6 +240,8 @@ async fn remove(
     app.operators
         .remove_passkey(signed.operator.id, &id)
         .await?;
+    let entry = signed.entry("passkey.remove", None, &signed.operator.email);
+    app.audit.record(entry).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -8,6 +8,7 @@ use http::StatusCode;
 use qrcode::QrCode;
 use qrcode::render::svg;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -139,6 +140,9 @@ async fn change(
         ..OperatorChanges::default()
     };
     let changed = app.operators.update(signed.operator.id, changes).await?;
+    let entry = signed.entry("operator.update", None, &changed.email);
+    let entry = entry.detail(json!({ "name": changed.name.as_str() }));
+    app.audit.record(entry).await;
     Ok(Json(changed.into()))
 }
 
@@ -165,6 +169,7 @@ async fn change_password(
     app.operators
         .change_password(&signed.signed_in(), current, new)
         .await?;
+    note(&app, &signed, "operator.change_password").await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -208,6 +213,7 @@ async fn end_session(
     Ids(id): Ids<ConsoleSessionId>,
 ) -> Result<StatusCode, Refusal> {
     app.operators.end_session(signed.operator.id, id).await?;
+    note(&app, &signed, "operator.end_session").await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -254,6 +260,7 @@ async fn confirm_totp(
         .operators
         .confirm_totp(&signed.operator, &body.code)
         .await?;
+    note(&app, &signed, "totp.enable").await;
     Ok(Json(RecoveryCodes {
         recovery_codes: codes.iter().map(|code| code.expose().clone()).collect(),
     }))
@@ -280,5 +287,12 @@ async fn remove_totp(
     app.operators
         .remove_totp(&signed.operator, password)
         .await?;
+    note(&app, &signed, "totp.disable").await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Writes down what an operator did to itself.
+async fn note(app: &App, signed: &Signed, action: &'static str) {
+    let entry = signed.entry(action, None, &signed.operator.email);
+    app.audit.record(entry).await;
 }

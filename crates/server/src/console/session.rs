@@ -4,7 +4,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use hexline_model::{AppId, OperatorId, Secret};
-use hexline_services::operators::{Credentials, NewSession, Operator};
+use hexline_services::audit::{Actor, Entry};
+use hexline_services::operators::{
+    Credentials, Email, NewSession, Operator, OperatorError, Origin,
+};
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use serde::{Deserialize, Serialize};
@@ -97,8 +100,8 @@ pub(crate) struct Acceptance {
     security(("consoleSession" = [])),
     responses((status = 200, description = "The session", body = Session))
 )]
-async fn show(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<Session>, Refusal> {
-    Ok(Json(session(&app, &signed.operator).await?))
+async fn show(State(app): State<Arc<App>>, signed: Signed) -> Json<Session> {
+    Json(session(&app, &signed.operator))
 }
 
 /// Sign in
@@ -123,8 +126,13 @@ async fn sign_in(
         password: Secret::new(body.password),
         code: body.code.map(Secret::new),
     };
-    let new = app.operators.sign_in(credentials, &origin).await?;
-    begun(&app, new).await
+    // Only an address that is one of an operator's is written down: people type passwords here.
+    let whose = app.operators.find(&credentials.email).await.ok();
+    let outcome = app.operators.sign_in(credentials, &origin).await;
+    if let Err(OperatorError::SignInFailed) = outcome {
+        failed(&app, whose.map(|operator| operator.email), &origin).await;
+    }
+    begun(&app, outcome?, "operator.sign_in").await
 }
 
 /// Sign out
@@ -139,6 +147,8 @@ async fn sign_out(State(app): State<Arc<App>>, signed: Signed) -> Result<Respons
     app.operators
         .end_session(signed.operator.id, signed.session.id)
         .await?;
+    let entry = signed.entry("operator.sign_out", None, &signed.operator.email);
+    app.audit.record(entry).await;
     let cookie = AppendHeaders([(SET_COOKIE, guard::cookie(&app, None))]);
     Ok((StatusCode::NO_CONTENT, cookie).into_response())
 }
@@ -166,7 +176,7 @@ async fn set_up(
         .operators
         .set_up(&token, &body.email, &body.name, password, &origin)
         .await?;
-    begun(&app, new).await
+    begun(&app, new, "operator.set_up").await
 }
 
 /// Accept an invitation
@@ -190,18 +200,37 @@ async fn accept(
         .operators
         .accept_invitation(&token, &body.name, password, &origin)
         .await?;
-    begun(&app, new).await
+    begun(&app, new, "operator.accept_invitation").await
 }
 
 /// Answers with the session and hands it to the browser.
-pub(super) async fn begun(app: &App, new: NewSession) -> Result<Response, Refusal> {
-    let session = session(app, &new.signed_in.operator).await?;
+pub(super) async fn begun(
+    app: &App,
+    new: NewSession,
+    action: &'static str,
+) -> Result<Response, Refusal> {
+    let operator = &new.signed_in.operator;
+    let actor = Actor::Operator {
+        id: operator.id,
+        email: operator.email.to_string(),
+    };
+    let entry = Entry::new(actor, action, None, &operator.email);
+    let entry = entry.from(&new.signed_in.session.peer);
+    app.audit.record(entry).await;
+    let session = session(app, operator);
     let cookie = guard::cookie(app, Some(&new.token));
     Ok((AppendHeaders([(SET_COOKIE, cookie)]), Json(session)).into_response())
 }
 
-async fn session(app: &App, operator: &Operator) -> Result<Session, Refusal> {
-    Ok(Session {
+/// Writes down that somebody did not get in.
+pub(super) async fn failed(app: &App, whose: Option<Email>, origin: &Origin) {
+    let target = whose.map_or(String::new(), |email| email.to_string());
+    let entry = Entry::new(Actor::System, "operator.sign_in_failed", None, target);
+    app.audit.record(entry.from(&origin.peer)).await;
+}
+
+fn session(app: &App, operator: &Operator) -> Session {
+    Session {
         operator: Me {
             id: operator.id,
             email: operator.email.to_string(),
@@ -214,5 +243,5 @@ async fn session(app: &App, operator: &Operator) -> Result<Session, Refusal> {
         version: env!("CARGO_PKG_VERSION"),
         node: app.node,
         dev: app.config.dev,
-    })
+    }
 }
