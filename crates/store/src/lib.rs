@@ -34,8 +34,8 @@ mod revocations;
 mod row;
 mod seals;
 mod sqlite;
-mod webhooks;
 mod vault;
+mod webhooks;
 
 pub use database::{Backend, Database, DatabaseConfig, Health};
 pub use error::DatabaseError;

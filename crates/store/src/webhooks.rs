@@ -330,7 +330,10 @@ impl WebhookStore for Database {
 }
 
 /// Takes the webhook's queue for this transaction; how many wait, or nothing if it is gone.
-async fn lock(tx: &mut Transaction<'static, Any>, id: WebhookId) -> Result<Option<i64>, StoreError> {
+async fn lock(
+    tx: &mut Transaction<'static, Any>,
+    id: WebhookId,
+) -> Result<Option<i64>, StoreError> {
     let row = sqlx::query(LOCK)
         .bind(id.to_string())
         .fetch_optional(&mut **tx)

@@ -53,7 +53,7 @@ impl Challenges {
     /// The id of a challenge that is good until then, for this operator or for anybody.
     fn seal(&self, challenge: &[u8], whose: Option<OperatorId>, until: Timestamp) -> String {
         let until = until.as_millis().to_be_bytes();
-        let tag = hmac::sign(&self.0, &sealed(challenge, whose, &until));
+        let tag = hmac::sign(&self.0, &sealed(challenge, whose, until));
         BASE64_URL_SAFE_NO_PAD.encode([&until, tag.as_ref()].concat())
     }
 
@@ -64,14 +64,14 @@ impl Challenges {
         }
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(id).ok()?;
         let (until, tag) = bytes.split_first_chunk::<8>()?;
-        hmac::verify(&self.0, &sealed(challenge, whose, until), tag).ok()?;
+        hmac::verify(&self.0, &sealed(challenge, whose, *until), tag).ok()?;
         Some(Timestamp::from_millis(i64::from_be_bytes(*until)))
     }
 }
 
-fn sealed(challenge: &[u8], whose: Option<OperatorId>, until: &[u8; 8]) -> Vec<u8> {
+fn sealed(challenge: &[u8], whose: Option<OperatorId>, until: [u8; 8]) -> Vec<u8> {
     let whose = whose.map_or(String::new(), |id| id.to_string());
-    [until, challenge, whose.as_bytes()].concat()
+    [&until, challenge, whose.as_bytes()].concat()
 }
 
 impl OperatorService {

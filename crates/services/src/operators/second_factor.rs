@@ -89,12 +89,11 @@ impl OperatorService {
         let secret = self.secret(operator.id).await?;
         let step = secret.and_then(|secret| secret.step_of(&tidied(code), now));
         let operators = &self.stores.operators;
-        let is_good = match step {
-            Some(step) => operators.use_totp_step(operator.id, step).await?,
-            None => {
-                let hash = hash_of(code);
-                operators.use_recovery_code(operator.id, &hash).await?
-            }
+        let is_good = if let Some(step) = step {
+            operators.use_totp_step(operator.id, step).await?
+        } else {
+            let hash = hash_of(code);
+            operators.use_recovery_code(operator.id, &hash).await?
         };
         if !is_good {
             return Err(OperatorError::SignInFailed);

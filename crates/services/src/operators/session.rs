@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hexline_model::{ConsoleSessionId, OperatorId, Timestamp};
@@ -51,7 +52,7 @@ impl ConsoleSession {
 
 impl Origin {
     /// The agent is cut to what a list can show.
-    pub fn new(peer: impl ToString, agent: &str) -> Self {
+    pub fn new(peer: IpAddr, agent: &str) -> Self {
         Self {
             peer: peer.to_string(),
             agent: agent

@@ -33,9 +33,8 @@ impl Subject<'_> {
     /// How many attempts are free, and how long one counts.
     fn allowance(self) -> (u32, Duration) {
         match self {
-            Self::Peer(_) => (10, Duration::from_mins(1)),
             Self::Account(_) => (20, Duration::from_secs(30)),
-            Self::Code(_) | Self::Confirmation(_) => (10, Duration::from_mins(1)),
+            Self::Peer(_) | Self::Code(_) | Self::Confirmation(_) => (10, Duration::from_mins(1)),
         }
     }
 

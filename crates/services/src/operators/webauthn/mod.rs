@@ -1,4 +1,4 @@
-//! Passkeys: what WebAuthn (Level 3) wants of a relying party, and no more.
+//! Passkeys: what `WebAuthn` (Level 3) wants of a relying party, and no more.
 //!
 //! `client_data.rs` reads what the browser says it signed for, `authenticator.rs` what the
 //! authenticator signed, `cose.rs` the key that it signs with. Pure functions: no clock, no store.
@@ -156,7 +156,7 @@ impl RelyingParty {
         if data.ceremony != ceremony.text() {
             return Err(CeremonyError::Purpose);
         }
-        if data.cross_origin || !self.origins.iter().any(|origin| *origin == data.origin) {
+        if data.cross_origin || !self.origins.contains(&data.origin) {
             return Err(CeremonyError::Origin);
         }
         let challenge = decode(&data.challenge, MAX_CHALLENGE)?;

@@ -37,15 +37,15 @@ fn edwards_and_rsa_keys_verify_what_they_signed_and_nothing_else() {
     assert_eq!(key.verify(b"massage", signature.as_ref()), refused);
 
     let rsa = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
-    let public = rsa.public_key();
+    // SEQUENCE { INTEGER n of 256 bytes and a zero, INTEGER 65537 }
+    let der = rsa.public_key().as_ref();
+    assert_eq!(der[265..], [0x02, 0x03, 0x01, 0x00, 0x01]);
     // {1: 3, 3: -257, -1: n, -2: e}
     let mut cose = vec![
         0xa4, 0x01, 0x03, 0x03, 0x39, 0x01, 0x00, 0x20, 0x59, 0x01, 0x00,
     ];
-    cose.extend_from_slice(public.modulus().big_endian_without_leading_zero());
-    let exponent = public.exponent().big_endian_without_leading_zero();
-    cose.extend_from_slice(&[0x21, 0x40 | u8::try_from(exponent.len()).expect("short")]);
-    cose.extend_from_slice(exponent);
+    cose.extend_from_slice(&der[9..265]);
+    cose.extend_from_slice(&[0x21, 0x43, 0x01, 0x00, 0x01]);
     let key = PublicKey::parse(&cose).expect("a key");
     let mut signature = vec![0; rsa.public_modulus_len()];
     rsa.sign(

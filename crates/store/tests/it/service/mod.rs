@@ -4,6 +4,7 @@ mod api_keys;
 mod apps;
 mod keys;
 mod master_key;
+mod operators;
 mod processes;
 mod tokens;
 mod upkeep;
