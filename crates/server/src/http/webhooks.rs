@@ -80,6 +80,7 @@ pub(crate) struct WebhookPatch {
 pub(crate) struct DeliveryQuery {
     /// `pending`, `delivered` or `parked`.
     #[serde(default)]
+    #[param(inline)]
     state: Option<StateName>,
     /// How many at most, 1 to 200; unset 50.
     #[serde(default)]

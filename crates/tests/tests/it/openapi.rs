@@ -347,6 +347,15 @@ impl World {
         for (name, value) in self.hints_for(&operation.path).await {
             hints.insert(name.to_owned(), json!(value));
         }
+        if operation.path.contains("/api-keys/{key}") {
+            hints.insert("key".to_owned(), json!(app.api_key().await));
+        }
+        if operation.path.contains("{delivery}") {
+            hints.insert("delivery".to_owned(), self.delivery(app).await);
+        }
+        if let Some(body) = body_for(&operation.path, number) {
+            hints.insert(String::new(), body);
+        }
         for parameter in &operation.parameters {
             if parameter.place == Place::Path && !hints.contains_key(&parameter.name) {
                 let slot = format!("/{{{}}}", parameter.name);
@@ -385,6 +394,19 @@ impl World {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Something that a webhook is to be told.
+    async fn delivery(&self, app: &TestApp) -> Value {
+        let webhooks = format!("/apps/{}/webhooks", app.id());
+        let order = json!({"url": "https://hooks.example/in", "events": ["*"]});
+        let made = self.operator.post(&webhooks, &order).await;
+        let id = made["id"].as_str().expect("an id");
+        let test = self
+            .operator
+            .post(&format!("{webhooks}/{id}/test"), &json!({}))
+            .await;
+        test["id"].clone()
     }
 
     /// The id of something in a collection: made for this, or else found there.
@@ -466,6 +488,21 @@ impl World {
         }
         bad
     }
+}
+
+/// A body where one is wanted that no schema can tell.
+fn body_for(path: &str, number: usize) -> Option<Value> {
+    let name = path.strip_prefix("/console/api/apps/{app}/")?;
+    Some(match name {
+        "delete" => json!({ "confirm": format!("generated-{number}") }),
+        "revocations" => json!({ "identity": "bob" }),
+        "keys/import" => json!({
+            "kind": "hmac",
+            "id": format!("{number:032x}"),
+            "secret": "wP2ZK6sYb3dQm8Tf0LxV5nRj7HcGa1EuIo4SkD9BvNM",
+        }),
+        _ => return None,
+    })
 }
 
 /// Who makes a request.
