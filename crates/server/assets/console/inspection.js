@@ -33,13 +33,15 @@ export function inspect(token, access) {
 /** @param {any} seen */
 function verdict(seen) {
   const failed = seen.checks.find((/** @type {any} */ check) => check.outcome === "fail");
-  const open = seen.checks.some((/** @type {any} */ check) => check.outcome === "not_reached");
+  // Without a call to make, the last one stays open.
+  const open = seen.checks.some((/** @type {any} */ check) => check.outcome === "not_reached" && check.number < 9);
   const place = find("#verdict");
   place.className = `callout ${failed ? "bad" : open ? "warn" : "good"}`;
   const lines = [];
   if (failed) lines.push(`Refused at check ${failed.number}${failed.reason ? `: ${failed.reason}` : ""}.`);
   else if (open) lines.push("Good as far as it was checked.");
-  else lines.push("Accepted: it passes every check.");
+  else if (form.elements.grant.value) lines.push("Accepted: it passes every check.");
+  else lines.push("Accepted: it passes every check that does not depend on a call.");
   if (seen.expires_ms) {
     lines.push(`${seen.expires_ms > Date.now() ? "Expires" : "Expired"} ${relative(seen.expires_ms)}, ${full(seen.expires_ms)}.`);
   }
@@ -60,7 +62,7 @@ function row(check) {
   if (check.expected && check.outcome !== "pass") why.push(`expected ${plain(check.expected)}`);
   const line = stamp("check-row", {
     mark: { pass: "✓", fail: "✕" }[/** @type {string} */ (check.outcome)] ?? String(check.number),
-    check: `${check.number}. ${NAMES[check.check] ?? check.check}`,
+    check: `${check.number}. ${NAMES[check.number - 1] ?? check.check}`,
     outcome: check.outcome.replace("_", " "),
     why: why.join(" · "),
   });
@@ -74,17 +76,15 @@ const plain = (value) => (typeof value === "string" ? value : JSON.stringify(val
 /** @param {unknown} value */
 const pretty = (value) => (value === null || value === undefined ? "not readable" : JSON.stringify(value, null, 2));
 
-/** @type {Record<string, string>} */
-const NAMES = {
-  shape: "Well formed",
-  form: "Well formed",
-  key: "Signed by a key that is known and usable",
-  algorithm: "The key’s own algorithm",
-  signature: "Signature",
-  audience: "Meant for this server",
-  times: "Within its time",
-  time: "Within its time",
-  subject: "Names a user and a device",
-  revocation: "Not revoked",
-  grant: "Grants what the call needs",
-};
+/** The nine checks, in their order. */
+const NAMES = [
+  "Well formed",
+  "Signed by a key that is known and usable",
+  "The key’s own algorithm",
+  "Signature",
+  "Meant for this server",
+  "Within its time",
+  "Names whom it is for",
+  "Not revoked",
+  "Grants what the call needs",
+];

@@ -67,7 +67,7 @@ function ask(dialog, connection) {
 /** @param {string} scope */
 function target(scope) {
   const { identity, device, route } = chosen;
-  if (scope === "route") return { identity, device, route };
+  if (scope === "route") return { route };
   return scope === "device" ? { identity, device } : { identity };
 }
 

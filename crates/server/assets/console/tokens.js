@@ -89,8 +89,8 @@ async function load() {
     items.map((item) =>
       stamp("revocation-row", {
         what: what(item),
-        before: item.issued_before_ms ? full(item.issued_before_ms) : "–",
-        until: item.until_ms ? ago(item.until_ms) : "–",
+        before: full(item.issued_before_ms ?? item.revoked_ms),
+        until: ago(item.until_ms, "their end"),
       }),
     ),
   );

@@ -1,7 +1,6 @@
 /** Where an app's server is called, and what became of each call. */
 
-import { all, get, ofApp, part, patch, post, remove } from "./api.js";
-import { copyBox } from "./copy.js";
+import { get, ofApp, part, patch, post, remove } from "./api.js";
 import { badge, fill, find, findAll, make, on, show, stamp } from "./dom.js";
 import { needed } from "./entrance.js";
 import { FormError, onSubmit, open, optional, ticked } from "./form.js";
@@ -18,15 +17,22 @@ let deliveries = [];
 let next = null;
 
 async function load() {
-  const hooks = await all(ofApp("webhooks"));
+  const { items: hooks, known_events: known } = await get(ofApp("webhooks"));
+  find("#events").replaceChildren(
+    ...known.map((/** @type {string} */ name) => {
+      const choice = stamp("event-choice", { name });
+      find("input", choice).value = name;
+      return choice;
+    }),
+  );
   show(
     find("#webhooks"),
-    hooks.map((hook) => {
+    hooks.map((/** @type {any} */ hook) => {
       const line = stamp("webhook-row", {
         label: hook.label || new URL(hook.url).host,
         url: hook.url,
         state: hookState(hook),
-        events: hook.events.length === 0 ? "all" : make("span", { class: "chips" }, ...hook.events.map((/** @type {string} */ event) => badge(event))),
+        events: hook.events.length === known.length ? "all" : make("span", { class: "chips" }, ...hook.events.map((/** @type {string} */ event) => badge(event))),
       });
       on(line, "deliveries", () => watch(hook).catch(complain));
       on(line, "edit", () => edit(hook));
@@ -48,7 +54,7 @@ async function load() {
 
 /** @param {any} hook */
 function hookState(hook) {
-  if (hook.disabled_ms || hook.disabled) return badge("paused", "warn");
+  if (hook.disabled_ms) return badge("paused", "warn");
   return hook.pending > 0 ? badge(`${count(hook.pending)} pending`, "warn") : badge("active", "good");
 }
 
@@ -71,11 +77,11 @@ async function loadDeliveries(cursor) {
     find("#deliveries"),
     deliveries.map((delivery) => {
       const line = stamp("delivery-row", {
-        event: delivery.event ?? delivery.kind,
-        subject: delivery.subject ?? "",
+        event: delivery.type,
+        subject: delivery.repeats ? "sent again" : "",
         state: deliveryState(delivery.state),
-        when: ago(delivery.created_ms ?? delivery.at_ms),
-        attempts: count(Array.isArray(delivery.attempts) ? delivery.attempts.length : delivery.attempts),
+        when: ago(delivery.queued_ms),
+        attempts: count(delivery.attempts),
       });
       on(line, "show", (event) => attempt(event.currentTarget, () => showDelivery(delivery)));
       on(line, "redeliver", (event) => attempt(event.currentTarget, () => redeliver(delivery)));
@@ -93,13 +99,13 @@ async function showDelivery(delivery) {
   const whole = await get(`${ofApp("deliveries")}/${part(delivery.id)}`);
   chosen = delivery;
   const dialog = find("#delivery");
-  fill(dialog, { event: delivery.event ?? delivery.kind, state: deliveryState(whole.state ?? delivery.state) });
-  const attempts = Array.isArray(whole.attempts) ? whole.attempts : [];
+  fill(dialog, { event: whole.type, state: deliveryState(whole.state) });
+  const attempts = whole.log;
   find("#attempts").replaceChildren(
     ...(attempts.length === 0 ? [make("li", { class: "soft" }, "Not tried yet.")] : attempts.map(attemptLine)),
   );
   find("#delivery-request").textContent = pretty(whole.request);
-  find("#delivery-answer").textContent = pretty(whole.answer ?? attempts.at(-1)?.answer) || "None yet.";
+  find("#delivery-answer").textContent = pretty(attempts.at(-1)?.answer) || "None yet.";
   dialog.showModal();
 }
 
@@ -136,7 +142,7 @@ function edit(hook) {
   if (!hook) return;
   form.elements.url.value = hook.url;
   form.elements.label.value = hook.label ?? "";
-  form.elements.disabled.checked = Boolean(hook.disabled_ms || hook.disabled);
+  form.elements.disabled.checked = Boolean(hook.disabled_ms);
 }
 
 for (const button of findAll("[data-new-webhook]")) button.addEventListener("click", () => edit(null));
@@ -146,18 +152,13 @@ onSubmit(find("#webhook form"), async (form) => {
   if (events.length === 0) throw new FormError("Choose at least one event.");
   const order = { url: needed(form, "url", "The URL"), label: optional(form, "label"), events };
   const path = ofApp("webhooks");
-  const made = chosen
-    ? await patch(`${path}/${part(chosen.id)}`, { ...order, disabled: form.elements.disabled.checked })
-    : await post(path, order);
+  await (chosen
+    ? patch(`${path}/${part(chosen.id)}`, { ...order, label: order.label ?? "", enabled: !form.elements.disabled.checked })
+    : post(path, order));
   find("#webhook").close();
   say("Saved.");
   await load();
-  if (!chosen && made?.secret) {
-    find("#webhook-secret-value").replaceChildren(copyBox(made.secret));
-    find("#webhook-secret").showModal();
-  }
 });
-find("#webhook-secret").addEventListener("close", () => find("#webhook-secret-value").replaceChildren());
 
 onSubmit(find("#delete-webhook form"), async () => {
   await remove(`${ofApp("webhooks")}/${part(chosen.id)}`);
@@ -167,7 +168,7 @@ onSubmit(find("#delete-webhook form"), async () => {
   await load();
 });
 
-find("#redeliver")?.addEventListener("click", (/** @type {any} */ event) =>
+document.querySelector("#redeliver")?.addEventListener("click", (/** @type {any} */ event) =>
   attempt(event.currentTarget, async () => {
     await redeliver(chosen);
     find("#delivery").close();
@@ -176,28 +177,5 @@ find("#redeliver")?.addEventListener("click", (/** @type {any} */ event) =>
 find("#delivery-state").addEventListener("change", () => loadDeliveries(null).catch(complain));
 find("#reload-deliveries").addEventListener("click", (/** @type {any} */ event) => attempt(event.currentTarget, () => loadDeliveries(null)));
 find("#more button").addEventListener("click", (/** @type {any} */ event) => attempt(event.currentTarget, () => loadDeliveries(next)));
-
-const EVENTS = [
-  "user.connected",
-  "user.disconnected",
-  "user.online",
-  "user.offline",
-  "token.refused",
-  "key.created",
-  "key.rotated",
-  "key.revoked",
-  "app.updated",
-  "app.disabled",
-  "app.enabled",
-  "channel.occupied",
-  "channel.vacated",
-];
-find("#events").append(
-  ...EVENTS.map((name) => {
-    const choice = stamp("event-choice", { name });
-    find("input", choice).value = name;
-    return choice;
-  }),
-);
 
 load().catch(complain);
