@@ -47,8 +47,13 @@ impl Tab {
     pub async fn until(&self, what: &str, expression: &str) -> Value {
         let promise = format!(
             "new Promise((resolve) => {{
+                // Once it holds there is no more looking, and what a look causes starts no other.
+                let looking = false;
                 const look = () => {{
+                    if (looking) return;
+                    looking = true;
                     const seen = ({expression});
+                    looking = Boolean(seen);
                     if (seen) {{ observer.disconnect(); resolve(seen); }}
                 }};
                 const observer = new MutationObserver(look);
@@ -287,11 +292,22 @@ impl Tab {
             return hit && (e.contains(hit) || hit.contains(e)) ? {x, y} : null;
         })()";
         let found = format!("{find}.filter((e) => e.checkVisibility() && !e.disabled)");
-        let spot = self
-            .until(&format!("to click {what:?}"), &self.first(&found, spot))
-            .await;
+        let spot = self.first(&found, spot);
+        let what = format!("to click {what:?}");
+        let mut at = self.until(&what, &spot).await;
+        loop {
+            // What is still being laid out moves under the mouse.
+            let frames =
+                "new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)))";
+            let _ = self.evaluate(frames).await;
+            let now = self.until(&what, &spot).await;
+            if now == at {
+                break;
+            }
+            at = now;
+        }
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
-            let event = json!({"type": kind, "x": spot["x"], "y": spot["y"], "button": "left", "clickCount": 1});
+            let event = json!({"type": kind, "x": at["x"], "y": at["y"], "button": "left", "clickCount": 1});
             self.call("Input.dispatchMouseEvent", event).await;
         }
     }

@@ -137,7 +137,9 @@ async fn furnish(operator: &TestOperator, server: &TestServer, app: &TestApp) {
         .post(&rotate, &serde_json::json!({"overlap_ms": 3_600_000}))
         .await;
     let order = serde_json::json!({"label": "Web app"});
-    operator.post(&format!("/apps/{app}/api-keys"), &order).await;
+    operator
+        .post(&format!("/apps/{app}/api-keys"), &order)
+        .await;
     let order = serde_json::json!({"identity": "mallory"});
     operator
         .post(&format!("/apps/{app}/revocations"), &order)
