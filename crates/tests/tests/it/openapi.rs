@@ -215,6 +215,9 @@ impl World {
     async fn try_all(&mut self, operation: &Operation) -> (Vec<String>, bool) {
         self.apps += 1;
         let app = self.server.app(&format!("generated-{}", self.apps)).await;
+        // Somebody is there to be listed and told something.
+        let mut bob = app.connect("bob/web").await;
+        bob.call("signal.join", json!({"id": "room"})).await;
         let good = self.good_credentials(&app, operation).await;
         let hints = self.hints(&app, operation, &good[0]).await;
         let mut faults: BTreeMap<String, (String, usize)> = BTreeMap::new();
@@ -337,6 +340,7 @@ impl World {
             ("email", json!(format!("made-{number}@example.org"))),
             ("identity", json!("bob")),
             ("device", json!("web")),
+            ("channel", json!("room")),
             ("grants", json!({"signal": true})),
             ("url", json!("https://hooks.example/in")),
             ("token", json!(app.token("bob/web"))),
