@@ -12,7 +12,7 @@ import { find } from "./dom.js";
 export function takeToken() {
   const fragment = location.hash.slice(1);
   if (fragment) history.replaceState(null, "", location.pathname + location.search);
-  const token = new URLSearchParams(fragment).get("token") ?? fragment;
+  const token = new URLSearchParams(fragment).get("token") || fragment;
   find("#with-token").hidden = token === "";
   find("#without-token").hidden = token !== "";
   return token;

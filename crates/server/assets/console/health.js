@@ -39,6 +39,8 @@ function card(name, state, facts) {
   const list = find("dl", element);
   for (const [key, value] of Object.entries(facts)) {
     if (key === "ok" || value === null || value === undefined) continue;
+    // Said by the badge already.
+    if (key === "state" && facts.ok) continue;
     list.append(make("dt", {}, label(key)), make("dd", {}, plain(key, value)));
   }
   return element;
@@ -46,7 +48,7 @@ function card(name, state, facts) {
 
 /** @param {string} key */
 function label(key) {
-  if (key === "dev") return "Mode";
+  if (NAMES[key]) return NAMES[key];
   const words = key.replace(/_(ms|s|us|bytes|percent)$/, "").replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
@@ -65,5 +67,8 @@ function plain(key, value) {
   if (key.endsWith("_us")) return `${count(value)} µs`;
   return count(value);
 }
+
+/** @type {Record<string, string>} */
+const NAMES = { dev: "Mode", set_by_ms: "Was set by", schema: "Schema version", durable: "Waits for the disk" };
 
 look();

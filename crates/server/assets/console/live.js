@@ -1,7 +1,7 @@
 /** Who is connected: the list follows by itself, the charts too. */
 
 import { get, ofApp, post } from "./api.js";
-import { fill, find, on, show, stamp } from "./dom.js";
+import { fill, find, make, on, show, stamp } from "./dom.js";
 import { onSubmit, open, text } from "./form.js";
 import * as grants from "./grants.js";
 import { attempt, complain, say } from "./notice.js";
@@ -46,7 +46,7 @@ function row(connection) {
     route: connection.route,
     since: ago(connection.since_ms),
     remote: connection.remote,
-    node: connection.node,
+    node: make("span", { title: connection.node }, connection.node.slice(0, 8)),
     grants: grants.chips(connection.grants),
     expires: connection.expires_ms ? countdown(connection.expires_ms, "now") : "never",
     bytes: bytes((connection.bytes_in ?? 0) + (connection.bytes_out ?? 0)),

@@ -30,6 +30,8 @@ async fn from_the_set_up_link_to_a_key_that_works_and_is_revoked() {
     let id = tab.text("#made-id code").await;
     let secret = tab.text("#made-secret code").await;
     assert!(secret.len() >= 43, "{} characters", secret.len());
+    tab.picture("dialog-new-key").await;
+    tab.fits("the new key").await;
     tab.press("Rust").await;
     tab.press("I have copied it").await;
     tab.sees("Shop server").await;
@@ -56,6 +58,7 @@ async fn from_the_set_up_link_to_a_key_that_works_and_is_revoked() {
     tab.press("Inspect").await;
     tab.sees("Accepted: it passes every check.").await;
     assert_eq!(tab.count("#checks .pass").await, 9);
+    tab.picture("workbench-inspected").await;
 
     let mut socket = server.connect("alice/web1", &token).await;
     tab.press("Live").await;
@@ -70,6 +73,7 @@ async fn from_the_set_up_link_to_a_key_that_works_and_is_revoked() {
     keys.open(&address).await;
     keys.press("Revoke").await;
     keys.sees("This closes 1 live connection at once.").await;
+    keys.picture("dialog-revoke-key").await;
     keys.press("Revoke key").await;
     keys.sees("Revoked; 1 connection closed.").await;
     tab.sees("Nobody is connected").await;

@@ -1,6 +1,6 @@
-use aws_lc_rs::hmac;
 use hexline_tests::{
-    Authenticator, OWNER_EMAIL, OWNER_PASSWORD, Refusal, TestOperator, TestServer, now, refusal,
+    Authenticator, OWNER_EMAIL, OWNER_PASSWORD, Refusal, TestOperator, TestServer, one_time_code,
+    refusal,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ async fn a_one_time_code_is_wanted_once_it_is_on_and_good_once() {
         owner.refused(Method::POST, path, &wrong).await,
         refusal(400, "invalid_params")
     );
-    let first = code(&secret, 0);
+    let first = one_time_code(&secret, 0);
     let confirmed = owner.post(path, &json!({"code": first})).await;
     let recovery = confirmed["recovery_codes"].as_array().expect("codes");
     assert_eq!(recovery.len(), 10);
@@ -33,7 +33,7 @@ async fn a_one_time_code_is_wanted_once_it_is_on_and_good_once() {
     let failed = refusal(401, "sign_in_failed");
     assert_eq!(attempt(Some("not a code")).await, failed);
     assert_eq!(attempt(Some(&first)).await, failed, "it confirmed the app");
-    let next = code(&secret, 1);
+    let next = one_time_code(&secret, 1);
     sign_in(&server, &next).await;
     assert_eq!(attempt(Some(&next)).await, failed, "it was used");
 
@@ -169,28 +169,4 @@ async fn sign_in_refused(server: &TestServer, code: Option<&str>) -> Refusal {
         body["code"] = json!(code);
     }
     stranger.refused(Method::POST, "/session", &body).await
-}
-
-/// The code of an authenticator app so many steps from now.
-fn code(secret: &str, ahead: i64) -> String {
-    let step = now().div_euclid(30) + ahead;
-    let (mut bytes, mut held, mut bits) = (Vec::new(), 0u64, 0);
-    for c in secret.bytes() {
-        let value = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-            .iter()
-            .position(|letter| *letter == c)
-            .expect("base32");
-        held = (held << 5 | value as u64) & 0xffff;
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((held >> bits & 0xff) as u8);
-        }
-    }
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &bytes);
-    let tag = hmac::sign(&key, &step.to_be_bytes());
-    let tag = tag.as_ref();
-    let at = usize::from(tag[19] & 15);
-    let word = u32::from_be_bytes(tag[at..at + 4].try_into().expect("four")) & 0x7fff_ffff;
-    format!("{:06}", word % 1_000_000)
 }

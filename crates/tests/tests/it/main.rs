@@ -10,6 +10,7 @@ mod browser_looks;
 mod browser_passkey;
 mod browser_prefix;
 mod browser_walk;
+mod browser_webhooks;
 mod channels;
 mod console_second_factor;
 mod console_sign_in;
