@@ -6,7 +6,11 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_comes_again_is_answered_as_the_first_time_even_after_a_restart() {
-    let mut server = TestServer::start().await;
+    // A name of its own, for the port is another one after the restart.
+    let mut server = TestServer::start_with(|config| {
+        config.public_url = Some("https://chat.example".to_owned());
+    })
+    .await;
     let app = server.app("one").await;
     let token = app.platform_token();
     let order = json!({"label": "backend"});
