@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use hexline_bus::{ChannelView, MemberView};
 use hexline_model::{ChannelName, Route};
-use hexline_protocol::ErrorCode;
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -164,6 +163,8 @@ async fn list(
 }
 
 /// One channel
+///
+/// One without members is no error: it need not be made before it is used.
 #[utoipa::path(
     get,
     path = "/platform/v1/channels/{channel}",
@@ -180,8 +181,12 @@ async fn show(
     caller.needs(PlatformArea::Channels)?;
     let name = names::channel(&channel)?;
     let found = app.bus.channel(caller.app, &name);
-    let empty = || Refusal::new(ErrorCode::NotFound, "the channel has no members");
-    Ok(Json(found.ok_or_else(empty)?.into()))
+    let view = found.unwrap_or(ChannelView {
+        name,
+        members: 0,
+        visible: 0,
+    });
+    Ok(Json(view.into()))
 }
 
 /// Who is in a channel

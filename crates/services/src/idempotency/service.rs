@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hexline_model::{AppId, Clock, Entropy, KeyId, Secret};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 
 use super::store::{IdempotencyStore, Record, Reservation};
 use crate::keys::{KeyError, KeyService, MasterKey, Purpose, Sealed, Sealer, StoreError};
@@ -18,8 +17,6 @@ pub struct IdempotencyService {
     keys: Arc<KeyService>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    /// Opened when the first answer is kept or repeated.
-    sealer: Mutex<Option<Arc<Sealer>>>,
 }
 
 /// What is to be done once.
@@ -41,7 +38,7 @@ pub struct Deed<'a> {
 pub struct Turn {
     id: String,
     app: AppId,
-    turn: String,
+    mark: String,
 }
 
 /// What becomes of a deed that is begun.
@@ -82,7 +79,6 @@ impl IdempotencyService {
             keys,
             clock,
             entropy,
-            sealer: Mutex::default(),
         }
     }
 
@@ -113,7 +109,7 @@ impl IdempotencyService {
                 return Ok(Begun::Fresh(Turn {
                     id,
                     app: deed.app,
-                    turn: reservation.turn,
+                    mark: reservation.turn,
                 }));
             }
             match self.store.lookup(&id, now).await? {
@@ -138,13 +134,13 @@ impl IdempotencyService {
         let text = Secret::new(text);
         let sealer = self.sealer().await?;
         let sealed = sealer.seal(purpose(&turn.id, turn.app), text.expose());
-        self.store.finish(&turn.id, &turn.turn, &sealed).await?;
+        self.store.finish(&turn.id, &turn.mark, &sealed).await?;
         Ok(())
     }
 
     /// Lets the deed be begun again: nothing was done.
     pub async fn give_up(&self, turn: &Turn) -> Result<(), StoreError> {
-        self.store.give_up(&turn.id, &turn.turn).await?;
+        self.store.give_up(&turn.id, &turn.mark).await?;
         Ok(())
     }
 
@@ -159,31 +155,20 @@ impl IdempotencyService {
         app: AppId,
         sealed: &Sealed,
     ) -> Result<Option<Answer>, KeyError> {
-        for _ in 0..2 {
-            let sealer = self.sealer().await?;
-            if let Ok(text) = sealer.open(purpose(id, app), sealed) {
-                return Ok(serde_json::from_str(text.expose()).ok());
-            }
-            // Of two nodes that made the key at once, one lost.
-            *self.sealer.lock().await = None;
-        }
-        Ok(None)
+        let sealer = self.sealer().await?;
+        let text = sealer.open(purpose(id, app), sealed).ok();
+        Ok(text.and_then(|text| serde_json::from_str(text.expose()).ok()))
     }
 
-    async fn sealer(&self) -> Result<Arc<Sealer>, KeyError> {
-        let mut held = self.sealer.lock().await;
-        if let Some(sealer) = &*held {
-            return Ok(Arc::clone(sealer));
-        }
+    /// Read each time: of two nodes that made the key at once, one lost, and has to hear of it.
+    async fn sealer(&self) -> Result<Sealer, KeyError> {
         if self.keys.open_secret(KEY_NAME).await?.is_none() {
             let fresh = MasterKey::generate(&*self.entropy).to_text();
             self.keys.put_secret(KEY_NAME, None, fresh).await?;
         }
         let text = self.keys.open_secret(KEY_NAME).await?;
         let key = text.and_then(|text| MasterKey::parse(text.expose()).ok());
-        let sealer = Arc::new(Sealer::new(&key.ok_or(KeyError::Contended)?));
-        *held = Some(Arc::clone(&sealer));
-        Ok(sealer)
+        Ok(Sealer::new(&key.ok_or(KeyError::Contended)?))
     }
 }
 

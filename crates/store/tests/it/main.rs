@@ -27,6 +27,7 @@ macro_rules! on_both {
 mod apps;
 mod database;
 mod durability;
+mod idempotency;
 mod journal;
 mod keys;
 mod migrations;

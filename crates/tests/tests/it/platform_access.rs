@@ -266,3 +266,41 @@ async fn settings_are_read_and_changed_in_part() {
     let long = app.refused(&app.token("al/web")).await;
     assert_eq!(long, refusal(401, "token_too_long"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_apps_server_changes_is_in_the_audit_log_and_no_secret_is() {
+    let server = TestServer::start().await;
+    let (one, two) = (server.app("one").await, server.app("two").await);
+    let platform = one.platform();
+    let made = platform.posted("/keys", &json!({"label": "backend"})).await;
+    let order = json!({"identity": "al", "device": "d", "grants": {"signal": true}});
+    let minted = platform.posted("/tokens", &order).await;
+    let message = json!({"message": {"text": "not for the log"}});
+    platform.posted("/users/al/messages", &message).await;
+    platform.got("/connections").await;
+    let refused = platform.post("/keys", &json!({"algorithm": "HS1"}));
+    assert_eq!(refusal_of(refused).await.status, 400);
+    let entries = platform.all("/audit", 2).await.0;
+    let actions: Vec<&Value> = entries.iter().map(|entry| &entry["action"]).collect();
+    assert_eq!(actions, ["message.send", "token.mint", "key.create"]);
+    for entry in &entries {
+        assert_eq!(entry["actor"], "platform");
+        assert_eq!(entry["actor_id"], one.key_id());
+        assert_eq!(entry["peer"], "127.0.0.1");
+    }
+    assert_eq!(entries[2]["target"], made["key"]["id"]);
+    let text = Value::from(entries).to_string();
+    for secret in [
+        &made["secret"],
+        &minted["token"],
+        &message["message"]["text"],
+    ] {
+        assert!(!text.contains(secret.as_str().expect("text")));
+    }
+    let keys = platform.all("/audit?action=key.*", 50).await.0;
+    assert_eq!(keys.len(), 1);
+    assert_eq!(
+        two.platform().all("/audit", 50).await.0,
+        Vec::<Value>::new()
+    );
+}

@@ -1,0 +1,192 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use hexline_model::{AppId, KeyId, SeededEntropy, SystemEntropy, Timestamp};
+use hexline_services::idempotency::{
+    Answer, Begun, Deed, IdempotencyService, IdempotencyStore, Reservation,
+};
+use hexline_services::keys::{KeyService, StoreError};
+
+use crate::rig::{NOW, Rig, master_key};
+
+on_both!(
+    of_two_that_begin_the_same_deed_one_has_it,
+    what_was_given_up_may_be_begun_again,
+    who_was_taken_over_from_can_neither_finish_nor_give_up,
+    what_has_expired_is_forgotten,
+    a_deed_without_its_app_is_refused,
+    an_answer_outlives_a_restart_and_another_master_key,
+    deeds_go_with_their_app,
+);
+
+fn reservation(app: AppId, turn: &str, started: Timestamp) -> Reservation {
+    Reservation {
+        id: "deed".to_owned(),
+        app,
+        request: "asked".to_owned(),
+        turn: turn.to_owned(),
+        started,
+        expires: started.plus(Duration::from_hours(24)),
+    }
+}
+
+async fn of_two_that_begin_the_same_deed_one_has_it(rig: &mut Rig) {
+    let (app, _) = rig.add_app("one").await;
+    let other = rig.another().await;
+    let (one, two) = (reservation(app.id, "1", NOW), reservation(app.id, "2", NOW));
+    let long_ago = Timestamp::from_secs(0);
+    let begun = tokio::join!(
+        rig.database.begin(&one, long_ago),
+        other.begin(&two, long_ago)
+    );
+    let begun = [begun.0.expect("writes"), begun.1.expect("writes")];
+    assert_eq!(begun.into_iter().filter(|own| *own).count(), 1);
+    let record = other.lookup("deed", NOW).await.expect("reads");
+    let record = record.expect("it is there");
+    assert_eq!((record.request.as_str(), record.answer), ("asked", None));
+    other.close().await;
+}
+
+async fn what_was_given_up_may_be_begun_again(rig: &mut Rig) {
+    let (app, _) = rig.add_app("one").await;
+    let database = &rig.database;
+    let long_ago = Timestamp::from_secs(0);
+    let one = reservation(app.id, "1", NOW);
+    assert!(database.begin(&one, long_ago).await.expect("writes"));
+    assert!(!database.begin(&one, long_ago).await.expect("writes"));
+    assert!(database.give_up("deed", "1").await.expect("writes"));
+    assert_eq!(database.lookup("deed", NOW).await.expect("reads"), None);
+    assert!(database.begin(&one, long_ago).await.expect("writes"));
+}
+
+async fn who_was_taken_over_from_can_neither_finish_nor_give_up(rig: &mut Rig) {
+    let (app, _) = rig.add_app("one").await;
+    let database = &rig.database;
+    let sealed = hexline_services::keys::Sealed::from_stored(vec![1, 2, 3]);
+    let one = reservation(app.id, "1", NOW);
+    assert!(
+        database
+            .begin(&one, NOW.minus(Duration::from_secs(1)))
+            .await
+            .expect("writes")
+    );
+    let two = reservation(app.id, "2", NOW);
+    assert!(
+        database.begin(&two, NOW).await.expect("writes"),
+        "it counts as abandoned"
+    );
+    assert!(!database.finish("deed", "1", &sealed).await.expect("writes"));
+    assert!(!database.give_up("deed", "1").await.expect("writes"));
+    assert!(database.finish("deed", "2", &sealed).await.expect("writes"));
+    assert!(
+        !database.give_up("deed", "2").await.expect("writes"),
+        "it is done"
+    );
+    let three = reservation(app.id, "3", NOW);
+    assert!(
+        !database.begin(&three, NOW).await.expect("writes"),
+        "it is done"
+    );
+    let record = database.lookup("deed", NOW).await.expect("reads");
+    assert_eq!(record.and_then(|record| record.answer), Some(sealed));
+}
+
+async fn what_has_expired_is_forgotten(rig: &mut Rig) {
+    let (app, _) = rig.add_app("one").await;
+    let database = &rig.database;
+    let one = reservation(app.id, "1", NOW);
+    assert!(database.begin(&one, NOW).await.expect("writes"));
+    let before = one.expires.minus(Duration::from_millis(1));
+    assert_eq!(
+        IdempotencyStore::sweep(database, before)
+            .await
+            .expect("sweeps"),
+        0
+    );
+    assert!(
+        database
+            .lookup("deed", before)
+            .await
+            .expect("reads")
+            .is_some()
+    );
+    assert_eq!(
+        database.lookup("deed", one.expires).await.expect("reads"),
+        None
+    );
+    assert_eq!(
+        IdempotencyStore::sweep(database, one.expires)
+            .await
+            .expect("sweeps"),
+        1
+    );
+}
+
+async fn a_deed_without_its_app_is_refused(rig: &mut Rig) {
+    let nobody = AppId::generate(&SeededEntropy::new(99));
+    let begun = rig
+        .database
+        .begin(&reservation(nobody, "1", NOW), NOW)
+        .await;
+    assert!(
+        matches!(begun, Err(StoreError::NotFound { .. })),
+        "{begun:?}"
+    );
+}
+
+async fn an_answer_outlives_a_restart_and_another_master_key(rig: &mut Rig) {
+    let (app, _) = rig.add_app("one").await;
+    let key = KeyId::generate(&SeededEntropy::new(3));
+    let body = Answer {
+        status: 201,
+        kind: Some("application/json".to_owned()),
+        body: r#"{"secret":"7f-secret-7f"}"#.to_owned(),
+    };
+    let deed = |request: &'static [&'static [u8]]| Deed {
+        app: app.id,
+        key,
+        route: "POST /keys",
+        name: "order-1",
+        request,
+    };
+    let keys = Arc::new(rig.service().await);
+    let service = over(rig, &keys);
+    let Begun::Fresh(turn) = service.begin(&deed(&[b"a", b"b"])).await.expect("begins") else {
+        panic!("it is new");
+    };
+    let again = service.begin(&deed(&[b"a", b"b"])).await.expect("looks");
+    assert!(matches!(again, Begun::Busy));
+    service.finish(&turn, &body).await.expect("writes");
+    keys.rotate_master_key(&master_key(2))
+        .await
+        .expect("rotates");
+    drop((service, keys));
+    rig.reopen().await;
+    let keys = rig.try_service(&rig.database, &master_key(2)).await;
+    let keys = Arc::new(keys.expect("opens"));
+    let service = over(rig, &keys);
+    let Begun::Done(same) = service.begin(&deed(&[b"a", b"b"])).await.expect("looks") else {
+        panic!("it is done");
+    };
+    assert!(same == body);
+    let other = service.begin(&deed(&[b"ab"])).await.expect("looks");
+    assert!(matches!(other, Begun::Different));
+}
+
+async fn deeds_go_with_their_app(rig: &mut Rig) {
+    let (app, _) = rig.add_app("one").await;
+    let one = reservation(app.id, "1", NOW);
+    assert!(rig.database.begin(&one, NOW).await.expect("writes"));
+    let keys = rig.service().await;
+    keys.delete_app(app.id).await.expect("deletes");
+    assert_eq!(rig.database.lookup("deed", NOW).await.expect("reads"), None);
+}
+
+fn over(rig: &Rig, keys: &Arc<KeyService>) -> IdempotencyService {
+    IdempotencyService::new(
+        Arc::new(rig.database.clone()),
+        Arc::clone(keys),
+        rig.clock.clone(),
+        Arc::new(SystemEntropy),
+    )
+}
