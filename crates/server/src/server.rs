@@ -570,6 +570,8 @@ impl Duty {
                 swept.map(|_| ()).map_err(KeyError::from)
             }
             Self::FollowWebhooks => {
+                let counter = &app.metrics.webhook_events_dropped;
+                counter.inc_by(app.webhooks.dropped().saturating_sub(counter.get()));
                 if let Err(error) = app.webhooks.refresh().await {
                     tracing::warn!(%error, "upkeep failed; it is tried again");
                 }

@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     pub(crate) opened: Counter,
     pub(crate) sockets_refused: Counter,
     pub(crate) deliveries: Counter,
+    pub(crate) webhook_events_dropped: Counter,
     pub(crate) messages_in: Counter,
     pub(crate) messages_out: Counter,
     pub(crate) bytes_in: Counter,
@@ -60,6 +61,7 @@ impl Metrics {
             opened: Counter::default(),
             sockets_refused: Counter::default(),
             deliveries: Counter::default(),
+            webhook_events_dropped: Counter::default(),
             messages_in: Counter::default(),
             messages_out: Counter::default(),
             bytes_in: Counter::default(),
@@ -98,6 +100,11 @@ impl Metrics {
             "deliveries",
             "Messages queued for a connection on another's behalf",
             self.deliveries.clone(),
+        );
+        r.register(
+            "webhook_events_dropped",
+            "Events that no webhook was told of, over a limit",
+            self.webhook_events_dropped.clone(),
         );
         r.register(
             "messages_received",

@@ -155,7 +155,7 @@ impl WebhookService {
         }
     }
 
-    /// How many events were dropped in memory, because the database did not keep up.
+    /// How many events were dropped: the database did not keep up, or a queue is full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -303,11 +303,10 @@ impl WebhookService {
         if queued.is_empty() && outcomes.is_empty() {
             return Ok(Written::default());
         }
-        let now = self.clock.now();
-        let written = self
-            .store
-            .write(&queued, &outcomes, self.options.queue, now);
-        Ok(written.await?)
+        let (now, most) = (self.clock.now(), self.options.queue);
+        let written = self.store.write(&queued, &outcomes, most, now).await?;
+        self.dropped.fetch_add(written.dropped, Ordering::Relaxed);
+        Ok(written)
     }
 
     /// Notes that entries could not be written and are given up.
@@ -498,4 +497,4 @@ impl fmt::Debug for WebhookService {
 
 const NO_WEBHOOK: WebhookError = WebhookError::NotFound { what: "webhook" };
 const NO_DELIVERY: WebhookError = WebhookError::NotFound { what: "delivery" };
-const DUE_AT_ONCE: u32 = 1000;
+const DUE_AT_ONCE: u32 = 10_000;

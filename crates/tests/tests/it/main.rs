@@ -35,3 +35,5 @@ mod rpc;
 mod shutdown;
 mod sockets;
 mod tls;
+mod webhook_deliveries;
+mod webhooks;

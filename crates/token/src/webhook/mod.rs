@@ -2,8 +2,8 @@
 //!
 //! Each request carries `Authorization: Bearer <token>`. The token is signed with a key of the app,
 //! so nothing more has to be agreed on, and binds the very bytes of the body by their SHA-256. It
-//! is good for five minutes. Its header has a `typ` of its own, so it is never taken for an
-//! AccessToken, nor one for it. docs/webhooks.md has all of it.
+//! is good for five minutes. Its header has a `typ` of its own, so it is never taken for a token that
+//! opens a door, nor one of those for it. docs/webhooks.md has all of it.
 //!
 //! ```
 //! use hexline_model::Timestamp;

@@ -76,6 +76,23 @@ pub enum WebhookError {
     NoEvent,
 }
 
+impl WebhookError {
+    /// Its name, for programs and for `vectors/`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoToken => "no_token",
+            Self::Malformed(_) => "token_malformed",
+            Self::KeyUnknown => "key_unknown",
+            Self::AlgorithmMismatch => "algorithm_mismatch",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::Expired => "token_expired",
+            Self::NotYetValid => "token_not_yet_valid",
+            Self::BodyAltered => "body_altered",
+            Self::NoEvent => "no_event",
+        }
+    }
+}
+
 impl Signer<'_> {
     /// What goes into `Authorization`. `None` only if the machine's cryptography fails.
     pub fn sign(&self, body: &[u8], now: Timestamp) -> Option<String> {

@@ -19,6 +19,8 @@ mod keys;
 mod screen;
 #[path = "../../examples/vectors/verify/mod.rs"]
 mod verify;
+#[path = "../../examples/vectors/webhooks.rs"]
+mod webhook_cases;
 
 mod differential;
 mod explaining;
@@ -28,3 +30,4 @@ mod messages;
 mod properties;
 mod rfc;
 mod vectors;
+mod webhooks;

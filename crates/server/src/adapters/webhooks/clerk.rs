@@ -51,7 +51,7 @@ impl Clerk {
             match self.service.write(entries).await {
                 Ok(written) => {
                     if written.dropped > 0 {
-                        tracing::warn!(events = written.dropped, "a webhook's queue is full");
+                        tracing::debug!(events = written.dropped, "a webhook's queue is full");
                     }
                     self.news.notify_one();
                     return;

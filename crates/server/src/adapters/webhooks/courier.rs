@@ -170,8 +170,8 @@ impl Courier {
 }
 
 const PER_WEBHOOK: usize = 8;
-const PER_APP: usize = 64;
-const IN_ALL: usize = 256;
+const PER_APP: usize = 32;
+const IN_ALL: usize = 512;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 /// Another process may have queued something.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);

@@ -3,6 +3,9 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hexline_bus::Occupancy;
 use hexline_model::{Address, AppId, ChannelKind, ChannelName, Clock, KeyId};
@@ -176,12 +179,26 @@ impl Hooks {
             (None, Some(at)) => (Happening::AppDisabled {}, at.as_millis()),
             (Some(at), None) => (Happening::AppEnabled {}, at.as_millis()),
             _ if old.name == app.name && old.settings == app.settings => return,
-            // No time of it is stored: processes see it within a second of each other.
-            _ => (Happening::AppUpdated {}, self.clock.now().as_secs() / 2),
+            _ => return self.app_updated(&old, &app),
         };
         let once = format!("{} {mark}", happening.kind());
         self.service
             .publish_once(id, Subject::App, happening, Some(once));
+    }
+
+    /// No time of it is stored. Processes see it within a second of each other, and what it was and
+    /// is tells it from the change before.
+    fn app_updated(&self, old: &App, new: &App) {
+        let text = |app: &App| {
+            let settings = serde_json::to_string(&app.settings).unwrap_or_default();
+            format!("{} {settings}", app.name)
+        };
+        let change = format!("{} > {}", text(old), text(new));
+        let hash = digest::digest(&digest::SHA256, change.as_bytes());
+        let minute = self.clock.now().as_secs() / 60;
+        let once = format!("{} {minute} {}", EventKind::AppUpdated, BASE64.encode(hash));
+        self.service
+            .publish_once(new.id, Subject::App, Happening::AppUpdated {}, Some(once));
     }
 
     fn of_user(&self, app: AppId, address: &Address, happening: Happening) {
