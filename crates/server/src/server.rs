@@ -112,13 +112,7 @@ impl Server {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
-        let reach = if config.webhooks.allow_private {
-            Reach::Private
-        } else if config.dev {
-            Reach::PublicAndLoopback
-        } else {
-            Reach::Public
-        };
+        let reach = reach(&config);
         let (webhooks, waiting) = WebhookService::new(
             Arc::new(records.database.clone()),
             Arc::clone(&records.keys),
@@ -360,6 +354,16 @@ impl Running {
         while self.handle.connection_count() > 0 {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+fn reach(config: &Config) -> Reach {
+    if config.webhooks.allow_private {
+        Reach::Private
+    } else if config.dev {
+        Reach::PublicAndLoopback
+    } else {
+        Reach::Public
     }
 }
 

@@ -1,6 +1,6 @@
 //! Webhooks and their deliveries as the Console's API and the platform API show them.
 
-use hexline_model::{AppId, DeliveryId, EventId, WebhookId};
+use hexline_model::{AppId, DeliveryId, EventId, Timestamp, WebhookId};
 use hexline_services::webhooks::{
     Attempt, Delivery, DeliveryState, NewWebhook, Webhook, WebhookChanges, WebhookError,
 };
@@ -250,7 +250,7 @@ impl From<Webhook> for WebhookView {
             events: webhook.events.iter().map(EventKind::text).collect(),
             label: webhook.label,
             created_ms: webhook.created.as_millis(),
-            disabled_ms: webhook.disabled.map(|at| at.as_millis()),
+            disabled_ms: webhook.disabled.map(Timestamp::as_millis),
             pending: webhook.pending,
             dropped: webhook.dropped,
         }
@@ -266,8 +266,8 @@ impl From<Delivery> for DeliveryView {
             kind: delivery.kind,
             state: delivery.state.text(),
             queued_ms: delivery.queued.as_millis(),
-            next_ms: delivery.next.map(|at| at.as_millis()),
-            done_ms: delivery.done.map(|at| at.as_millis()),
+            next_ms: delivery.next.map(Timestamp::as_millis),
+            done_ms: delivery.done.map(Timestamp::as_millis),
             attempts: delivery.attempts,
             repeats: delivery.repeats,
         }

@@ -409,13 +409,12 @@ impl WebhookService {
 
     fn queued(&self, post: &Post) -> Vec<Queued> {
         let kind = post.happening.kind();
-        let targets: Vec<(WebhookId, DeliveryId)> = match post.only {
-            Some(only) => vec![only],
-            None => {
-                let wanting = self.interest.of(post.app, kind).into_iter();
-                let id = || DeliveryId::generate(&*self.entropy);
-                wanting.map(|webhook| (webhook.id, id())).collect()
-            }
+        let targets: Vec<(WebhookId, DeliveryId)> = if let Some(only) = post.only {
+            vec![only]
+        } else {
+            let wanting = self.interest.of(post.app, kind).into_iter();
+            let id = || DeliveryId::generate(&*self.entropy);
+            wanting.map(|webhook| (webhook.id, id())).collect()
         };
         if targets.is_empty() {
             return Vec::new();
