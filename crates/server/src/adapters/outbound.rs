@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +12,14 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::tls::provider;
+use super::webhooks::Reach;
 
 /// Reaches sign-in providers and the apps' own sign-in: https alone, no redirect, no proxy of the
-/// environment, and no address that is not a public one. In development http and loopback too.
+/// environment, and no address that is not a public one. In development http, this machine and
+/// private networks too.
 pub(crate) struct OutboundHttp {
     http: reqwest::Client,
-    dev: bool,
+    reach: Reach,
 }
 
 impl OutboundHttp {
@@ -28,21 +30,18 @@ impl OutboundHttp {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let mut builder = reqwest::Client::builder()
+        let reach = if dev { Reach::Private } else { Reach::Public };
+        let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(!dev)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT_PATIENCE)
             .timeout(PATIENCE)
-            .user_agent(concat!("hexline/", env!("CARGO_PKG_VERSION")));
-        if !dev {
-            builder = builder.dns_resolver(Arc::new(PublicOnly));
-        }
-        Ok(Self {
-            http: builder.build()?,
-            dev,
-        })
+            .user_agent(concat!("hexline/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(Arc::new(WithinReach(reach)))
+            .build()?;
+        Ok(Self { http, reach })
     }
 }
 
@@ -56,7 +55,7 @@ impl Outbound for OutboundHttp {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             host.parse::<IpAddr>().ok()
         });
-        if !self.dev && literal.is_some_and(|ip| !is_public(ip)) {
+        if literal.is_some_and(|ip| !self.reach.allows(ip)) {
             return Err(OutboundError::Private);
         }
         let mut builder = match request.body {
@@ -93,64 +92,21 @@ impl Outbound for OutboundHttp {
     }
 }
 
-/// Resolves a name to its public addresses. What is connected to is what was looked at, so a name
-/// that changes between two looks gains nothing.
-struct PublicOnly;
+/// Resolves a name to those of its addresses that may be asked. What is connected to is what was
+/// looked at, so a name that changes between two looks gains nothing.
+struct WithinReach(Reach);
 
-impl Resolve for PublicOnly {
+impl Resolve for WithinReach {
     fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|at| is_public(at.ip())).collect();
-            if public.is_empty() {
+            let found: Vec<SocketAddr> = found.filter(|at| reach.allows(at.ip())).collect();
+            if found.is_empty() {
                 return Err(Box::new(OutboundError::Private) as Box<_>);
             }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(found.into_iter()) as Addrs)
         })
-    }
-}
-
-/// Whether an address is one of the Internet's, and not of this machine, its networks, or one that
-/// leads back to them.
-pub(crate) fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_public_v4(ip),
-        IpAddr::V6(ip) => is_public_v6(ip),
-    }
-}
-
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [a, b, c, _] = ip.octets();
-    !(ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_multicast()
-        || ip.is_documentation()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 192 && b == 88 && c == 99)
-        || (a == 198 && (18..20).contains(&b)))
-}
-
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    if let Some(v4) = ip.to_ipv4_mapped() {
-        return is_public_v4(v4);
-    }
-    let s = ip.segments();
-    let embedded = |high: u16, low: u16| {
-        let [a, b] = high.to_be_bytes();
-        let [c, d] = low.to_be_bytes();
-        is_public_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match s {
-        // NAT64 and 6to4 carry an IPv4 address.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => embedded(high, low),
-        // Teredo, documentation.
-        [0x2001, 0 | 0xdb8, ..] | [0x3fff, ..] => false,
-        // Global unicast is 2000::/3.
-        [first, ..] => (0x2000..0x4000).contains(&first),
     }
 }
 
@@ -173,41 +129,6 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_inside_are_not_public_however_they_are_written() {
-        for inside in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.16.0.1",
-            "192.168.1.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "255.255.255.255",
-            "224.0.0.1",
-            "198.18.0.1",
-            "::",
-            "::1",
-            "::ffff:127.0.0.1",
-            "::127.0.0.1",
-            "fc00::1",
-            "fd00:ec2::254",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-            "64:ff9b::a00:1",
-            "64:ff9b:1::1",
-            "2002:7f00:1::",
-            "2001::1",
-            "2001:db8::1",
-        ] {
-            assert!(!is_public(inside.parse().expect("an address")), "{inside}");
-        }
-        for outside in ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"] {
-            assert!(is_public(outside.parse().expect("an address")), "{outside}");
-        }
-    }
 
     #[tokio::test]
     async fn nobody_inside_is_asked() {

@@ -25,6 +25,7 @@ macro_rules! on_both {
 }
 
 mod apps;
+mod auth;
 mod database;
 mod durability;
 mod idempotency;

@@ -1,6 +1,7 @@
 //! Signing in at an OpenID provider, and what is refused.
 
-use hexline_tests::{ACCESS, CLIENT, Mood, STOLEN, SignInWorld, claims, now};
+use futures_util::future::Either;
+use hexline_tests::{ACCESS, CLIENT, Mood, STOLEN, SignInWorld, TestProvider, claims, client, now};
 use serde_json::{Value, json};
 
 const VERIFIER: &str = "a-verifier-of-at-least-43-characters-0123456789";
@@ -177,19 +178,32 @@ async fn a_provider_that_hangs_holds_up_no_other_app() {
     let world = SignInWorld::with_provider().await;
     world.provider.mood(Mood::Silent);
     let body = id_token(world.provider.id_token(&json!({})));
-    let hangs = world.refuses("acme", &body);
-    let other = SignInWorld::with_provider().await;
+    let hangs = async { world.refuses("acme", &body).await };
+    let other = world.server.app("two").await;
+    let key = other.api_key().await;
+    let provider = TestProvider::start().await;
+    let settings = json!({"oidc": [{"id": "acme", "issuer": provider.issuer(),
+        "client_id": CLIENT}]});
+    let path = format!("/apps/{}/sign-in", other.id());
+    world.operator.put(&path, &settings).await;
     let two = async {
-        let body = id_token(other.provider.id_token(&json!({})));
-        other.signs_in("acme", &body).await;
+        // Once the first one waits.
+        while world.provider.received().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let url = world.url("/strategies/acme/token", &key);
+        let body = id_token(provider.id_token(&json!({})));
+        let response = client().post(url).json(&body).send().await;
+        response.expect("an answer").json::<Value>().await.expect("JSON")
     };
-    tokio::pin!(hangs);
-    tokio::select! {
-        biased;
-        found = &mut hangs => panic!("it hangs: {found:?}"),
-        () = two => {}
+    let (hangs, two) = (std::pin::pin!(hangs), std::pin::pin!(two));
+    match futures_util::future::select(two, hangs).await {
+        Either::Left((answer, hangs)) => {
+            world.connects(&answer).await;
+            assert_eq!(hangs.await.0, 503);
+        }
+        Either::Right((found, _)) => panic!("the other app waits: {found:?}"),
     }
-    assert_eq!(hangs.await.0, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 mod api_keys;
 mod apps;
+mod auth;
 mod keys;
 mod master_key;
 mod operators;
