@@ -114,8 +114,8 @@ pub fn signed_part(token: &str) -> Option<&str> {
 impl From<crate::Rejection> for OpenError {
     fn from(rejection: crate::Rejection) -> Self {
         Self::Malformed {
-            found: rejection.found.to_string(),
-            expected: rejection.expected.to_string(),
+            found: rejection.found,
+            expected: rejection.expected,
         }
     }
 }

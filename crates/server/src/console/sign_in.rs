@@ -134,6 +134,7 @@ pub(crate) struct ProviderSettings {
     /// one that is there stays; null removes it.
     #[serde(default, deserialize_with = "present", skip_serializing)]
     #[schema(value_type = Option<String>, write_only)]
+    #[expect(clippy::option_option, reason = "null is not the same as nothing")]
     client_secret: Option<Option<String>>,
     /// Whether there is a secret. Passed over when it is sent.
     #[serde(default)]
@@ -423,6 +424,7 @@ impl From<ProviderPreset> for Preset {
 }
 
 /// A member that is there, even if it is null.
+#[expect(clippy::option_option, reason = "null is not the same as nothing")]
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

@@ -80,7 +80,6 @@ impl AuthError {
         match self {
             Self::Token(error) => error.is_for_caller(),
             Self::Keys(error) => error.is_for_caller(),
-            Self::Unreachable { .. } => true,
             Self::Store(error) => matches!(error, StoreError::NotFound { .. }),
             _ => true,
         }

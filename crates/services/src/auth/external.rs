@@ -59,7 +59,7 @@ impl AuthService {
             .filter(|(name, _)| external.cookies.contains(name))
             .map(|(name, value)| (name.as_str(), value.expose().as_str()))
             .collect();
-        let bearer = credentials.bearer.as_ref().map(|bearer| bearer.expose());
+        let bearer = credentials.bearer.as_ref().map(Secret::expose);
         if bearer.is_none() && cookies.is_empty() {
             let message = "nothing shows who the user is, expected Authorization: Bearer or a \
                            cookie of the app";
@@ -76,7 +76,8 @@ impl AuthService {
         let request = Request::json(external.url.as_str(), body).bearer(&signature);
         let answer = {
             let _place = self.enter(caller.app)?;
-            self.outbound.send(request).await.map_err(unreachable)?
+            let answer = self.outbound.send(request).await;
+            answer.map_err(|error| unreachable(&error))?
         };
         match answer.status {
             200 => {}

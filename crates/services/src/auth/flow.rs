@@ -102,15 +102,14 @@ impl AuthService {
                 expected: "at most 512 bytes",
             });
         }
-        let endpoint = match social::endpoints(provider) {
-            Some((endpoint, _)) => endpoint,
-            None => {
-                let _place = self.enter(caller.app)?;
-                let metadata = self.providers.metadata(caller.app, provider).await?;
-                metadata.authorization_endpoint.clone().ok_or_else(|| {
-                    AuthError::unreachable("the provider has no page to sign in at, expected one")
-                })?
-            }
+        let endpoint = if let Some((endpoint, _)) = social::endpoints(provider) {
+            endpoint
+        } else {
+            let _place = self.enter(caller.app)?;
+            let metadata = self.providers.metadata(caller.app, provider).await?;
+            metadata.authorization_endpoint.clone().ok_or_else(|| {
+                AuthError::unreachable("the provider has no page to sign in at, expected one")
+            })?
         };
         let state = self.random();
         let flow = Flow {
@@ -217,7 +216,7 @@ impl AuthService {
             .code(&caller, provider, code, &verifier, &callback, nonce)
             .await?;
         let device = Device::parse(&flow.device).map_err(|_| AuthError::StrategyUnknown)?;
-        let outcome = outcome(provider, device, claims)?;
+        let outcome = outcome(provider, device, &claims)?;
         let login = Login {
             strategy: outcome.strategy,
             identity: outcome.identity.to_string(),
@@ -278,16 +277,15 @@ impl AuthService {
     /// secret of this server's, so that they stand in no database; the state alone, which the
     /// browser shows around, gives neither.
     async fn marks(&self, state: &str) -> Result<Marks, AuthError> {
-        let secret = match self.keys.open_secret(FLOW_SECRET).await? {
-            Some(secret) => secret,
-            None => {
-                let fresh = self.random();
-                self.keys
-                    .put_secret(FLOW_SECRET, None, fresh.clone())
-                    .await?;
-                // Another node may have been quicker.
-                self.keys.open_secret(FLOW_SECRET).await?.unwrap_or(fresh)
-            }
+        let secret = if let Some(secret) = self.keys.open_secret(FLOW_SECRET).await? {
+            secret
+        } else {
+            let fresh = self.random();
+            self.keys
+                .put_secret(FLOW_SECRET, None, fresh.clone())
+                .await?;
+            // Another node may have been quicker.
+            self.keys.open_secret(FLOW_SECRET).await?.unwrap_or(fresh)
         };
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
         let mark = |purpose: &str| {

@@ -151,6 +151,6 @@ fn refused(reason: &'static str, message: &str) -> AuthError {
 }
 
 /// How far clocks may stand apart.
-pub(super) const LEEWAY: Duration = Duration::from_secs(60);
+pub(super) const LEEWAY: Duration = Duration::from_mins(1);
 /// How long an ID token may live: each is remembered until its end.
 const LONGEST: Duration = Duration::from_hours(24);

@@ -108,7 +108,8 @@ impl Providers {
 
     /// Sends a request to a provider and reads its JSON; the status is the caller's to judge.
     pub(super) async fn ask(&self, request: Request) -> Result<Answer, AuthError> {
-        let answer = self.outbound.send(request).await.map_err(unreachable)?;
+        let answer = self.outbound.send(request).await;
+        let answer = answer.map_err(|error| unreachable(&error))?;
         if answer.status >= 500 || answer.status == 429 {
             return Err(AuthError::unreachable(format!(
                 "the provider answers with status {}, expected 200",
@@ -303,7 +304,7 @@ fn expect_ok(answer: &Answer) -> Result<(), AuthError> {
     )))
 }
 
-pub(super) fn unreachable(error: OutboundError) -> AuthError {
+pub(super) fn unreachable(error: &OutboundError) -> AuthError {
     tracing::warn!(%error, "a sign-in provider is out of reach");
     // What the network says in detail is for the log.
     let message = match error {

@@ -258,7 +258,8 @@ impl AuthService {
         Ok(found)
     }
 
-    /// Replaces an app's settings. Secrets of providers that are no more go with them.
+    /// Replaces an app's settings. The secrets of providers that are no more go with them, and so
+    /// does that of one which is another now: nobody else is shown it.
     pub async fn put_settings(&self, app: AppId, new: NewSettings) -> Result<SignIn, AuthError> {
         new.settings.check(self.options.dev)?;
         let is_there = |id: &str| new.settings.oidc.iter().any(|provider| provider.id == id);
@@ -270,10 +271,11 @@ impl AuthService {
                 });
             }
             if let Some(secret) = secret {
-                self.check_secret(&new.settings, id, secret)?;
+                check_secret(&new.settings, id, secret)?;
             }
         }
         let old = self.settings(app).await?;
+        let renewed: Vec<String> = new.secrets.keys().cloned().collect();
         for (id, secret) in new.secrets {
             let name = secret_name(app, &id);
             match secret {
@@ -286,38 +288,15 @@ impl AuthService {
         let now = self.clock.now();
         self.store.put_settings(app, &new.settings, now).await?;
         for provider in old.oidc {
-            if new.settings.oidc.iter().all(|p| p.id != provider.id) {
+            let kept = new.settings.oidc.iter().find(|p| p.id == provider.id);
+            let is_same = kept.is_some_and(|kept| kept.is_same_client(&provider));
+            if !is_same && !renewed.contains(&provider.id) {
                 self.keys
                     .remove_secret(&secret_name(app, &provider.id))
                     .await?;
             }
         }
         Ok(new.settings)
-    }
-
-    fn check_secret(
-        &self,
-        settings: &SignIn,
-        id: &str,
-        secret: &Secret<String>,
-    ) -> Result<(), AuthError> {
-        let text = secret.expose();
-        let is_key = settings
-            .oidc
-            .iter()
-            .any(|provider| provider.id == id && provider.key_id.is_some());
-        let fits = if is_key {
-            hexline_token::PrivateKey::from_pkcs8_pem(hexline_token::Algorithm::Es256, text).is_ok()
-        } else {
-            (1..=2048).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b))
-        };
-        if fits {
-            return Ok(());
-        }
-        Err(AuthError::Order {
-            what: "client_secret",
-            expected: "1 to 2048 printable characters, or with key_id Apple's private key in PEM",
-        })
     }
 
     pub(super) async fn secret(
@@ -382,6 +361,27 @@ pub(super) fn ceiling(settings: &SignIn, strategy: &str) -> Result<Value, AuthEr
         _ => return Err(AuthError::StrategyUnknown),
     };
     Ok(grants.clone())
+}
+
+/// Whether a secret is of the sort that its provider wants.
+fn check_secret(settings: &SignIn, id: &str, secret: &Secret<String>) -> Result<(), AuthError> {
+    let text = secret.expose();
+    let is_key = settings
+        .oidc
+        .iter()
+        .any(|provider| provider.id == id && provider.key_id.is_some());
+    let fits = if is_key {
+        hexline_token::PrivateKey::from_pkcs8_pem(hexline_token::Algorithm::Es256, text).is_ok()
+    } else {
+        (1..=2048).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b))
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(AuthError::Order {
+        what: "client_secret",
+        expected: "1 to 2048 printable characters, or with key_id Apple's private key in PEM",
+    })
 }
 
 /// What is stored of something random: its hash, in hex.

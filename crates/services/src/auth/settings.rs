@@ -283,6 +283,15 @@ impl Provider {
         self.client_id == id || self.other_client_ids.iter().any(|other| other == id)
     }
 
+    /// Whether it is the same client of the same provider, to whom its secret may be shown.
+    pub(super) fn is_same_client(&self, other: &Self) -> bool {
+        self.preset == other.preset
+            && self.client_id == other.client_id
+            && self.issuer() == other.issuer()
+            && self.base_url == other.base_url
+            && self.key_id.is_some() == other.key_id.is_some()
+    }
+
     /// How long its users' tokens live.
     pub fn ttl(&self) -> Duration {
         Duration::from_secs(self.ttl_s)

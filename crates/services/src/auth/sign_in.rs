@@ -84,7 +84,7 @@ impl AuthService {
             proof => {
                 let _place = self.enter(caller.app)?;
                 let claims = self.prove(caller, provider, proof).await?;
-                outcome(provider, device, claims)?
+                outcome(provider, device, &claims)?
             }
         };
         self.finish(caller, &settings, outcome).await
@@ -304,7 +304,7 @@ impl AuthService {
 pub(super) fn outcome(
     provider: &Provider,
     device: Device,
-    claims: Map<String, Value>,
+    claims: &Map<String, Value>,
 ) -> Result<Outcome, AuthError> {
     let template = provider.template();
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or("");

@@ -66,7 +66,10 @@ async fn settings_are_kept_by_the_app_and_replaced(rig: &mut Rig) {
         assert_eq!(found.as_ref(), Some(&settings));
     }
     settings.anonymous.grants = json!({"signal": {"channels": ["é"]}});
-    store.put_settings(two, &settings, at(0)).await.expect("writes");
+    store
+        .put_settings(two, &settings, at(0))
+        .await
+        .expect("writes");
     assert_eq!(store.settings(two).await.expect("reads"), Some(settings));
 }
 
@@ -74,16 +77,24 @@ async fn what_is_good_once_is_taken_once_and_in_time(rig: &mut Rig) {
     let app = an_app(rig, "one").await;
     let store: &dyn AuthStore = &rig.database;
     for hash in ["a", "b"] {
-        let added = store.add_once(app, hash, OnceKind::Flow, "{}", at(10)).await;
+        let added = store
+            .add_once(app, hash, OnceKind::Flow, "{}", at(10))
+            .await;
         assert!(added.expect("writes"));
     }
     let take = |hash, kind, now| store.take_once(hash, kind, now);
     // It is what it was made for, and nothing else.
-    assert_eq!(take("a", OnceKind::Login, at(1)).await.expect("reads"), None);
+    assert_eq!(
+        take("a", OnceKind::Login, at(1)).await.expect("reads"),
+        None
+    );
     let taken = take("a", OnceKind::Flow, at(10)).await.expect("reads");
     assert_eq!(taken, Some((app, "{}".to_owned())));
     assert_eq!(take("a", OnceKind::Flow, at(1)).await.expect("reads"), None);
-    assert_eq!(take("b", OnceKind::Flow, at(11)).await.expect("reads"), None);
+    assert_eq!(
+        take("b", OnceKind::Flow, at(11)).await.expect("reads"),
+        None
+    );
 }
 
 async fn what_was_used_is_known_again(rig: &mut Rig) {
@@ -139,7 +150,10 @@ async fn lines_are_listed_by_app_and_user_page_by_page(rig: &mut Rig) {
         (one, "f4", "alice"),
         (one, "f5", "alice"),
     ] {
-        store.add_family(&family(app, id, user)).await.expect("writes");
+        store
+            .add_family(&family(app, id, user))
+            .await
+            .expect("writes");
     }
     store.revoke_family("f5", at(1)).await.expect("writes");
     let list = async |app: Option<AppId>, user: Option<&str>, after: &str, limit| {
@@ -164,13 +178,31 @@ async fn a_user_without_a_name_goes_with_all_that_is_known_of_them(rig: &mut Rig
         added.expect("writes");
     }
     let again = store.add_anonymous(app, &early, at(0), at(10)).await;
-    assert!(matches!(again, Err(StoreError::Conflict { .. })), "{again:?}");
-    store.add_family(&family(app, "f1", "anon-1")).await.expect("writes");
-    assert!(store.ended_anonymous(at(10), 10).await.expect("reads").is_empty());
+    assert!(
+        matches!(again, Err(StoreError::Conflict { .. })),
+        "{again:?}"
+    );
+    store
+        .add_family(&family(app, "f1", "anon-1"))
+        .await
+        .expect("writes");
+    assert!(
+        store
+            .ended_anonymous(at(10), 10)
+            .await
+            .expect("reads")
+            .is_empty()
+    );
     let ended = store.ended_anonymous(at(11), 10).await.expect("reads");
     assert_eq!(ended, [(app, early.clone())]);
     store.remove_anonymous(app, &early).await.expect("writes");
-    assert!(store.ended_anonymous(at(11), 10).await.expect("reads").is_empty());
+    assert!(
+        store
+            .ended_anonymous(at(11), 10)
+            .await
+            .expect("reads")
+            .is_empty()
+    );
     assert!(store.lookup_family("f1").await.expect("reads").is_none());
     let both = store.ended_anonymous(at(30), 10).await.expect("reads");
     assert_eq!(both, [(app, late)]);
@@ -180,10 +212,15 @@ async fn what_is_over_is_swept_and_nothing_else(rig: &mut Rig) {
     let app = an_app(rig, "one").await;
     let store: &dyn AuthStore = &rig.database;
     for (hash, end) in [("a", 10), ("b", 20)] {
-        let added = store.add_once(app, hash, OnceKind::IdToken, "", at(end)).await;
+        let added = store
+            .add_once(app, hash, OnceKind::IdToken, "", at(end))
+            .await;
         assert!(added.expect("writes"));
     }
-    store.add_family(&family(app, "f1", "alice")).await.expect("writes");
+    store
+        .add_family(&family(app, "f1", "alice"))
+        .await
+        .expect("writes");
     assert_eq!(store.sweep(at(10)).await.expect("writes"), 0);
     assert_eq!(store.sweep(at(11)).await.expect("writes"), 1);
     assert_eq!(store.sweep(at(101)).await.expect("writes"), 2);
@@ -194,18 +231,32 @@ async fn nothing_is_kept_of_an_app_that_is_not_there(rig: &mut Rig) {
     let app = an_app(rig, "one").await;
     let store: &dyn AuthStore = &rig.database;
     let settings = SignIn::default();
-    store.put_settings(app, &settings, at(0)).await.expect("writes");
+    store
+        .put_settings(app, &settings, at(0))
+        .await
+        .expect("writes");
     let added = store.add_once(app, "a", OnceKind::Flow, "{}", at(10)).await;
     assert!(added.expect("writes"));
-    store.add_family(&family(app, "f1", "alice")).await.expect("writes");
-    let added = store.add_anonymous(app, &identity("anon-1"), at(0), at(10)).await;
+    store
+        .add_family(&family(app, "f1", "alice"))
+        .await
+        .expect("writes");
+    let added = store
+        .add_anonymous(app, &identity("anon-1"), at(0), at(10))
+        .await;
     added.expect("writes");
     let revision = rig.stores().journal.revision().await.expect("reads");
     let removed = rig.database.remove(app, at(1), revision).await;
     removed.expect("the app is there");
     assert_eq!(store.settings(app).await.expect("reads"), None);
     assert!(store.lookup_family("f1").await.expect("reads").is_none());
-    assert!(store.ended_anonymous(at(99), 10).await.expect("reads").is_empty());
+    assert!(
+        store
+            .ended_anonymous(at(99), 10)
+            .await
+            .expect("reads")
+            .is_empty()
+    );
     let late = store.put_settings(app, &settings, at(2)).await;
     assert!(matches!(late, Err(StoreError::NotFound { .. })), "{late:?}");
     let late = store.add_family(&family(app, "f2", "alice")).await;

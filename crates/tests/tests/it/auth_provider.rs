@@ -194,7 +194,11 @@ async fn a_provider_that_hangs_holds_up_no_other_app() {
         let url = world.url("/strategies/acme/token", &key);
         let body = id_token(provider.id_token(&json!({})));
         let response = client().post(url).json(&body).send().await;
-        response.expect("an answer").json::<Value>().await.expect("JSON")
+        response
+            .expect("an answer")
+            .json::<Value>()
+            .await
+            .expect("JSON")
     };
     let (hangs, two) = (std::pin::pin!(hangs), std::pin::pin!(two));
     match futures_util::future::select(two, hangs).await {

@@ -244,6 +244,11 @@ async fn settings_show_no_secret_and_are_checked() {
     // What was shown may be sent back; the secret stays.
     let again = world.set(&shown).await;
     assert_eq!(again, shown);
+    // Nobody else is shown it.
+    let mut moved = shown.clone();
+    moved["oidc"][0]["issuer"] = "https://elsewhere.example".into();
+    let moved = world.set(&moved).await;
+    assert_eq!(moved["oidc"][0]["client_secret_set"], false);
     let clash = world.acme(&json!({"id": "other", "identity_template": "acme-x-{sub}"}));
     for bad in [
         json!({"oidc": [world.acme(&json!({"issuer": "http://example.org"}))]}),

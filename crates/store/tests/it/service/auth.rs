@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hexline_model::{Device, Secret, SystemEntropy};
 use hexline_services::auth::{
-    Answer, Anonymous, AuthError, AuthOptions, AuthService, AuthStore as _, Credentials, External,
+    Anonymous, Answer, AuthError, AuthOptions, AuthService, AuthStore as _, Credentials, External,
     NewSettings, Outbound, OutboundError, Refresh, Request, SignIn, SignedIn, everything,
 };
 use hexline_services::keys::{ApiKeyRecord, KeyService, Scope};
