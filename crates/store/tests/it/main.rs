@@ -26,6 +26,7 @@ macro_rules! on_both {
 
 mod apps;
 mod auth;
+mod audit;
 mod database;
 mod durability;
 mod idempotency;
