@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
@@ -269,7 +270,7 @@ impl Follower {
         let before = self.turns.replace(sum.turns);
         if before.is_some_and(|before| before != sum.turns) {
             let told = json!({ "connections": sum.connections });
-            text.push_str(&format!("event: connections\ndata: {told}\n\n"));
+            let _ = write!(text, "event: connections\ndata: {told}\n\n");
         }
         let stats = json!({
             "at_ms": self.app.clock.now().as_millis(),
@@ -279,7 +280,7 @@ impl Follower {
             "bytes_in": sum.bytes_in,
             "bytes_out": sum.bytes_out,
         });
-        text.push_str(&format!("event: stats\ndata: {stats}\n\n"));
+        let _ = write!(text, "event: stats\ndata: {stats}\n\n");
         Some(text)
     }
 

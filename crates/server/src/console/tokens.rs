@@ -263,16 +263,17 @@ async fn build(
         .access(access.name())
         .api(&app.url)
         .grants(order.grants);
-    let texts: [(Option<String>, fn(TokenBuilder, String) -> TokenBuilder); 4] = [
-        (order.identity, |builder, text| builder.identity(text)),
-        (order.device, |builder, text| builder.device(text)),
-        (order.jti, |builder, text| builder.jti(text)),
-        (order.aud, |builder, text| builder.aud(text)),
-    ];
-    for (text, set) in texts {
-        if let Some(text) = text {
-            builder = set(builder, text);
-        }
+    if let Some(identity) = order.identity {
+        builder = builder.identity(identity);
+    }
+    if let Some(device) = order.device {
+        builder = builder.device(device);
+    }
+    if let Some(jti) = order.jti {
+        builder = builder.jti(jti);
+    }
+    if let Some(audience) = order.aud {
+        builder = builder.aud(audience);
     }
     if let Some(profile) = order.profile {
         builder = builder.profile(profile);

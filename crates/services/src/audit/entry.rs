@@ -98,6 +98,10 @@ impl Actor {
 impl Entry {
     /// `actor` did `action` to `target` of an app. What a target has too much, or what would steer
     /// a terminal, is cut off.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an id, or a reference to something longer"
+    )]
     pub fn new(
         actor: Actor,
         action: impl Into<String>,
@@ -128,6 +132,10 @@ impl Entry {
 
     /// From which network address.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an address, or a reference to its text"
+    )]
     pub fn from(mut self, peer: impl ToString) -> Self {
         self.peer = Some(plain(&peer.to_string(), MAX_PEER));
         self
