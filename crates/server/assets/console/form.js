@@ -84,6 +84,11 @@ export function open(id) {
   return dialog;
 }
 
+// What is shown once does not go by a slip of the finger.
+for (const dialog of findAll('dialog[closedby="none"]')) {
+  dialog.addEventListener("cancel", (/** @type {Event} */ event) => event.preventDefault());
+}
+
 for (const button of findAll("dialog [data-close]")) {
   button.addEventListener("click", () => button.closest("dialog").close());
 }

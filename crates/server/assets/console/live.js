@@ -31,7 +31,11 @@ async function load() {
   // A later question has overtaken this one.
   if (turn !== asked) return;
   next = cursor;
+  const held = /** @type {any} */ (document.activeElement);
+  const [route, action] = [held?.closest?.("tr")?.dataset.route, held?.dataset?.action];
   show(place, items.map(row));
+  // Whoever is on a button by keyboard stays there.
+  if (route && action) /** @type {any} */ (place.querySelector(`tr[data-route="${CSS.escape(route)}"] [data-action="${action}"]`))?.focus();
   find("#more").hidden = next === null;
   const searching = text(search, "search") !== "";
   find("#nobody").textContent = searching ? "Nobody matches" : "Nobody is connected";
@@ -96,5 +100,14 @@ find("#more button").addEventListener("click", (/** @type {any} */ event) => {
   attempt(event.currentTarget, load);
 });
 
-follow(ofApp("live"), { changed: () => soon(150), state: showFollowing });
+let ticks = 0;
+follow(ofApp("live"), {
+  changed: () => soon(150),
+  state: showFollowing,
+  // What each has sent and received changes without the set changing.
+  stats() {
+    ticks += 1;
+    if (ticks % 5 === 0 && !document.hidden) load().catch(complain);
+  },
+});
 load().catch(complain);

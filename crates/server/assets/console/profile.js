@@ -102,14 +102,13 @@ onSubmit(find("#totp form"), async (form) => {
   find("#totp").close();
   const codes = made?.recovery_codes ?? made?.codes ?? [];
   if (codes.length > 0) {
-    find("#recovery-codes").replaceChildren(...codes.map((/** @type {string} */ code) => make("li", {}, code)));
     find("#recovery-copy").replaceChildren(copyBox(codes.join("\n"), "Copy all"));
     find("#recovery").showModal();
   }
   await load();
 });
 find("#recovery").addEventListener("close", () => {
-  for (const place of ["#recovery-codes", "#recovery-copy"]) find(place).replaceChildren();
+  find("#recovery-copy").replaceChildren();
 });
 
 find("#totp-end").addEventListener("click", () => open("totp-remove"));

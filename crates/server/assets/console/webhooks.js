@@ -105,7 +105,7 @@ async function showDelivery(delivery) {
     ...(attempts.length === 0 ? [make("li", { class: "soft" }, "Not tried yet.")] : attempts.map(attemptLine)),
   );
   find("#delivery-request").textContent = pretty(whole.request);
-  find("#delivery-answer").textContent = pretty(attempts.at(-1)?.answer) || "None yet.";
+  find("#delivery-answer").textContent = pretty(attempts.at(-1)?.answer) || (attempts.at(-1)?.status ? "It was empty." : "None yet.");
   dialog.showModal();
 }
 
