@@ -21,8 +21,12 @@ use std::path::Path;
 fn failures() -> Vec<String> {
     let document = webhooks::document();
     let cases = document["cases"].as_array().cloned().unwrap_or_default();
-    let wrong = cases.iter().filter(|case| case["expected"] != webhooks::outcome(case));
-    wrong.map(|case| format!("{}: {}", case["title"], webhooks::outcome(case))).collect()
+    let wrong = cases
+        .iter()
+        .filter(|case| case["expected"] != webhooks::outcome(case));
+    wrong
+        .map(|case| format!("{}: {}", case["title"], webhooks::outcome(case)))
+        .collect()
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -40,6 +44,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     std::fs::write(&path, serde_json::to_string_pretty(&document)? + "\n")?;
     let path = path.with_file_name("webhooks.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&webhooks::document())? + "\n")?;
+    std::fs::write(
+        &path,
+        serde_json::to_string_pretty(&webhooks::document())? + "\n",
+    )?;
     Ok(())
 }

@@ -24,6 +24,7 @@ mod webhook_cases;
 
 mod differential;
 mod explaining;
+mod foreign;
 mod fuzz_smoke;
 mod key_files;
 mod messages;
