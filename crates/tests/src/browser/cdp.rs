@@ -13,7 +13,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::within;
 
-/// The DevTools protocol: numbered calls, and events of each session.
+/// The `DevTools` protocol: numbered calls, and events of each session.
 pub(super) struct Cdp {
     sink: Turn<SplitSink<WebSocketStream<TcpStream>, Message>>,
     calls: AtomicU64,
@@ -66,7 +66,7 @@ impl Cdp {
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         self.heard().waiting.insert(id, answer);
-        self.send(&call(id, session, method, params)).await;
+        self.send(&call(id, session, method, &params)).await;
         // How long that may take, the caller knows.
         let mut answer = answered.await.map_err(|_| "Chromium has gone".to_owned())?;
         match answer.get("error") {
@@ -78,7 +78,7 @@ impl Cdp {
     /// Says something that may have no answer any more.
     pub(super) async fn tell(&self, method: &str) {
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
-        self.send(&call(id, None, method, json!({}))).await;
+        self.send(&call(id, None, method, &json!({}))).await;
     }
 
     /// What went wrong in a session so far.
@@ -117,7 +117,7 @@ impl Heard {
     }
 }
 
-fn call(id: u64, session: Option<&str>, method: &str, params: Value) -> Value {
+fn call(id: u64, session: Option<&str>, method: &str, params: &Value) -> Value {
     let mut call = json!({"id": id, "method": method, "params": params});
     if let Some(session) = session {
         call["sessionId"] = json!(session);

@@ -1,4 +1,4 @@
-//! A real Chromium, steered over its DevTools protocol.
+//! A real Chromium, steered over its `DevTools` protocol.
 //!
 //! [`Browser`] starts one with a profile of its own, [`Tab`] is a tab of it: opens a page, waits for
 //! what is to be seen, presses and types as a person does. `cdp.rs` is the wire.

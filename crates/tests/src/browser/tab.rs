@@ -71,16 +71,17 @@ impl Tab {
                 }
             }
         };
-        match tokio::time::timeout(crate::PATIENCE, kept).await {
-            Ok(value) => value,
-            Err(_) => panic!(
-                "{what}: has not come in {:?}\nat {}\n{}\nfaults: {:?}",
-                crate::PATIENCE,
-                self.value("location.href").await,
-                self.value("document.body.innerText").await,
-                self.faults(),
-            ),
+        let seen = tokio::time::timeout(crate::PATIENCE, kept).await;
+        if let Ok(seen) = seen {
+            return seen;
         }
+        panic!(
+            "{what}: has not come in {:?}\nat {}\n{}\nfaults: {:?}",
+            crate::PATIENCE,
+            self.value("location.href").await,
+            self.value("document.body.innerText").await,
+            self.faults(),
+        );
     }
 
     /// Waits until a text can be read on the page.
@@ -148,7 +149,7 @@ impl Tab {
     /// Puts text into a field, in the place of what is there.
     pub async fn fill(&self, selector: &str, text: &str) {
         let find = format!("[...top.querySelectorAll({})]", json!(selector));
-        let focus = self.first(
+        let focus = first(
             &format!("{find}.filter((e) => !e.disabled)"),
             "(e.focus(), e.select?.(), true)",
         );
@@ -171,11 +172,8 @@ impl Tab {
             "(e.value = {}, e.dispatchEvent(new Event('input', {{bubbles: true}})), e.dispatchEvent(new Event('change', {{bubbles: true}})), true)",
             json!(value)
         );
-        self.until(
-            &format!("{value} in {selector}"),
-            &self.first(&find, &choose),
-        )
-        .await;
+        self.until(&format!("{value} in {selector}"), &first(&find, &choose))
+            .await;
     }
 
     /// Presses a key that writes nothing.
@@ -292,7 +290,7 @@ impl Tab {
             return hit && (e.contains(hit) || hit.contains(e)) ? {x, y} : null;
         })()";
         let found = format!("{find}.filter((e) => e.checkVisibility() && !e.disabled)");
-        let spot = self.first(&found, spot);
+        let spot = first(&found, spot);
         let what = format!("to click {what:?}");
         let mut at = self.until(&what, &spot).await;
         loop {
@@ -312,18 +310,6 @@ impl Tab {
         }
     }
 
-    /// An expression over the first element `e` of a list that is looked for in `top`.
-    fn first(&self, find: &str, then: &str) -> String {
-        format!(
-            "(() => {{
-                if (document.readyState !== 'complete') return null;
-                const top = [...document.querySelectorAll('dialog[open]')].at(-1) ?? document;
-                const e = ({find})[0];
-                return e ? {then} : null;
-            }})()"
-        )
-    }
-
     async fn evaluate(&self, expression: &str) -> Result<Value, String> {
         let order = json!({"expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true});
         let session = Some(self.session.as_str());
@@ -339,6 +325,18 @@ impl Tab {
         let answer = within(method, answer).await;
         answer.unwrap_or_else(|error| panic!("{method}: {error}"))
     }
+}
+
+/// An expression over the first element `e` of a list that is looked for in `top`.
+fn first(find: &str, then: &str) -> String {
+    format!(
+        "(() => {{
+            if (document.readyState !== 'complete') return null;
+            const top = [...document.querySelectorAll('dialog[open]')].at(-1) ?? document;
+            const e = ({find})[0];
+            return e ? {then} : null;
+        }})()"
+    )
 }
 
 /// Whether an evaluation ended because the page went away under it.

@@ -1,7 +1,7 @@
 //! Every page as it looks: at two widths, light and dark, with nothing wrong and nothing too wide.
 //! The pictures are left in `target/screenshots` for people.
 
-use hexline_tests::{Browser, OWNER_PASSWORD, Tab, TestApp, TestOperator, TestServer};
+use hexline_tests::{Browser, OWNER_PASSWORD, Tab, TestApp, TestOperator, TestServer, refusal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_entrance_looks_well() {
@@ -124,6 +124,17 @@ async fn a_viewer_is_shown_nothing_to_write_with() {
     tab.sees("There is nothing here").await;
     tab.open(&(server.base() + "/console/operators")).await;
     tab.sees("There is nothing here").await;
+    // What is not shown is refused as well.
+    for path in ["keys", "disable", "tokens/build", "webhooks"] {
+        let path = format!("/apps/{id}/{path}");
+        let order = match path.rsplit('/').next() {
+            Some("build") => serde_json::json!({"identity": "a", "device": "b", "grants": {}}),
+            Some("webhooks") => serde_json::json!({"url": "https://a.example", "events": ["*"]}),
+            _ => serde_json::json!({}),
+        };
+        let refused = viewer.refused(reqwest::Method::POST, &path, &order).await;
+        assert_eq!(refused, refusal(403, "forbidden"), "{path}");
+    }
     browser.close().await;
 }
 

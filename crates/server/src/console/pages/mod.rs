@@ -58,7 +58,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     for page in Page::OF_SERVER.into_iter().chain([Page::Profile]) {
         let path = format!("/console/{}", page.path());
         let show = move |headers: HeaderMap, signed: Result<Signed, Refusal>| {
-            of_server(page, headers, signed)
+            std::future::ready(of_server(page, &headers, signed))
         };
         routes = routes.merge(page_at(&path, true, get(show)));
     }
@@ -68,7 +68,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
                          Ids(id): Ids<String>,
                          headers: HeaderMap,
                          signed: Result<Signed, Refusal>| {
-            of_app(page, app, id, headers, signed)
+            std::future::ready(of_app(page, &app, &id, &headers, signed))
         };
         routes = routes.merge(page_at(&path, true, get(show)));
     }
@@ -94,7 +94,7 @@ async fn entrance(page: Entrance, app: Arc<App>) -> Response {
     render(StatusCode::OK, &EntranceView::new(page, "./", is_new))
 }
 
-async fn of_server(page: Page, headers: HeaderMap, signed: Result<Signed, Refusal>) -> Response {
+fn of_server(page: Page, headers: &HeaderMap, signed: Result<Signed, Refusal>) -> Response {
     match signed {
         Ok(signed) if page.needs_owner() && !signed.operator.administers() => render(
             StatusCode::NOT_FOUND,
@@ -104,26 +104,26 @@ async fn of_server(page: Page, headers: HeaderMap, signed: Result<Signed, Refusa
             StatusCode::OK,
             &PageView::new(page, "./", None, &signed.operator),
         ),
-        Err(refusal) => turned_away(refusal, &headers, "./", page.path()),
+        Err(refusal) => turned_away(refusal, headers, "./", page.path()),
     }
 }
 
-async fn of_app(
+fn of_app(
     page: Page,
-    app: Arc<App>,
-    id: String,
-    headers: HeaderMap,
+    app: &App,
+    id: &str,
+    headers: &HeaderMap,
     signed: Result<Signed, Refusal>,
 ) -> Response {
     const ROOT: &str = "../../";
     let signed = match signed {
         Ok(signed) => signed,
         Err(refusal) => {
-            let next = AppId::parse(&id).map(|id| format!("apps/{id}/{}", page.path()));
-            return turned_away(refusal, &headers, ROOT, &next.unwrap_or_default());
+            let next = AppId::parse(id).map(|id| format!("apps/{id}/{}", page.path()));
+            return turned_away(refusal, headers, ROOT, &next.unwrap_or_default());
         }
     };
-    let seen = AppId::parse(&id)
+    let seen = AppId::parse(id)
         .ok()
         .filter(|id| signed.sees(*id))
         .and_then(|id| app.keys.registry().app(id));
