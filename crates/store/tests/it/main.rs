@@ -25,8 +25,8 @@ macro_rules! on_both {
 }
 
 mod apps;
-mod auth;
 mod audit;
+mod auth;
 mod database;
 mod durability;
 mod idempotency;
