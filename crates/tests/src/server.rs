@@ -65,6 +65,11 @@ impl TestServer {
     /// Stops the server and starts another one with the same data directory.
     pub async fn restart(&mut self) {
         self.stop().await;
+        self.resume().await;
+    }
+
+    /// Starts a server again that was stopped.
+    pub async fn resume(&mut self) {
         let running = run(&self.config).await;
         self.at = running.local_addr();
         self.base = base(&running);

@@ -57,6 +57,16 @@ pub struct AuditCursor {
     pub id: AuditId,
 }
 
+impl Filter {
+    /// The texts in it.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        let action = self.action.as_ref().map(|action| match action {
+            Actions::One(text) | Actions::Starting(text) => text.as_str(),
+        });
+        self.actor.as_deref().into_iter().chain(action)
+    }
+}
+
 impl Actions {
     /// Reads one action, or with a `*` at the end all that start so.
     pub fn parse(text: &str) -> Self {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hexline_tests::{OWNER_EMAIL, TestOperator, TestServer, refusal};
+use hexline_tests::{OWNER_EMAIL, Program, TestOperator, TestServer, refusal};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -234,6 +234,35 @@ async fn the_log_outlives_a_restart() {
     server.restart().await;
     let after = owner.at(&server).get("/audit?action=app.create").await;
     assert_eq!(after, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_command_line_changes_is_in_the_log_with_and_without_a_server() {
+    let mut server = TestServer::start().await;
+    let owner = server.operator().await;
+    let data = server.data_dir().to_str().expect("UTF-8").to_owned();
+    let run = async |arguments: &[&str]| {
+        let output = Program::run(&[arguments, &["--data", &data]].concat()).await;
+        assert!(output.status.success(), "{output:?}");
+    };
+    run(&["app", "create", "shop"]).await;
+    run(&["app", "list"]).await;
+    run(&["key", "create", "--app", "shop", "--label", "backend"]).await;
+    let cli = async |owner: &TestOperator| -> Vec<String> {
+        let page = owner.get("/audit?actor=cli").await;
+        let items = page["items"].as_array().expect("a list").clone();
+        assert!(items.iter().all(|entry| entry["app"].is_string()), "{page}");
+        items
+            .iter()
+            .map(|e| text(&e["action"]).to_owned())
+            .collect()
+    };
+    assert_eq!(cli(&owner).await, ["key.create", "app.create"]);
+    server.stop().await;
+    run(&["app", "disable", "shop"]).await;
+    server.resume().await;
+    let found = cli(&owner.at(&server)).await;
+    assert_eq!(found, ["app.disable", "key.create", "app.create"]);
 }
 
 async fn export(operator: &TestOperator, query: &str) -> String {
