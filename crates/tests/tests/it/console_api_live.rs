@@ -1,6 +1,6 @@
 //! Who is connected, as the Console's API tells and shows it.
 
-use hexline_tests::{TestApp, TestOperator, TestServer, refusal, within};
+use hexline_tests::{TestOperator, TestServer, refusal, within};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -117,11 +117,6 @@ async fn the_stream_adds_up_only_what_the_operator_sees() {
     let viewer = owner
         .invited(&server, "vic@example.org", "viewer", Some(&[&id]))
         .await;
-    let _open: Vec<_> = [&own, &other, &other]
-        .map(TestApp::clone)
-        .into_iter()
-        .zip(["a/1", "b/1", "b/2"])
-        .collect();
     let _a = own.connect("a/1").await;
     let _b = other.connect("b/1").await;
     let mut events = Events::of(&viewer, "/live").await;
@@ -194,13 +189,13 @@ impl Events {
     /// The next event, its name and its data; `None` at the end.
     async fn next(&mut self) -> Option<(String, Value)> {
         loop {
-            if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let (name, data) = event.split_once('\n').expect("two lines");
+            if let Some(end) = self.text.find("\n\n") {
+                let rest = self.text.split_off(end + 2);
+                let event = std::mem::replace(&mut self.text, rest);
+                let (name, data) = event.trim_end().split_once('\n').expect("two lines");
                 let name = name.strip_prefix("event: ").expect("a name").to_owned();
                 let data = data.strip_prefix("data: ").expect("data");
-                let data = serde_json::from_str(data).expect("JSON");
-                self.text = rest.to_owned();
-                return Some((name, data));
+                return Some((name, serde_json::from_str(data).expect("JSON")));
             }
             let chunk = within("an event", self.response.chunk()).await.ok()??;
             self.text
