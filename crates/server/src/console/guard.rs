@@ -62,11 +62,6 @@ impl Signed {
         )
     }
 
-    /// The operator must see all apps: for what concerns none, or each.
-    pub(crate) fn may_read_all(&self) -> Result<(), Refusal> {
-        allow(self.operator.sees_all(), "an operator of all apps")
-    }
-
     /// The operator must be an owner.
     pub(crate) fn may_administer(&self) -> Result<(), Refusal> {
         allow(self.operator.administers(), "an owner")

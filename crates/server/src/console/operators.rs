@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use hexline_model::{AppId, OperatorId, Timestamp};
 use hexline_protocol::ErrorCode;
-use hexline_services::operators::{Email, Operator, OperatorChanges, PersonName, Role};
+use hexline_services::operators::{
+    Email, Operator, OperatorChanges, OperatorError, PersonName, Role,
+};
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
@@ -102,6 +104,7 @@ pub(crate) struct Changes {
     /// Ids of the apps that the operator is to see; null is all.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<String>>)]
+    #[expect(clippy::option_option, reason = "null is not the same as absent")]
     apps: Option<Option<Vec<AppId>>>,
     /// Whether it may not sign in.
     disabled: Option<bool>,
@@ -145,7 +148,7 @@ async fn invite(
     Body(body): Body<Invite>,
 ) -> Result<(StatusCode, Json<Invited>), Refusal> {
     signed.may_administer()?;
-    let email = Email::parse(&body.email).map_err(invalid)?;
+    let email = Email::parse(&body.email).map_err(OperatorError::from)?;
     check_apps(&app, body.apps.as_deref())?;
     let (operator, token) = app
         .operators
@@ -183,7 +186,7 @@ async fn change(
     }
     let name = body.name.as_deref().map(PersonName::parse).transpose();
     let changes = OperatorChanges {
-        name: name.map_err(invalid)?,
+        name: name.map_err(OperatorError::from)?,
         role: body.role.map(Role::from),
         apps: body.apps,
         disabled: body.disabled,
@@ -259,12 +262,11 @@ fn check_apps(app: &App, apps: Option<&[AppId]>) -> Result<(), Refusal> {
     let mut apps = apps.unwrap_or_default().iter();
     match apps.find(|id| registry.app(**id).is_none()) {
         None => Ok(()),
-        Some(_) => Err(invalid("apps names an app that does not exist")),
+        Some(_) => {
+            let message = "apps names an app that does not exist";
+            Err(Refusal::new(ErrorCode::InvalidParams, message))
+        }
     }
-}
-
-fn invalid(why: impl ToString) -> Refusal {
-    Refusal::new(ErrorCode::InvalidParams, why.to_string())
 }
 
 /// Tells null from absent.

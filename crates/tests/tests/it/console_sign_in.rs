@@ -343,6 +343,53 @@ async fn what_opens_a_door_is_not_in_the_database() {
     }
 }
 
+#[tokio::test]
+async fn who_signed_in_or_failed_is_in_the_audit_log_and_no_secret() {
+    let server = TestServer::start().await;
+    let owner = server.operator().await;
+    let stranger = TestOperator::stranger(&server);
+    for (email, password) in [
+        (OWNER_EMAIL, "a wrong password"),
+        ("typed-a-password-here", "a wrong password"),
+    ] {
+        let body = json!({"email": email, "password": password});
+        stranger.refused(Method::POST, "/session", &body).await;
+    }
+    let admin = owner
+        .invited(&server, "adam@example.org", "admin", None)
+        .await;
+    let path = format!("/operators/{}", id_of(&admin).await);
+    owner.patch(&path, &json!({"role": "viewer"})).await;
+    owner.delete(&path).await;
+    let log = owner.get("/audit").await;
+    let entries = log["items"].as_array().expect("entries");
+    let told: Vec<_> = entries
+        .iter()
+        .rev()
+        .map(|entry| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let (action, target) = (text(&entry["action"]), text(&entry["target"]));
+            assert_eq!(entry["peer"], "127.0.0.1", "{entry}");
+            format!("{} {action} {target}", text(&entry["actor"]["kind"]))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "operator operator.set_up olga@example.org",
+            "system operator.sign_in_failed olga@example.org",
+            "system operator.sign_in_failed ",
+            "operator operator.invite adam@example.org",
+            "operator operator.accept_invitation adam@example.org",
+            "operator operator.update adam@example.org",
+            "operator operator.remove adam@example.org",
+        ]
+    );
+    for secret in ["password", OWNER_PASSWORD, "#"] {
+        assert!(!log.to_string().contains(secret), "{secret}");
+    }
+}
+
 async fn id_of(operator: &TestOperator) -> String {
     let session = operator.get("/session").await;
     session["operator"]["id"]
