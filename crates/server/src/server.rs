@@ -74,6 +74,10 @@ pub struct DevApp {
 
 impl Server {
     /// Opens the data directory, listens, and serves until [`Running::shutdown`].
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one list of parts, each made once and handed on"
+    )]
     pub async fn start(config: Config) -> anyhow::Result<Running> {
         config.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());

@@ -203,10 +203,11 @@ fn announce(running: &Running, config: &Config, json: bool) -> Result<(), CliErr
         text.push_str(&first_steps(&config.data_dir.display().to_string()));
     }
     if let Some(setup) = &setup {
-        text.push_str(&format!(
-            "\nMake the first operator of the Console; the link is good once, until the server stops:\n  {}\n",
-            Paint::stdout().strong(setup.expose())
-        ));
+        let link = Paint::stdout().strong(setup.expose());
+        text.push_str("\nMake the first operator of the Console; the link is good once, ");
+        text.push_str("until the server stops:\n  ");
+        text.push_str(&link);
+        text.push('\n');
     }
     print::text(&text)
 }

@@ -324,6 +324,7 @@ impl fmt::Debug for Config {
             .field("log", &self.log)
             .field("drain", &self.drain)
             .field("audit_retention", &self.audit_retention)
+            .field("webhooks", &self.webhooks)
             .field("limits", &self.limits)
             .finish()
     }

@@ -260,13 +260,11 @@ async fn note(app: &App, signed: &Signed, action: &'static str, operator: &Opera
 fn check_apps(app: &App, apps: Option<&[AppId]>) -> Result<(), Refusal> {
     let registry = app.keys.registry();
     let mut apps = apps.unwrap_or_default().iter();
-    match apps.find(|id| registry.app(**id).is_none()) {
-        None => Ok(()),
-        Some(_) => {
-            let message = "apps names an app that does not exist";
-            Err(Refusal::new(ErrorCode::InvalidParams, message))
-        }
+    if apps.all(|id| registry.app(*id).is_some()) {
+        return Ok(());
     }
+    let message = "apps names an app that does not exist";
+    Err(Refusal::new(ErrorCode::InvalidParams, message))
 }
 
 /// Tells null from absent.
