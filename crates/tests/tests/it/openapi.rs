@@ -304,7 +304,8 @@ impl World {
         let mut query = input.query.clone();
         if let (Credentials::ApiKey(key), false) = (credentials, query.contains("apikey=")) {
             query += if query.is_empty() { "?" } else { "&" };
-            query += &format!("apikey={key}");
+            query.push_str("apikey=");
+            query.push_str(&key);
         }
         let url = self.server.url(&format!("{}{query}", input.path));
         let mut request = credentials.add_to(self.client.request(method, url));

@@ -39,7 +39,7 @@ async fn lists_are_complete_and_show_nothing_twice() {
             let (items, pages) = platform.all(path, limit).await;
             assert_eq!(pages, wanted.div_ceil(limit), "{path}");
             let names: Vec<&Value> = items.iter().map(|item| &item[name]).collect();
-            let unique: BTreeSet<String> = names.iter().map(|name| name.to_string()).collect();
+            let unique: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
             assert_eq!(unique.len(), wanted, "{path}: {names:?}");
         }
     }
