@@ -305,7 +305,7 @@ impl World {
         if let (Credentials::ApiKey(key), false) = (credentials, query.contains("apikey=")) {
             query += if query.is_empty() { "?" } else { "&" };
             query.push_str("apikey=");
-            query.push_str(&key);
+            query.push_str(key);
         }
         let url = self.server.url(&format!("{}{query}", input.path));
         let mut request = credentials.add_to(self.client.request(method, url));
