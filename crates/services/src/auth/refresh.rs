@@ -24,7 +24,7 @@ impl AuthService {
     /// Takes a refresh token and gives an access token and the next refresh token.
     ///
     /// A token that was used before ends its whole line: it was copied, and who of the two is the
-    /// thief cannot be known. Only the token right before the current one, for [`LOST`] after the
+    /// thief cannot be known. Only the token right before the current one, for half a minute after the
     /// change, gets another successor, since its answer may have been lost on the way; if that was
     /// a thief, the line ends as soon as the successor that came first is used.
     pub async fn refresh(

@@ -267,8 +267,8 @@ async fn what_is_not_there_is_a_json_error_with_security_headers() {
     for path in [
         "/nowhere",
         "/client/v1/nowhere",
-        "/platform/v1/tokens",
-        "/console",
+        "/platform/v1/nowhere",
+        "/console/api/nowhere",
     ] {
         let request = client().get(server.url(path));
         assert_eq!(

@@ -168,9 +168,17 @@ async fn two_refreshes_at_once_give_one_successor(rig: &mut Rig) {
     let first = world.signs_in().await;
     let (one, two) = tokio::join!(world.refresh(&first), world.refresh(&first));
     let won: Vec<SignedIn> = [one, two].into_iter().filter_map(Result::ok).collect();
-    // The later one may have come after the change, as if the answer had been lost.
-    let current = next(won.last().expect("one of them"));
-    world.refresh(&current).await.expect("it is current");
+    // Either may have come after the change, as if the answer had been lost. Then only the token
+    // of that one is current, and the other's ends the line.
+    let mut good = 0;
+    for successor in &won {
+        good += usize::from(world.refresh(&next(successor)).await.is_ok());
+    }
+    assert!(
+        good == 1 || (won.len() == 2 && good == 0),
+        "{good} of {}",
+        won.len()
+    );
 }
 
 async fn a_line_that_ended_with_its_user_stays_ended_when_the_revocation_is_forgotten(
