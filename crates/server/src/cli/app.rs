@@ -5,7 +5,8 @@ use hexline_model::Timestamp;
 use hexline_services::keys::AppLimits;
 
 use super::exit::{CliError, Exit};
-use super::{Context, DataArgs, ask, office, print};
+use super::remote::PlaceArgs;
+use super::{Context, ask, office, print};
 use crate::control::{Answer, AppChanges, AppView, Command, TokenScope};
 
 /// `hexline app`
@@ -22,19 +23,19 @@ enum Action {
         /// Its name: 1 to 64 of a-z, 0-9 and '-'.
         name: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// List all apps.
     List {
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Show an app and its settings.
     Show {
         /// Name or id.
         app: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Change an app's settings.
     Set {
@@ -43,7 +44,7 @@ enum Action {
         #[command(flatten)]
         settings: SettingsArgs,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Give an app another name; its id, keys and tokens stay.
     Rename {
@@ -52,7 +53,7 @@ enum Action {
         /// The new name: 1 to 64 of a-z, 0-9 and '-'.
         name: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Delete an app with its keys and everything else, for ever, and close what they opened.
     Delete {
@@ -65,21 +66,21 @@ enum Action {
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Refuse all tokens of an app and close what they opened.
     Disable {
         /// Name or id.
         app: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Let a disabled app in again.
     Enable {
         /// Name or id.
         app: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Revoke tokens of an app and close what they opened.
     RevokeTokens {
@@ -88,7 +89,7 @@ enum Action {
         #[command(flatten)]
         tokens: TokensArgs,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
 }
 
@@ -196,7 +197,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             data,
         ),
     };
-    let answer = office::carry_out(&context.records(&data)?, command, make).await?;
+    let answer = data.carry_out(context, command, make).await?;
     match (answer, context.json) {
         (Answer::App(app), true) => print::json(&app)?,
         (Answer::App(app), false) if deleted => {

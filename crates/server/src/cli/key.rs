@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::exit::{CliError, Exit};
 use super::paint::Paint;
-use super::{Context, DataArgs, ask, office, print, program};
+use super::remote::PlaceArgs;
+use super::{Context, ask, office, print, program};
 use crate::control::{Answer, Command, ImportedKey, KeyOptions, KeyView, NewKeyView};
 
 /// `hexline key`
@@ -28,7 +29,7 @@ enum Action {
         #[arg(long, default_value = "HS256")]
         alg: Algorithm,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// List the keys of an app, or all.
     List {
@@ -36,14 +37,14 @@ enum Action {
         #[arg(long)]
         app: Option<String>,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Show a key, without its secret.
     Show {
         /// The key id.
         key: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Make a new key in the place of an old one, which verifies for a while longer.
     Rotate {
@@ -53,7 +54,7 @@ enum Action {
         #[arg(long, value_name = "SPAN", value_parser = ask::span, default_value = "24h")]
         overlap: Duration,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Name a key anew, for people.
     Label {
@@ -62,14 +63,14 @@ enum Action {
         /// A word for people; may be empty.
         label: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Refuse all tokens of a key from now on and close what they opened.
     Revoke {
         /// The key id.
         key: String,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
     /// Register a key that was made elsewhere: a public key, a JWKS, or an HMAC secret.
     Import {
@@ -84,7 +85,7 @@ enum Action {
         #[arg(long)]
         alg: Option<Algorithm>,
         #[command(flatten)]
-        data: DataArgs,
+        data: PlaceArgs,
     },
 }
 
@@ -167,7 +168,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             )
         }
     };
-    let answer = office::carry_out(&context.records(&data)?, command, false).await?;
+    let answer = data.carry_out(context, command, false).await?;
     match (answer, context.json) {
         (Answer::NewKey(new), true) => tell(&new, &print::to_json(&New::of(&new)))?,
         (Answer::NewKey(new), false) => announce(&new)?,

@@ -23,6 +23,7 @@ mod operator;
 mod paint;
 mod print;
 mod program;
+mod remote;
 mod serve;
 mod talk;
 mod token;

@@ -36,6 +36,7 @@ mod postgres;
 mod presence;
 mod privacy;
 mod program;
+mod remote;
 mod rpc;
 mod shutdown;
 mod sockets;
