@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use hexline_tests::{TestServer, claims, client, within};
+use hexline_tests::{Browser, TestServer, claims, client, within};
 use reqwest::StatusCode;
 use reqwest::header::{COOKIE, SET_COOKIE};
 use serde_json::{Value, json};
@@ -39,6 +39,39 @@ async fn a_user_who_has_signed_in_is_given_a_token_that_connects() {
     assert_eq!(alice.push().await.method, "signal.join");
     let said = alice.push().await;
     assert_eq!(said.params["text"], "hello");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browser_two_who_sign_in_on_the_page_read_each_other() {
+    let hexline = TestServer::start().await;
+    let app = hexline.app("lobby").await;
+    let (_program, url) = start(&hexline.base(), &app.key_id(), app.secret()).await;
+    let browsers = [Browser::start().await, Browser::start().await];
+    let (mut tabs, users) = (Vec::new(), ["alice", "bob"]);
+    for (browser, user) in browsers.iter().zip(users) {
+        let tab = browser.tab().await;
+        tab.open(&url).await;
+        tab.shows("#sign-in").await;
+        tab.fill("[name=user]", user).await;
+        tab.fill("[name=password]", &format!("{user}'s password"))
+            .await;
+        tab.press("Sign in").await;
+        tab.sees("connected as").await;
+        tabs.push(tab);
+    }
+    tabs[0].sees("bob").await;
+    tabs[1].fill("#text", "hello from bob").await;
+    tabs[1].press("Send").await;
+    tabs[0].sees("hello from bob").await;
+    for (tab, user) in tabs.iter().zip(users) {
+        tab.fits(&format!("the lobby of {user}")).await;
+        tab.picture(&format!("lobby-{user}")).await;
+    }
+    tabs[0].press("Sign out").await;
+    tabs[0].shows("#sign-in").await;
+    for browser in browsers {
+        browser.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod apps;
 mod auth_browser;
 mod auth_provider;
 mod auth_strategies;
+mod browser_docs;
 mod browser_entrance;
 mod browser_looks;
 mod browser_passkey;
