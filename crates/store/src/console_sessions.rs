@@ -1,7 +1,9 @@
 use async_trait::async_trait;
 use hexline_model::{ConsoleSessionId, OperatorId, Timestamp};
 use hexline_services::keys::StoreError;
-use hexline_services::operators::{ConsoleSession, ConsoleSessionStore, Operator, TokenHash};
+use hexline_services::operators::{
+    ConsoleSession, ConsoleSessionStore, Operator, PasswordHash, TokenHash,
+};
 use sqlx::any::AnyRow;
 
 use crate::database::Database;
@@ -11,8 +13,18 @@ use crate::row::Columns as _;
 
 #[async_trait]
 impl ConsoleSessionStore for Database {
-    async fn add(&self, session: &ConsoleSession) -> Result<(), StoreError> {
+    async fn add(
+        &self,
+        session: &ConsoleSession,
+        password: Option<&PasswordHash>,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
+        let query = sqlx::query(HOLD)
+            .bind(session.operator.to_string())
+            .bind(password.map_or("", PasswordHash::as_str));
+        if run(&mut tx, query).await? == 0 {
+            return Ok(false);
+        }
         let query = sqlx::query(ADD)
             .bind(session.id.to_string())
             .bind(session.hash.as_bytes())
@@ -22,7 +34,8 @@ impl ConsoleSessionStore for Database {
             .bind(session.peer.as_str())
             .bind(session.agent.as_str());
         run(&mut tx, query).await.map_err(of_operator)?;
-        tx.commit().await.map_err(sort(SESSION))
+        tx.commit().await.map_err(sort(SESSION))?;
+        Ok(true)
     }
 
     async fn find(
@@ -102,6 +115,9 @@ macro_rules! session_columns {
 }
 
 const SESSION: &str = "session";
+// Whoever changes the operator waits until the session is there to be ended, or was first.
+const HOLD: &str = "update operators set last_sign_in_ms = last_sign_in_ms \
+     where id = $1 and disabled_ms is null and ($2 = '' or password = $2)";
 const ADD: &str = "insert into operator_sessions \
      (id, hash, operator, created_ms, seen_ms, peer, agent) values ($1, $2, $3, $4, $5, $6, $7)";
 const FIND: &str = concat!(

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use hexline_model::{AppId, ConsoleSessionId, OperatorId, Timestamp};
 use hexline_services::keys::StoreError;
 use hexline_services::operators::{
-    Email, Invitation, Operator, OperatorStore, OperatorStores, PasswordHash, PersonName, Role,
-    TokenHash,
+    Email, Invitation, Operator, OperatorChanges, OperatorStore, OperatorStores, PasswordHash,
+    PersonName, Role, TokenHash,
 };
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
@@ -104,25 +104,36 @@ impl OperatorStore for Database {
         tx.commit().await.map_err(sort(OPERATOR))
     }
 
-    async fn update(&self, operator: &Operator) -> Result<(), StoreError> {
+    async fn update(
+        &self,
+        id: OperatorId,
+        changes: &OperatorChanges,
+        at: Timestamp,
+    ) -> Result<Operator, StoreError> {
         let mut tx = self.change_operators().await?;
+        let row = sqlx::query(LOOKUP)
+            .bind(id.to_string())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(sort(OPERATOR))?;
+        let row = row.ok_or(StoreError::NotFound { what: OPERATOR })?;
+        let operator = changes.apply(read(&row)?, at);
         let had_owner = has_owner(&mut tx).await?;
         let query = sqlx::query(UPDATE)
             .bind(operator.id.to_string())
             .bind(operator.name.as_str())
             .bind(operator.role.as_str())
-            .bind(apps(operator)?)
+            .bind(apps(&operator)?)
             .bind(operator.disabled.map(Timestamp::as_millis));
-        if run(&mut tx, query).await? == 0 {
-            return Err(StoreError::NotFound { what: OPERATOR });
-        }
+        run(&mut tx, query).await?;
         if had_owner && !has_owner(&mut tx).await? {
             return Err(StoreError::Conflict { what: OWNER });
         }
         if operator.disabled.is_some() {
             end_sessions(&mut tx, operator.id, None).await?;
         }
-        tx.commit().await.map_err(sort(OPERATOR))
+        tx.commit().await.map_err(sort(OPERATOR))?;
+        Ok(operator)
     }
 
     async fn remove(&self, id: OperatorId) -> Result<(), StoreError> {

@@ -227,7 +227,7 @@ impl OperatorService {
             return Err(failed);
         }
         charge.refund(attempts).await?;
-        self.begin_session(operator, origin).await
+        self.begin_session(operator, None, origin).await
     }
 
     fn challenge(&self, whose: Option<OperatorId>) -> (String, String) {

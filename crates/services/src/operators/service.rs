@@ -7,7 +7,7 @@ use super::error::OperatorError;
 use super::onetime::TokenHash;
 use super::operator::{Email, Operator, PersonName, Role};
 use super::passkey::Challenges;
-use super::password::{self, Hasher, Password, Verdict};
+use super::password::{self, Hasher, Password, PasswordHash, Verdict};
 use super::session::{ConsoleSession, IDLE, LONGEST, Origin, SEEN_EVERY, SignedIn};
 use super::setup::SetupLink;
 use super::store::{Invitation, OperatorStores, SecretVault};
@@ -57,6 +57,24 @@ pub struct OperatorChanges {
     pub apps: Option<Option<Vec<AppId>>>,
     /// Whether the person may not sign in.
     pub disabled: Option<bool>,
+}
+
+impl OperatorChanges {
+    /// The operator as it is after them.
+    pub fn apply(&self, old: Operator, at: Timestamp) -> Operator {
+        let role = self.role.unwrap_or(old.role);
+        Operator {
+            name: self.name.clone().unwrap_or(old.name),
+            role,
+            apps: apps_of(role, self.apps.clone().unwrap_or(old.apps)),
+            disabled: match self.disabled {
+                Some(true) => old.disabled.or(Some(at)),
+                Some(false) => None,
+                None => old.disabled,
+            },
+            ..old
+        }
+    }
 }
 
 impl OperatorService {
@@ -123,7 +141,7 @@ impl OperatorService {
         if !added {
             return Err(OperatorError::LinkInvalid);
         }
-        self.begin_session(operator, origin).await
+        self.begin_session(operator, Some(&hash), origin).await
     }
 
     /// Signs in with e-mail, password and, if that is on, a one-time code.
@@ -186,11 +204,16 @@ impl OperatorService {
             account.refund(attempts).await?;
         }
         outcome?;
-        if let (Verdict::Outdated(new), Some(old)) = (verdict, stored) {
-            let operators = &self.stores.operators;
-            operators.rehash_password(operator.id, &old, &new).await?;
-        }
-        self.begin_session(operator, origin).await
+        let password = match (verdict, stored) {
+            (Verdict::Outdated(new), Some(old)) => {
+                let operators = &self.stores.operators;
+                operators.rehash_password(operator.id, &old, &new).await?;
+                Some(new)
+            }
+            (_, stored) => stored,
+        };
+        self.begin_session(operator, password.as_ref(), origin)
+            .await
     }
 
     /// Who is behind a session's token. Notes that it was used.
@@ -315,7 +338,7 @@ impl OperatorService {
         }
         let operator = self.lookup(invitation.operator).await?;
         self.forget_secret(operator.id).await?;
-        self.begin_session(operator, origin).await
+        self.begin_session(operator, Some(&password), origin).await
     }
 
     /// Changes an operator. Disabling one ends its sessions; the last owner who can sign in stays
@@ -325,21 +348,8 @@ impl OperatorService {
         id: OperatorId,
         changes: OperatorChanges,
     ) -> Result<Operator, OperatorError> {
-        let old = self.lookup(id).await?;
-        let role = changes.role.unwrap_or(old.role);
-        let new = Operator {
-            name: changes.name.unwrap_or_else(|| old.name.clone()),
-            role,
-            apps: apps_of(role, changes.apps.unwrap_or_else(|| old.apps.clone())),
-            disabled: match changes.disabled {
-                Some(true) => old.disabled.or_else(|| Some(self.clock.now())),
-                Some(false) => None,
-                None => old.disabled,
-            },
-            ..old
-        };
-        self.stores.operators.update(&new).await?;
-        Ok(new)
+        let now = self.clock.now();
+        Ok(self.stores.operators.update(id, &changes, now).await?)
     }
 
     /// Removes an operator with its sessions; the last owner who can sign in stays.
@@ -396,9 +406,12 @@ impl OperatorService {
         self.hasher.warm_up(&*self.entropy).await
     }
 
+    /// Begins a session, unless the operator was disabled or got another password than this one
+    /// while it was compared: what ends the sessions of the old one ends this too.
     pub(super) async fn begin_session(
         &self,
         operator: Operator,
+        password: Option<&PasswordHash>,
         origin: &Origin,
     ) -> Result<NewSession, OperatorError> {
         let now = self.clock.now();
@@ -412,7 +425,9 @@ impl OperatorService {
             peer: origin.peer.clone(),
             agent: origin.agent.clone(),
         };
-        self.stores.sessions.add(&session).await?;
+        if !self.stores.sessions.add(&session, password).await? {
+            return Err(OperatorError::SignInFailed);
+        }
         let operators = &self.stores.operators;
         operators.signed_in(operator.id, &origin.peer, now).await?;
         let operator = Operator {

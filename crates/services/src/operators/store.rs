@@ -14,6 +14,7 @@ use super::onetime::TokenHash;
 use super::operator::{Email, Operator};
 use super::passkey::Passkey;
 use super::password::PasswordHash;
+use super::service::OperatorChanges;
 use super::session::ConsoleSession;
 use crate::keys::StoreError;
 
@@ -74,9 +75,15 @@ pub trait OperatorStore: Send + Sync {
         invitation: Option<&Invitation>,
     ) -> Result<(), StoreError>;
 
-    /// Replaces name, role, apps and `disabled`. Conflicts (`owner`) if that takes the last active
-    /// owner away. Ends the operator's sessions if it is disabled.
-    async fn update(&self, operator: &Operator) -> Result<(), StoreError>;
+    /// Changes what is named and nothing else, whatever others change meanwhile; the operator as it
+    /// is then. Conflicts (`owner`) if that takes the last active owner away. Ends the operator's
+    /// sessions if it is disabled.
+    async fn update(
+        &self,
+        id: OperatorId,
+        changes: &OperatorChanges,
+        at: Timestamp,
+    ) -> Result<Operator, StoreError>;
 
     /// Removes an operator with all that belongs to it. Conflicts (`owner`) as above.
     async fn remove(&self, id: OperatorId) -> Result<(), StoreError>;
@@ -190,8 +197,14 @@ pub trait SecretVault: Send + Sync {
 /// Sessions.
 #[async_trait]
 pub trait ConsoleSessionStore: Send + Sync {
-    /// Adds a session.
-    async fn add(&self, session: &ConsoleSession) -> Result<(), StoreError>;
+    /// Adds a session of an operator who is there, is not disabled, and has this password, if one
+    /// is named; `false`, and nothing changed, if that does not hold any more. What ends an
+    /// operator's sessions ends those too that are added at that moment.
+    async fn add(
+        &self,
+        session: &ConsoleSession,
+        password: Option<&PasswordHash>,
+    ) -> Result<bool, StoreError>;
 
     /// The session that this token opens, with its operator.
     async fn find(

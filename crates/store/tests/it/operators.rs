@@ -3,8 +3,8 @@ use std::time::Duration;
 use hexline_model::{AppId, ConsoleSessionId, OperatorId, SystemEntropy, Timestamp};
 use hexline_services::keys::StoreError;
 use hexline_services::operators::{
-    ConsoleSession, Email, Invitation, Operator, OperatorStores, Passkey, PasswordHash, PersonName,
-    Role, TokenHash,
+    ConsoleSession, Email, Invitation, Operator, OperatorChanges, OperatorStores, Passkey,
+    PasswordHash, PersonName, Role, TokenHash,
 };
 
 use crate::rig::{NOW, Rig};
@@ -20,6 +20,8 @@ on_both!(
     a_password_ends_sessions_and_takes_the_invitation_back,
     a_session_is_found_by_its_hash_until_it_ends,
     what_belongs_to_an_operator_goes_with_it,
+    a_session_begins_with_the_password_that_is_good_then,
+    two_changes_of_an_operator_at_once_are_both_made,
     a_step_and_a_recovery_code_are_used_once,
     a_passkeys_count_only_grows,
     a_challenge_is_answered_once,
@@ -71,11 +73,18 @@ async fn an_operator_is_found_as_it_was_added(rig: &mut Rig) {
         disabled: None,
         ..adam.clone()
     };
-    operators.update(&changed).await.expect("updates");
+    let changes = OperatorChanges {
+        name: Some(changed.name.clone()),
+        role: Some(Role::Viewer),
+        apps: Some(None),
+        disabled: Some(false),
+    };
+    let updated = operators.update(adam.id, &changes, NOW).await;
+    assert_eq!(updated.expect("updates"), changed);
     let found = operators.lookup(adam.id).await.expect("reads");
     assert_eq!(found, Some(changed));
     let nobody = operator("nobody@example.org", Role::Viewer);
-    let refused = operators.update(&nobody).await;
+    let refused = operators.update(nobody.id, &changes, NOW).await;
     assert!(matches!(
         refused,
         Err(StoreError::NotFound { what: "operator" })
@@ -126,23 +135,15 @@ async fn the_last_active_owner_can_not_go(rig: &mut Rig) {
         .add(&otto, None, Some(&invitation(&otto, 1)))
         .await
         .expect("adds");
-    let is_last = |refused: Result<(), StoreError>| {
+    let is_last = |refused: Result<Operator, StoreError>| {
         assert!(
             matches!(refused, Err(StoreError::Conflict { what: "owner" })),
             "{refused:?}"
         );
     };
-    is_last(operators.remove(olga.id).await);
-    let demoted = Operator {
-        role: Role::Admin,
-        ..olga.clone()
-    };
-    is_last(operators.update(&demoted).await);
-    let disabled = Operator {
-        disabled: Some(NOW),
-        ..olga.clone()
-    };
-    is_last(operators.update(&disabled).await);
+    is_last(operators.remove(olga.id).await.map(|()| olga.clone()));
+    is_last(operators.update(olga.id, &role(Role::Admin), NOW).await);
+    is_last(operators.update(olga.id, &disabled(), NOW).await);
     operators.remove(otto.id).await.expect("is no active owner");
     let oona = operator("oona@example.org", Role::Owner);
     operators
@@ -161,11 +162,9 @@ async fn two_owners_who_demote_each_other_at_once_leave_one(rig: &mut Rig) {
         added.expect("adds");
     }
     let demote = |stores: OperatorStores, one: &Operator| {
-        let one = Operator {
-            role: Role::Viewer,
-            ..one.clone()
-        };
-        tokio::spawn(async move { stores.operators.update(&one).await })
+        let id = one.id;
+        let viewer = role(Role::Viewer);
+        tokio::spawn(async move { stores.operators.update(id, &viewer, NOW).await })
     };
     let first = demote(stores.clone(), &a);
     let second = demote(other.operator_stores(), &b);
@@ -204,7 +203,7 @@ async fn a_password_ends_sessions_and_takes_the_invitation_back(rig: &mut Rig) {
     let olga = owner(&stores).await;
     let [here, there] = ["here", "there"].map(|token| session(&olga, token));
     for session in [&here, &there] {
-        stores.sessions.add(session).await.expect("adds");
+        assert!(stores.sessions.add(session, None).await.expect("adds"));
     }
     let operators = &stores.operators;
     operators.invite(&invitation(&olga, 1)).await.expect("adds");
@@ -229,7 +228,8 @@ async fn a_password_ends_sessions_and_takes_the_invitation_back(rig: &mut Rig) {
 async fn a_session_is_found_by_its_hash_until_it_ends(rig: &mut Rig) {
     let olga = owner(&stores(rig)).await;
     let here = session(&olga, "here");
-    stores(rig).sessions.add(&here).await.expect("adds");
+    let added = stores(rig).sessions.add(&here, None).await;
+    assert!(added.expect("adds"));
     rig.reopen().await;
     let sessions = stores(rig).sessions;
     let found = sessions.find(&here.hash).await.expect("reads");
@@ -247,7 +247,7 @@ async fn a_session_is_found_by_its_hash_until_it_ends(rig: &mut Rig) {
     assert!(!sessions.end(mallory, here.id).await.expect("ends nothing"));
     assert!(sessions.end(olga.id, here.id).await.expect("ends"));
     assert!(!sessions.end(olga.id, here.id).await.expect("ends nothing"));
-    sessions.add(&here).await.expect("adds");
+    assert!(sessions.add(&here, None).await.expect("adds"));
     let earlier = NOW.minus(Duration::from_secs(1));
     assert_eq!(sessions.sweep(earlier, earlier).await.expect("sweeps"), 0);
     assert_eq!(sessions.sweep(earlier, NOW).await.expect("sweeps"), 1);
@@ -260,23 +260,66 @@ async fn what_belongs_to_an_operator_goes_with_it(rig: &mut Rig) {
     let operators = &stores.operators;
     operators.add(&adam, None, None).await.expect("adds");
     let (here, key) = (session(&adam, "here"), passkey(&adam, 0));
-    stores.sessions.add(&here).await.expect("adds");
+    assert!(stores.sessions.add(&here, None).await.expect("adds"));
     stores.passkeys.add(&key).await.expect("adds");
     let found = operators.lookup(adam.id).await.expect("reads");
     assert_eq!(found.map(|adam| adam.passkeys), Some(1));
-    let disabled = Operator {
-        disabled: Some(NOW),
-        ..adam.clone()
-    };
-    operators.update(&disabled).await.expect("updates");
+    let updated = operators.update(adam.id, &disabled(), NOW).await;
+    updated.expect("updates");
     assert_eq!(stores.sessions.list(adam.id).await.expect("reads"), []);
+    assert!(!stores.sessions.add(&here, None).await.expect("reads"));
     operators.remove(adam.id).await.expect("removes");
     assert_eq!(stores.passkeys.find(&key.id).await.expect("reads"), None);
-    let refused = stores.sessions.add(&here).await;
-    assert!(matches!(
-        refused,
-        Err(StoreError::NotFound { what: "operator" })
-    ));
+    assert!(!stores.sessions.add(&here, None).await.expect("reads"));
+}
+
+async fn a_session_begins_with_the_password_that_is_good_then(rig: &mut Rig) {
+    let other = rig.another().await;
+    let stores = stores(rig);
+    let olga = owner(&stores).await;
+    let old = hash("old");
+    let tries = (0..8).map(|n| {
+        let (sessions, olga, old) = (stores.sessions.clone(), olga.clone(), old.clone());
+        let session = session(&olga, &n.to_string());
+        tokio::spawn(async move { sessions.add(&session, Some(&old)).await })
+    });
+    let tries: Vec<_> = tries.collect();
+    let changed = other.operator_stores().operators;
+    let changed = changed.set_password(olga.id, &hash("new"), None).await;
+    changed.expect("sets");
+    for attempt in tries {
+        attempt.await.expect("ends").expect("is decided");
+    }
+    assert_eq!(stores.sessions.list(olga.id).await.expect("reads"), []);
+    let late = session(&olga, "late");
+    assert!(!stores.sessions.add(&late, Some(&old)).await.expect("reads"));
+    let new = hash("new");
+    assert!(stores.sessions.add(&late, Some(&new)).await.expect("adds"));
+    other.close().await;
+}
+
+async fn two_changes_of_an_operator_at_once_are_both_made(rig: &mut Rig) {
+    let other = rig.another().await;
+    let stores = stores(rig);
+    owner(&stores).await;
+    let adam = operator("adam@example.org", Role::Admin);
+    let operators = &stores.operators;
+    operators.add(&adam, None, None).await.expect("adds");
+    let renamed = OperatorChanges {
+        name: Some(PersonName::parse("Adam II").expect("a name")),
+        ..OperatorChanges::default()
+    };
+    let demoted = role(Role::Viewer);
+    let elsewhere = other.operator_stores().operators;
+    let (a, b) = tokio::join!(
+        operators.update(adam.id, &renamed, NOW),
+        elsewhere.update(adam.id, &demoted, NOW)
+    );
+    a.and(b).expect("both are made");
+    let found = operators.lookup(adam.id).await.expect("reads");
+    let found = found.expect("is there");
+    assert_eq!((found.name.as_str(), found.role), ("Adam II", Role::Viewer));
+    other.close().await;
 }
 
 async fn a_step_and_a_recovery_code_are_used_once(rig: &mut Rig) {
@@ -437,6 +480,20 @@ fn operator(email: &str, role: Role) -> Operator {
 
 fn hash(password: &str) -> PasswordHash {
     PasswordHash::from_stored(format!("$argon2id$of {password}"))
+}
+
+fn role(role: Role) -> OperatorChanges {
+    OperatorChanges {
+        role: Some(role),
+        ..OperatorChanges::default()
+    }
+}
+
+fn disabled() -> OperatorChanges {
+    OperatorChanges {
+        disabled: Some(true),
+        ..OperatorChanges::default()
+    }
 }
 
 fn invitation(operator: &Operator, token: u32) -> Invitation {
