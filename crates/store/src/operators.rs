@@ -323,6 +323,7 @@ impl OperatorStore for Database {
             .bind(password.as_str());
         run(&mut tx, query).await?;
         run(&mut tx, sqlx::query(FORGET_CODES).bind(id.to_string())).await?;
+        run(&mut tx, sqlx::query(FORGET_PASSKEYS).bind(id.to_string())).await?;
         end_sessions(&mut tx, id, None).await?;
         tx.commit().await.map_err(sort(INVITED))?;
         Ok(true)
@@ -475,6 +476,7 @@ const USE_UP: &str = "delete from operator_invitations where hash = $1 and expir
 const ACCEPT: &str = "update operators \
      set name = $2, password = $3, totp_ms = null, totp_step = null where id = $1";
 const FORGET_CODES: &str = "delete from operator_recovery_codes where operator = $1";
+const FORGET_PASSKEYS: &str = "delete from operator_passkeys where operator = $1";
 const ADD_CODE: &str = "insert into operator_recovery_codes (operator, hash) values ($1, $2)";
 const USE_CODE: &str = "delete from operator_recovery_codes where operator = $1 and hash = $2";
 const SET_TOTP: &str = "update operators set totp_ms = $2, totp_step = $3 \

@@ -223,7 +223,7 @@ async fn remove(
 /// Make a new link for an operator
 ///
 /// For one who was invited, or has lost the password or the authenticator: whoever opens the link
-/// sets a new password, and one-time codes are off. An older link is dead.
+/// sets a new password, one-time codes are off and passkeys are gone. An older link is dead.
 #[utoipa::path(
     post,
     path = "/console/api/operators/{operator}/invitation",

@@ -316,7 +316,8 @@ pub(super) fn outcome(
                 let message = "the provider has not verified the e-mail address, expected it to";
                 return Err(AuthError::refused("claim", message));
             }
-            text("email").to_lowercase()
+            // Letters of ASCII alone: others have small letters in common, as the Kelvin sign and K.
+            text("email").to_ascii_lowercase()
         }
     };
     let identity = template.identity(&named).ok_or_else(|| {
@@ -356,3 +357,28 @@ fn takes_basic(metadata: &Metadata, provider: &Provider) -> bool {
 }
 
 const MAX_PROFILE_TEXT: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_addresses_are_one_user_only_if_nothing_but_their_case_differs() {
+        let provider = json!({
+            "id": "p", "issuer": "https://p.example", "client_id": "c",
+            "identity_template": "p-{email}",
+        });
+        let provider: Provider = serde_json::from_value(provider).expect("settings");
+        let identity = |email: &str| {
+            let claims = json!({"sub": "1", "email": email, "email_verified": true});
+            let claims = claims.as_object().expect("an object");
+            let device = Device::parse("web1").expect("a device");
+            let outcome = outcome(&provider, device, claims).expect("somebody");
+            outcome.identity.to_string()
+        };
+        let kate = identity("kate@example.org");
+        assert_eq!(kate, "p-kate@example.org");
+        assert_eq!(identity("Kate@Example.ORG"), kate);
+        assert_ne!(identity("\u{212a}ate@example.org"), kate);
+    }
+}

@@ -308,8 +308,9 @@ impl OperatorService {
         Ok(token)
     }
 
-    /// Sets name and password by an invitation, and signs in. One-time codes are off afterwards:
-    /// who has lost the password may have lost those as well.
+    /// Sets name and password by an invitation, and signs in. One-time codes are off and passkeys
+    /// gone afterwards: who has lost the password may have lost those as well, and somebody else
+    /// may have found them.
     pub async fn accept_invitation(
         &self,
         token: &Secret<String>,

@@ -142,8 +142,8 @@ pub trait OperatorStore: Send + Sync {
     /// The invitation with this hash.
     async fn invitation(&self, hash: &TokenHash) -> Result<Option<Invitation>, StoreError>;
 
-    /// Uses an invitation up: sets name and password, turns the one-time code off, ends all
-    /// sessions. `false`, and nothing changed, if it is not there any more or has expired. Of two
+    /// Uses an invitation up: sets name and password, turns the one-time code off, forgets the
+    /// passkeys, ends all sessions. `false`, and nothing changed, if it is not there any more or has expired. Of two
     /// that try at once, one succeeds.
     async fn accept(
         &self,

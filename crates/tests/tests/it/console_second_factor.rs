@@ -128,6 +128,26 @@ async fn a_passkeys_answer_is_good_once_and_for_its_question() {
     assert_eq!(finish(&server, &confused).await.err(), Some(failed()));
 }
 
+#[tokio::test]
+async fn a_passkey_that_was_lost_is_of_no_use_after_a_new_link() {
+    let server = TestServer::start().await;
+    let owner = server.operator().await;
+    let email = "adam@example.org";
+    let adam = owner.invited(&server, email, "viewer", None).await;
+    let id = adam.get("/session").await["operator"]["id"].clone();
+    let mut lost = Authenticator::new(&server.base());
+    register(&adam, &mut lost).await;
+    let path = format!("/operators/{}/invitation", id.as_str().expect("an id"));
+    let link = owner.post(&path, &json!({})).await;
+    use_passkey(&server, &mut lost).await.expect("not yet");
+    let link = link["invitation_url"].as_str().expect("a link");
+    let (_, token) = link.split_once('#').expect("the token is the fragment");
+    let body = json!({"token": token, "name": "Adam", "password": "another good password"});
+    let adam = TestOperator::begin(&server, "/invitation", &body).await;
+    assert_eq!(adam.get("/session").await["operator"]["passkeys"], 0);
+    assert_eq!(use_passkey(&server, &mut lost).await.err(), Some(failed()));
+}
+
 async fn register(operator: &TestOperator, key: &mut Authenticator) -> Value {
     let question = operator.post("/profile/passkeys/start", &Value::Null).await;
     let credential = key.create(&question["options"]);
