@@ -130,7 +130,8 @@ function failure(response, answer) {
 
 /** @param {string} text */
 function sentence(text) {
-  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  // The name of a member stays as it is written.
+  const first = /^\w*[_.[]\w/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(first) ? first : `${first}.`;
 }
 

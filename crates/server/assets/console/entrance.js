@@ -12,6 +12,8 @@ import { find } from "./dom.js";
 export function takeToken() {
   const fragment = location.hash.slice(1);
   if (fragment) history.replaceState(null, "", location.pathname + location.search);
+  // Another link that is opened in this tab changes nothing but the fragment: the page stays unless it is told.
+  addEventListener("hashchange", () => location.reload());
   const token = new URLSearchParams(fragment).get("token") || fragment;
   find("#with-token").hidden = token === "";
   find("#without-token").hidden = token !== "";

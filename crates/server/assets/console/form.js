@@ -17,6 +17,7 @@ export function onSubmit(form, send) {
     button?.setAttribute("aria-busy", "true");
     mention(form, "");
     try {
+      for (const field of form.elements) fits(field);
       await send(form);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
@@ -28,6 +29,16 @@ export function onSubmit(form, send) {
     }
   });
 }
+
+/** What the browser finds wrong with a number, a URL or a date. @param {any} field */
+function fits(field) {
+  if (!CHECKED.includes(field.type) || field.validity.valid || !field.checkVisibility()) return;
+  const label = field.labels?.[0]?.querySelector(".legend") ?? field.labels?.[0];
+  field.focus();
+  throw new FormError(label ? `${label.textContent.trim()}: ${field.validationMessage}` : field.validationMessage);
+}
+
+const CHECKED = ["number", "url", "datetime-local"];
 
 /** What is wrong with what was entered. */
 export class FormError extends Error {}

@@ -8,8 +8,10 @@ import { full, relative } from "./time.js";
 const form = find("#inspect");
 
 onSubmit(form, async () => {
-  const token = text(form, "token");
+  find("#inspection").hidden = true;
+  const token = bare(text(form, "token"));
   if (token === "") throw new FormError("Paste a token first.");
+  form.elements.token.value = token;
   const seen = await post("tokens/inspect", {
     token,
     access: form.elements.access.value,
@@ -21,6 +23,13 @@ onSubmit(form, async () => {
   verdict(seen);
   find("#inspection").hidden = false;
 });
+
+/** The token alone, if it comes with what stands around it in headers, addresses and JSON. @param {string} pasted */
+function bare(pasted) {
+  if (pasted.includes("\n")) return pasted;
+  const [, token] = /(?:^|[^\w.-])([\w-]+\.[\w-]+\.[\w-]*)(?![\w.-])/.exec(pasted) ?? [];
+  return token?.startsWith("eyJ") ? token : pasted;
+}
 
 /** Puts a token into the inspector and looks at it. @param {string} token @param {string} access */
 export function inspect(token, access) {

@@ -82,7 +82,7 @@ const name = (key) => key.label || "Key without a label";
 function state(key) {
   const kinds = { active: "good", retiring: "warn", revoked: "bad", expired: "bad" };
   const place = make("span", { class: "chips" }, badge(key.state, /** @type {any} */ (kinds)[key.state]));
-  if (key.signs) place.append(badge("signs", "accent"));
+  if (key.signs && key.state === "active") place.append(badge("signs", "accent"));
   return place;
 }
 

@@ -23,12 +23,12 @@ async function load() {
     find("#operators"),
     operators.map((operator) => {
       const line = stamp("operator-row", {
-        name: operator.name || "Not here yet",
+        name: operator.state === "invited" ? "Not here yet" : operator.name,
         email: operator.email,
         role: operator.role,
         apps: operator.apps ? operator.apps.map((/** @type {string} */ id) => names.get(id) ?? id).join(", ") || "none" : "all",
         state: state(operator),
-        seen: ago(operator.last_sign_in_ms ?? operator.signed_in_ms, "never"),
+        seen: ago(operator.last_sign_in_ms, "never"),
       });
       on(line, "edit", () => edit(operator));
       on(line, "link", () => ask("new-link", operator));
@@ -43,8 +43,7 @@ async function load() {
 
 /** @param {any} operator */
 function state(operator) {
-  if (operator.disabled_ms || operator.disabled) return badge("disabled", "bad");
-  return operator.invited || operator.pending ? badge("invited", "warn") : badge("active", "good");
+  return badge(operator.state, { active: "good", invited: "warn", disabled: "bad" }[/** @type {string} */ (operator.state)]);
 }
 
 /** @param {string} id @param {any} operator */
@@ -72,7 +71,7 @@ function edit(operator) {
   if (operator) {
     form.elements.role.value = operator.role;
     form.elements.reach.value = operator.apps ? "some" : "all";
-    form.elements.disabled.checked = Boolean(operator.disabled_ms || operator.disabled);
+    form.elements.disabled.checked = Boolean(operator.disabled_ms);
   }
   follow();
 }

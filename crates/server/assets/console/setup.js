@@ -3,13 +3,17 @@
 import { post } from "./api.js";
 import { find } from "./dom.js";
 import { needed, enter, newPassword, takeToken } from "./entrance.js";
-import { onSubmit } from "./form.js";
+import { FormError, onSubmit } from "./form.js";
 
 const token = takeToken();
 
 onSubmit(find("#setup"), async (form) => {
   const email = needed(form, "email", "The e-mail address");
   const name = needed(form, "name", "A name");
-  await post("setup", { token, email, name, password: newPassword(form) });
+  const password = newPassword(form);
+  await post("setup", { token, email, name, password }).catch((error) => {
+    if (error.status !== 403) throw error;
+    throw new FormError("This link is of no use any more. As long as there is no operator, the server writes a new one when it starts.");
+  });
   enter();
 });

@@ -3,7 +3,7 @@
 import { ApiError, post } from "./api.js";
 import { find } from "./dom.js";
 import { enter, needed } from "./entrance.js";
-import { mention, onSubmit, text } from "./form.js";
+import { FormError, mention, onSubmit, text } from "./form.js";
 import { possible, show } from "./passkey.js";
 
 const form = find("#sign-in");
@@ -17,7 +17,10 @@ onSubmit(form, async () => {
     await post("session", { email, password, ...(code && { code }) });
     enter();
   } catch (error) {
-    if (!(error instanceof ApiError) || error.code !== "totp_required") throw error;
+    if (!(error instanceof ApiError)) throw error;
+    // The password was right a moment ago.
+    if (code && error.code === "sign_in_failed") throw new FormError("The code does not fit, or was used already. Wait for the next one.");
+    if (error.code !== "totp_required") throw error;
     step("code");
   }
 });

@@ -13,8 +13,11 @@ let settings = null;
 /** @type {any} */
 let chosen = null;
 
-const editor = find("#anonymous-grants");
-grants.bind(editor);
+/** What the server grants unless it is told. */
+const EVERYTHING = { signal: true, chat: true, video: true, push: true };
+
+const editors = { anonymous: find("#anonymous-grants"), external: find("#external-grants"), provider: find("#provider-grants") };
+for (const editor of Object.values(editors)) grants.bind(editor);
 if (mayNotWrite()) for (const field of findAll("[data-locked]")) field.disabled = true;
 
 async function load() {
@@ -23,14 +26,17 @@ async function load() {
   const first = find("#anonymous").elements;
   first.enabled.checked = Boolean(anonymous?.enabled);
   if (anonymous?.per_minute) first.per_minute.value = String(anonymous.per_minute);
-  if (anonymous?.ttl_s) first.ttl.value = String(Math.round(anonymous.ttl_s / 60));
-  if (anonymous?.grants) grants.write(editor, anonymous.grants);
+  first.ttl.value = minutes(anonymous?.ttl_s);
+  if (anonymous?.grants) grants.write(editors.anonymous, anonymous.grants);
   show(find("#providers"), oidc.map(row));
   const own = find("#external").elements;
   own.enabled.checked = external ? external.enabled !== false && Boolean(external.url) : false;
   own.url.value = external?.url ?? "";
   own.cookies.value = (external?.cookies ?? []).join(", ");
   own.prefix.value = external?.prefix ?? "";
+  own.ttl.value = minutes(external?.ttl_s);
+  own.shares_identities.checked = Boolean(external?.shares_identities);
+  grants.write(editors.external, external?.grants ?? EVERYTHING);
   find("#redirects").elements.uris.value = (settings.redirect_uris ?? []).join("\n");
   const again = find("#refresh").elements;
   again.enabled.checked = refresh ? refresh.enabled !== false && Boolean(refresh.ttl_s) : false;
@@ -68,9 +74,9 @@ onSubmit(find("#anonymous"), (form) =>
   save({
     anonymous: {
       enabled: form.elements.enabled.checked,
-      ttl_s: (number(form, "ttl") ?? 60) * 60,
-      per_minute: number(form, "per_minute") ?? 60,
-      grants: grants.read(editor),
+      ttl_s: seconds(form, settings.anonymous?.ttl_s),
+      per_minute: number(form, "per_minute") ?? 600,
+      grants: grants.read(editors.anonymous),
     },
   }),
 );
@@ -99,8 +105,31 @@ function own(form) {
     url: needed(form, "url", "The URL"),
     cookies: words(form.elements.cookies.value),
     prefix: text(form, "prefix"),
+    ttl_s: seconds(form, settings.external?.ttl_s),
+    shares_identities: form.elements.shares_identities.checked,
+    grants: grants.read(editors.external),
   };
 }
+
+/** @param {number|undefined} seconds */
+const minutes = (seconds) => String(Math.max(1, Math.round((seconds ?? 3600) / 60)));
+
+/** The life that a form says, or the one that was: it may have had seconds, which no field shows. @param {any} form @param {number} [was] */
+function seconds(form, was) {
+  const value = number(form, "ttl") ?? 60;
+  return was !== undefined && minutes(was) === String(value) ? was : value * 60;
+}
+
+/** The profile's members as they are typed: `name, photo=picture`. @param {any} profile */
+const asText = (profile) =>
+  Object.entries(profile ?? {}).map(([member, claim]) => (member === claim ? member : `${member}=${claim}`)).join(", ");
+
+/** @param {string} typed */
+const asProfile = (typed) =>
+  Object.fromEntries(words(typed).map((word) => {
+    const [member, claim = member] = word.split("=").map((part) => part.trim());
+    return [member, claim];
+  }));
 
 /** @param {any} provider null for a new one */
 function edit(provider) {
@@ -109,6 +138,10 @@ function edit(provider) {
   fill(dialog, { title: provider ? `Edit ${provider.id}` : "Add a provider" });
   const { elements } = find("form", dialog);
   elements.id.disabled = Boolean(provider);
+  for (const hint of findAll("[data-known]", dialog)) hint.hidden = !provider?.client_secret_set;
+  find("details", dialog).open = false;
+  // After the reset, which the editors follow a moment later.
+  setTimeout(() => grants.write(editors.provider, provider?.grants ?? EVERYTHING));
   setTimeout(follow);
   if (!provider) return;
   elements.preset.value = provider.preset ?? "oidc";
@@ -116,6 +149,9 @@ function edit(provider) {
   for (const name of ["team_id", "key_id"]) elements[name].value = provider[name] ?? "";
   for (const name of ["id", "issuer", "client_id", "identity_template"]) elements[name].value = provider[name] ?? "";
   elements.scopes.value = [provider.scopes ?? []].flat().join(" ");
+  elements.other_client_ids.value = (provider.other_client_ids ?? []).join(", ");
+  elements.ttl.value = minutes(provider.ttl_s);
+  elements.profile.value = asText(provider.profile);
 }
 const follow = () => {
   const preset = find("#provider-preset").value;
@@ -138,6 +174,10 @@ onSubmit(find("#provider form"), async (form) => {
     client_secret: (preset === "apple" ? optional(form, "private_key") : form.elements.client_secret.value) || undefined,
     scopes,
     identity_template: optional(form, "identity_template"),
+    other_client_ids: words(form.elements.other_client_ids.value),
+    ttl_s: seconds(form, chosen?.ttl_s),
+    profile: asProfile(form.elements.profile.value),
+    grants: grants.read(editors.provider),
   };
   const known = settings.oidc.some((/** @type {any} */ other) => other.id === provider.id);
   const replaced = settings.oidc.map((/** @type {any} */ other) => (other.id === provider.id ? provider : other));

@@ -28,11 +28,13 @@ function workbench(form) {
     if (byMoment && until === undefined) throw new FormError("Until when is missing.");
     const starts = moment(form, "nbf");
     const profile = optional(form, "profile");
+    const areas = ticked(form, "area");
+    if (!client && areas.length === 0) throw new FormError("Choose at least one thing that it may manage.");
     const { token } = await post(ofApp("tokens/build"), {
       access: form.elements.access.value,
       identity: client ? needed(form, "identity", "The identity") : undefined,
       device: client ? needed(form, "device", "The device") : undefined,
-      grants: client ? grants.read(editor) : { platform: Object.fromEntries(ticked(form, "area").map((area) => [area, true])) },
+      grants: client ? grants.read(editor) : { platform: Object.fromEntries(areas.map((area) => [area, true])) },
       ttl_s: byMoment ? undefined : Number(form.elements.ttl.value),
       exp: byMoment && until ? Math.floor(until / 1000) : undefined,
       nbf: starts === undefined ? undefined : Math.floor(starts / 1000),
@@ -41,7 +43,7 @@ function workbench(form) {
       key: form.elements.key.value || undefined,
       profile: profile === undefined ? undefined : json(profile, "The profile"),
     });
-    const path = client ? "client/v1/me" : "platform/v1/connections";
+    const path = client ? "client/v1/me" : `platform/v1/${LISTS[areas[0]] ?? areas[0]}`;
     find("#built-token").replaceChildren(copyBox(token));
     find("#built-curl").replaceChildren(copyBox(`curl -H 'Authorization: Bearer ${token}' ${new URL(`../${path}`, HOME)}`));
     find("#built").hidden = false;
@@ -104,3 +106,6 @@ function what(item) {
 }
 
 if (APP) load().catch(complain);
+
+/** What a token of one area alone can ask for, where that has another name. @type {Record<string, string>} */
+const LISTS = { tokens: "revocations", users: "connections" };

@@ -30,6 +30,14 @@ async fn the_set_up_link_makes_an_owner_and_leaves_the_address_bar() {
     tab.fill("#again", OWNER_PASSWORD).await;
     tab.press("Create owner").await;
     tab.sees("of no use any more").await;
+    // Another link in the same tab is another page, though only its fragment differs.
+    tab.value(&format!("location.href = '{link}X'")).await;
+    tab.sees_no_more("of no use any more").await;
+    tab.until(
+        "the page begins anew",
+        "document.querySelector('#email')?.value === '' && location.hash === ''",
+    )
+    .await;
     tab.is_faultless_but_refused();
     browser.close().await;
 }

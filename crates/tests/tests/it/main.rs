@@ -7,6 +7,7 @@ mod auth_provider;
 mod auth_strategies;
 mod browser_docs;
 mod browser_entrance;
+mod browser_forms;
 mod browser_looks;
 mod browser_passkey;
 mod browser_prefix;
