@@ -20,6 +20,7 @@ mod console_api_keys;
 mod console_api_live;
 mod console_api_tokens;
 mod console_races;
+mod console_roles;
 mod console_second_factor;
 mod console_sign_in;
 mod door;
