@@ -53,7 +53,7 @@ pub enum KeyScreenError {
         found: String,
     },
     /// The algorithm asked for is not one of this type of key.
-    #[error("found a {kind} key for the algorithm {algorithm}, expected one of its own")]
+    #[error("found a key of the type {kind}, expected one for the algorithm {algorithm}")]
     AlgorithmMismatch {
         /// The type of key.
         kind: &'static str,
