@@ -10,10 +10,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use hexline_model::{AppId, Clock};
+use hexline_model::{AppId, Clock, KeyId, Timestamp};
 use hexline_protocol::ErrorCode;
 use hexline_services::keys::{KeyHandle, KeyRegistry};
-use hexline_token::{Access, Reason, Rejection, Verified, verify};
+use hexline_token::{Access, Reason, Rejection, UnverifiedToken, Verified, verify};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use ipnet::IpNet;
@@ -84,7 +84,7 @@ impl Doorkeeper {
         access: Access,
         peer: Peer,
     ) -> Result<Verified<KeyHandle>, Refusal> {
-        let outcome = self.check(token, access).await?;
+        let outcome = self.check(token, access, self.clock.now()).await?;
         match outcome {
             Ok(verified) => {
                 verified.entry.touch(self.clock.now());
@@ -107,8 +107,39 @@ impl Doorkeeper {
         token: &str,
         app: AppId,
     ) -> Result<Option<(Access, Verified<KeyHandle>)>, Refusal> {
+        self.examine_at(token, app, self.clock.now()).await
+    }
+
+    /// The same for a token that is to be ended: one that is not good yet is looked at as it will
+    /// be when it is.
+    pub(crate) async fn examine_ahead(
+        &self,
+        token: &str,
+        app: AppId,
+    ) -> Result<Option<(Access, Verified<KeyHandle>)>, Refusal> {
+        let begins = UnverifiedToken::parse(token).ok();
+        let begins = begins.and_then(|token| token.begins());
+        let now = self.clock.now();
+        let at = begins.map_or(now, |begins| begins.max(now));
+        self.examine_at(token, app, at).await
+    }
+
+    async fn examine_at(
+        &self,
+        token: &str,
+        app: AppId,
+        at: Timestamp,
+    ) -> Result<Option<(Access, Verified<KeyHandle>)>, Refusal> {
+        // Another app's is not looked at: what it takes to do so, a key set that cannot be fetched
+        // say, would tell something of it.
+        let issuer = UnverifiedToken::parse(token).ok();
+        let issuer = issuer.and_then(|token| KeyId::parse(token.issuer()).ok());
+        let key = issuer.and_then(|key| self.registry.key_record(key));
+        if key.is_none_or(|key| key.app != app) {
+            return Ok(None);
+        }
         for access in [Access::Client, Access::Platform] {
-            match self.check(token, access).await? {
+            match self.check(token, access, at).await? {
                 Ok(verified) => {
                     let own = verified.entry.app() == app;
                     return Ok(own.then_some((access, verified)));
@@ -125,8 +156,9 @@ impl Doorkeeper {
         &self,
         token: &str,
         access: Access,
+        at: Timestamp,
     ) -> Result<Result<Verified<KeyHandle>, Rejection>, Refusal> {
-        let check = || verify(token, access, self.registry.as_ref(), self.clock.now());
+        let check = || verify(token, access, self.registry.as_ref(), at);
         let mut outcome = check();
         if let Err(rejection) = &outcome
             && rejection.reason == Reason::KeyUnknown

@@ -180,6 +180,12 @@ impl<'a> UnverifiedToken<'a> {
         &self.signature
     }
 
+    /// From when on it says it is good: the later one of `iat` and `nbf`.
+    pub fn begins(&self) -> Option<Timestamp> {
+        let claims = [self.issued_claim(), self.not_before_claim()];
+        claims.into_iter().flatten().filter_map(claims::time).max()
+    }
+
     pub(crate) fn audience_claim(&self) -> Option<Claim<'_>> {
         self.claim(self.members.audience)
     }

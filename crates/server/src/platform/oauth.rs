@@ -205,7 +205,8 @@ async fn revoke(
     Form(shown): Form<Shown>,
 ) -> Result<Json<Revoked>, Refusal> {
     caller.needs(PlatformArea::Tokens)?;
-    let Some((_, verified)) = app.door.examine(&shown.token, caller.app).await? else {
+    let examined = app.door.examine_ahead(&shown.token, caller.app).await?;
+    let Some((_, verified)) = examined else {
         return Ok(Json(Revoked {}));
     };
     let claims = &verified.claims;

@@ -1,6 +1,6 @@
 //! Tokens and keys by way of the platform API.
 
-use hexline_tests::{TestServer, answer, claims, refusal, refusal_of};
+use hexline_tests::{TestServer, answer, claims, now, refusal, refusal_of};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -106,6 +106,18 @@ async fn revoking_closes_the_live_socket() {
         assert_eq!(said, json!({}));
         assert_eq!(socket.closed().await, 4501);
     }
+    // One that is not good yet will not be when its time comes either.
+    let later = app.tokens("al/later").jti("j2").nbf(now() + 600);
+    let later = later.ttl(1200).build().expect("a token");
+    answer(
+        platform
+            .request(Method::POST, "/tokens/revoke")
+            .form(&[("token", &later)]),
+    )
+    .await;
+    let revoked = platform.got("/revocations").await;
+    let revoked = revoked["items"].as_array().expect("a list");
+    assert!(revoked.iter().any(|one| one["target"] == "j2"));
     let unknown = platform.request(Method::POST, "/tokens/revoke");
     answer(unknown.form(&[("token", "nobody.knows.it")])).await;
     assert_eq!(bobs_phone.after_ping().await, []);
