@@ -10,7 +10,12 @@ use crate::seals::in_force;
 
 #[async_trait]
 impl VaultStore for Database {
-    async fn put(&self, entry: &VaultEntry, under: &Fingerprint) -> Result<(), StoreError> {
+    async fn put(
+        &self,
+        entry: &VaultEntry,
+        under: &Fingerprint,
+        replaces: bool,
+    ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         // Locks the row that a re-sealing locks: none can happen between this look and the commit.
         sqlx::query(HOLD)
@@ -27,7 +32,7 @@ impl VaultStore for Database {
             }
             None => return Err(StoreError::NotFound { what: "master key" }),
         }
-        sqlx::query(PUT)
+        sqlx::query(if replaces { PUT } else { PUT_NEW })
             .bind(entry.name.as_str())
             .bind(entry.app.map(|app| app.to_string()))
             .bind(entry.sealed.as_bytes().to_vec())
@@ -69,5 +74,7 @@ pub(crate) fn read(row: &AnyRow) -> Result<VaultEntry, StoreError> {
 const HOLD: &str = "update meta set revision = revision where id = 1";
 const PUT: &str = "insert into vault (name, app, sealed) values ($1, $2, $3) \
      on conflict (name) do update set app = excluded.app, sealed = excluded.sealed";
+const PUT_NEW: &str = "insert into vault (name, app, sealed) values ($1, $2, $3) \
+     on conflict (name) do nothing";
 const LOOKUP: &str = "select name, app, sealed from vault where name = $1";
 const REMOVE: &str = "delete from vault where name = $1";

@@ -164,7 +164,7 @@ impl IdempotencyService {
     async fn sealer(&self) -> Result<Sealer, KeyError> {
         if self.keys.open_secret(KEY_NAME).await?.is_none() {
             let fresh = MasterKey::generate(&*self.entropy).to_text();
-            self.keys.put_secret(KEY_NAME, None, fresh).await?;
+            self.keys.put_secret_once(KEY_NAME, None, fresh).await?;
         }
         let text = self.keys.open_secret(KEY_NAME).await?;
         let key = text.and_then(|text| MasterKey::parse(text.expose()).ok());

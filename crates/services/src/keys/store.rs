@@ -270,10 +270,16 @@ pub trait ApiKeyStore: Send + Sync {
 /// Secrets that are no keys, sealed.
 #[async_trait]
 pub trait VaultStore: Send + Sync {
-    /// Keeps a secret, in the place of the one of the same name. Refused with
+    /// Keeps a secret, in the place of the one of the same name, or, unless it `replaces`, beside
+    /// none: then one that stands there stays. Refused with
     /// [`StoreError::MasterKey`] if the database is not under the master key that sealed it.
     /// `NotFound` if its app does not exist.
-    async fn put(&self, entry: &VaultEntry, under: &Fingerprint) -> Result<(), StoreError>;
+    async fn put(
+        &self,
+        entry: &VaultEntry,
+        under: &Fingerprint,
+        replaces: bool,
+    ) -> Result<(), StoreError>;
 
     /// The secret of a name.
     async fn lookup(&self, name: &str) -> Result<Option<VaultEntry>, StoreError>;

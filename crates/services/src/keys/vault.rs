@@ -27,6 +27,27 @@ impl KeyService {
         app: Option<AppId>,
         secret: Secret<String>,
     ) -> Result<(), KeyError> {
+        self.write_secret(name, app, secret, true).await
+    }
+
+    /// Keeps a secret under a name, unless one stands there: of several that begin it at once, on
+    /// whichever nodes, one succeeds, and all have to [open](Self::open_secret) what is there now.
+    pub async fn put_secret_once(
+        &self,
+        name: &str,
+        app: Option<AppId>,
+        secret: Secret<String>,
+    ) -> Result<(), KeyError> {
+        self.write_secret(name, app, secret, false).await
+    }
+
+    async fn write_secret(
+        &self,
+        name: &str,
+        app: Option<AppId>,
+        secret: Secret<String>,
+        replaces: bool,
+    ) -> Result<(), KeyError> {
         check_name(name)?;
         let bytes = secret.expose().len();
         if bytes > MAX_SECRET {
@@ -43,7 +64,11 @@ impl KeyService {
                 app,
                 sealed: sealer.seal(Purpose::Vault { name, app }, secret.expose()),
             };
-            match self.stores.vault.put(&entry, sealer.fingerprint()).await {
+            let put = self
+                .stores
+                .vault
+                .put(&entry, sealer.fingerprint(), replaces);
+            match put.await {
                 Err(StoreError::MasterKey { .. }) => self.follow_the_master_key().await?,
                 Err(StoreError::NotFound { .. }) => {
                     return Err(KeyError::AppUnknown {

@@ -17,6 +17,7 @@ on_both!(
     a_deed_without_its_app_is_refused,
     an_answer_outlives_a_restart_and_another_master_key,
     deeds_go_with_their_app,
+    nodes_that_answer_their_first_at_once_can_read_each_others,
 );
 
 fn reservation(app: AppId, turn: &str, started: Timestamp) -> Reservation {
@@ -190,3 +191,35 @@ fn over(rig: &Rig, keys: &Arc<KeyService>) -> IdempotencyService {
         Arc::new(SystemEntropy),
     )
 }
+
+async fn nodes_that_answer_their_first_at_once_can_read_each_others(rig: &mut Rig) {
+    let (app, _) = rig.add_app("one").await;
+    let key = KeyId::generate(&SeededEntropy::new(3));
+    let deed = |name: &'static str| Deed {
+        app: app.id,
+        key,
+        route: "POST /keys",
+        name,
+        request: &[],
+    };
+    let answer = Answer {
+        status: 200,
+        kind: None,
+        body: "done".to_owned(),
+    };
+    let keys = Arc::new(rig.service().await);
+    let nodes: Vec<_> = (0..NAMES.len()).map(|_| over(rig, &keys)).collect();
+    let answering = nodes.iter().zip(NAMES).map(async |(node, name)| {
+        let Begun::Fresh(turn) = node.begin(&deed(name)).await.expect("begins") else {
+            panic!("it is new");
+        };
+        node.finish(&turn, &answer).await.expect("writes");
+    });
+    futures_util::future::join_all(answering).await;
+    for name in NAMES {
+        let again = nodes[0].begin(&deed(name)).await.expect("looks");
+        assert!(matches!(again, Begun::Done(_)), "{name} cannot be read");
+    }
+}
+
+const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
