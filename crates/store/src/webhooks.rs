@@ -10,7 +10,7 @@ use hexline_model::{AppId, DeliveryId, EventId, Timestamp, WebhookId};
 use hexline_services::keys::StoreError;
 use hexline_services::webhooks::{
     Attempt, Claimed, Delivery, DeliveryState, EventSet, Outcome, Queued, Verdict, Webhook,
-    WebhookStore, WebhookUrl, Written,
+    WebhookChange, WebhookStore, WebhookUrl, Written,
 };
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
@@ -65,18 +65,33 @@ impl WebhookStore for Database {
         row.as_ref().map(webhook).transpose()
     }
 
-    async fn update(&self, webhook: &Webhook) -> Result<bool, StoreError> {
+    async fn update(
+        &self,
+        app: AppId,
+        id: WebhookId,
+        change: WebhookChange<'_>,
+    ) -> Result<Option<Webhook>, StoreError> {
         let mut tx = self.write().await?;
+        lock(&mut tx, id).await?;
+        let row = sqlx::query(LOOKUP)
+            .bind(id.to_string())
+            .bind(app.to_string())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(sort(WEBHOOK))?;
+        let Some(row) = row else { return Ok(None) };
+        let mut changed = webhook(&row)?;
+        change(&mut changed);
         let query = sqlx::query(UPDATE)
-            .bind(webhook.id.to_string())
-            .bind(webhook.app.to_string())
-            .bind(webhook.url.as_str())
-            .bind(webhook.events.to_stored())
-            .bind(webhook.label.as_str())
-            .bind(webhook.disabled.map(Timestamp::as_millis));
-        let updated = run(&mut tx, query).await?;
+            .bind(id.to_string())
+            .bind(app.to_string())
+            .bind(changed.url.as_str())
+            .bind(changed.events.to_stored())
+            .bind(changed.label.as_str())
+            .bind(changed.disabled.map(Timestamp::as_millis));
+        run(&mut tx, query).await?;
         tx.commit().await.map_err(sort(WEBHOOK))?;
-        Ok(updated > 0)
+        Ok(Some(changed))
     }
 
     async fn remove(&self, app: AppId, id: WebhookId) -> Result<bool, StoreError> {
@@ -396,7 +411,7 @@ async fn settle(
         .bind(signed(attempt.duration_ms))
         .bind(attempt.url.as_str())
         .bind(attempt.status.map(i64::from))
-        .bind(attempt.error.as_deref())
+        .bind(attempt.error.as_deref().map(without_nul))
         .bind(attempt.answer.as_deref().map(without_nul));
     run(tx, query).await?;
     if done.is_none() {
@@ -538,9 +553,10 @@ const ENQUEUE: &str = "insert into webhook_deliveries \
      case when exists (select 1 from webhook_deliveries \
      where webhook = $2 and subject = $6 and state = 'pending') then null else $11 end, 0) \
      on conflict do nothing";
-const DUE: &str = "select distinct d.webhook as webhook from webhook_deliveries d \
-     join webhooks w on w.id = d.webhook \
-     where d.state = 'pending' and d.next_ms <= $1 and w.disabled_ms is null limit $2";
+// One look into the index for each webhook, however much waits at it.
+const DUE: &str = "select w.id as webhook from webhooks w where w.disabled_ms is null \
+     and exists (select 1 from webhook_deliveries d \
+     where d.webhook = w.id and d.state = 'pending' and d.next_ms <= $1) limit $2";
 const NEXT_DUE: &str = "select min(next_ms) as next_ms from webhook_deliveries \
      where state = 'pending' and next_ms > $1";
 const CLAIMABLE: &str = "select seq, kind, subject, body, queued_ms, attempts \

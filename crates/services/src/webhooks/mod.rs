@@ -21,6 +21,7 @@ mod backoff;
 mod delivery;
 mod error;
 mod interest;
+mod places;
 mod service;
 mod store;
 #[cfg(test)]
@@ -31,5 +32,5 @@ pub use backoff::Backoff;
 pub use delivery::{Attempt, Claimed, Delivery, DeliveryState, Outcome, Queued, Verdict};
 pub use error::WebhookError;
 pub use service::{Entry, Post, Subject, WebhookOptions, WebhookService};
-pub use store::{WebhookStore, Written};
+pub use store::{WebhookChange, WebhookStore, Written};
 pub use webhook::{EventSet, NewWebhook, Webhook, WebhookChanges, WebhookUrl};

@@ -13,6 +13,7 @@ use super::backoff::Backoff;
 use super::delivery::{Attempt, Claimed, Delivery, DeliveryState, Outcome, Queued, Verdict};
 use super::error::WebhookError;
 use super::interest::Interest;
+use super::places::{Place, Places};
 use super::store::{WebhookStore, Written};
 use super::webhook::{EventSet, NewWebhook, Webhook, WebhookChanges, WebhookUrl};
 use crate::keys::{KeyService, StoreError};
@@ -26,6 +27,7 @@ pub struct WebhookService {
     options: WebhookOptions,
     interest: Interest,
     entries: mpsc::Sender<Entry>,
+    places: Arc<Places>,
     dropped: AtomicU64,
 }
 
@@ -67,6 +69,8 @@ pub struct Post {
     once: Option<String>,
     /// One webhook alone, whatever it wants.
     only: Option<(WebhookId, DeliveryId)>,
+    /// Where it waits; given back with it.
+    _place: Option<Place>,
 }
 
 /// What an event concerns: events of one subject are delivered in order.
@@ -104,6 +108,7 @@ impl WebhookService {
             options,
             interest: Interest::default(),
             entries,
+            places: Arc::default(),
             dropped: AtomicU64::new(0),
         };
         (Arc::new(service), waiting)
@@ -142,6 +147,10 @@ impl WebhookService {
         if !self.wants(app, happening.kind()) {
             return;
         }
+        let Some(place) = self.places.take(app, self.entries.capacity()) else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
         let post = Post {
             app,
             subject,
@@ -149,6 +158,7 @@ impl WebhookService {
             at: self.clock.now(),
             once,
             only: None,
+            _place: Some(place),
         };
         if self.entries.try_send(Entry::Event(post)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -191,24 +201,33 @@ impl WebhookService {
         id: WebhookId,
         changes: WebhookChanges,
     ) -> Result<Webhook, WebhookError> {
-        let mut webhook = self.lookup(app, id).await?;
-        if let Some(url) = changes.url {
-            webhook.url = WebhookUrl::parse(&url, self.options.allow_http)?;
-        }
-        if let Some(events) = changes.events {
-            webhook.events = EventSet::parse(events.iter().map(String::as_str))?;
-        }
-        if let Some(text) = changes.label {
-            webhook.label = label(text)?;
-        }
-        match changes.enabled {
-            Some(true) => webhook.disabled = None,
-            Some(false) => webhook.disabled = webhook.disabled.or(Some(self.clock.now())),
-            None => {}
-        }
-        if !self.store.update(&webhook).await? {
-            return Err(NO_WEBHOOK);
-        }
+        let url = changes
+            .url
+            .map(|url| WebhookUrl::parse(&url, self.options.allow_http));
+        let url = url.transpose()?;
+        let events = changes.events;
+        let events = events.map(|events| EventSet::parse(events.iter().map(String::as_str)));
+        let (events, label) = (events.transpose()?, changes.label.map(label).transpose()?);
+        let now = self.clock.now();
+        let change = |webhook: &mut Webhook| {
+            if let Some(url) = &url {
+                webhook.url = url.clone();
+            }
+            webhook.events = events.unwrap_or(webhook.events);
+            if let Some(label) = &label {
+                webhook.label.clone_from(label);
+            }
+            match changes.enabled {
+                Some(true) => webhook.disabled = None,
+                Some(false) => webhook.disabled = webhook.disabled.or(Some(now)),
+                None => {}
+            }
+        };
+        let webhook = self
+            .store
+            .update(app, id, &change)
+            .await?
+            .ok_or(NO_WEBHOOK)?;
         self.refresh().await?;
         Ok(webhook)
     }
@@ -242,6 +261,7 @@ impl WebhookService {
             at: self.clock.now(),
             once: None,
             only: Some((id, delivery)),
+            _place: None,
         };
         let queued = self.queued(&post);
         self.store

@@ -19,6 +19,9 @@ pub struct Written {
     pub dropped: u64,
 }
 
+/// What is to be different about a webhook.
+pub type WebhookChange<'a> = &'a (dyn Fn(&mut Webhook) + Send + Sync);
+
 /// Webhooks, their queues, and the log of deliveries.
 #[async_trait]
 pub trait WebhookStore: Send + Sync {
@@ -34,8 +37,14 @@ pub trait WebhookStore: Send + Sync {
     /// A webhook of an app.
     async fn lookup(&self, app: AppId, id: WebhookId) -> Result<Option<Webhook>, StoreError>;
 
-    /// Replaces URL, events, label and `disabled`; `false` if it is gone.
-    async fn update(&self, webhook: &Webhook) -> Result<bool, StoreError>;
+    /// Changes URL, events, label and `disabled` of a webhook as it is then: of two changes at
+    /// once both stay. `None` if it is gone.
+    async fn update(
+        &self,
+        app: AppId,
+        id: WebhookId,
+        change: WebhookChange<'_>,
+    ) -> Result<Option<Webhook>, StoreError>;
 
     /// Removes a webhook with its queue and its log; `false` if it was gone.
     async fn remove(&self, app: AppId, id: WebhookId) -> Result<bool, StoreError>;

@@ -42,10 +42,25 @@ async fn webhooks_are_kept_changed_and_removed_by_their_app_alone(rig: &mut Rig)
             .expect("reads"),
         None
     );
-    webhook.url = WebhookUrl::parse("https://example.com/other", false).expect("a URL");
+    let url = WebhookUrl::parse("https://example.com/other", false).expect("a URL");
     webhook.events = EventSet::parse(["key.revoked"]).expect("events");
     webhook.disabled = Some(Timestamp::from_secs(7));
-    assert!(WebhookStore::update(db, &webhook).await.expect("writes"));
+    // Each changes what it means to, and nothing else.
+    let (id, events) = (webhook.id, webhook.events);
+    let other = rig.another().await;
+    let change_url = |webhook: &mut Webhook| webhook.url = url.clone();
+    let change_the_rest = |webhook: &mut Webhook| {
+        webhook.events = events;
+        webhook.disabled = Some(Timestamp::from_secs(7));
+    };
+    let (of_url, of_the_rest, foreign) = tokio::join!(
+        WebhookStore::update(db, one.id, id, &change_url),
+        WebhookStore::update(&other, one.id, id, &change_the_rest),
+        WebhookStore::update(db, two.id, id, &change_url),
+    );
+    assert!(of_url.expect("writes").is_some() && of_the_rest.expect("writes").is_some());
+    assert_eq!(foreign.expect("reads"), None);
+    webhook.url = url;
     assert_eq!(
         WebhookStore::all(db).await.expect("reads"),
         [webhook.clone()]
@@ -309,24 +324,14 @@ async fn what_is_done_is_forgotten_when_it_is_old_or_too_much(rig: &mut Rig) {
 }
 
 async fn a_disabled_webhook_keeps_what_waits(rig: &mut Rig) {
-    let mut webhook = ready(rig).await;
+    let webhook = ready(rig).await;
     queue(rig, &[event(&webhook, "a")]).await;
-    webhook.disabled = Some(rig.clock.now());
-    assert!(
-        WebhookStore::update(&rig.database, &webhook)
-            .await
-            .expect("writes")
-    );
+    disable(rig, &webhook, Some(rig.clock.now())).await;
     assert_eq!(
         rig.database.due(rig.clock.now(), 9).await.expect("reads"),
         []
     );
-    webhook.disabled = None;
-    assert!(
-        WebhookStore::update(&rig.database, &webhook)
-            .await
-            .expect("writes")
-    );
+    disable(rig, &webhook, None).await;
     assert_eq!(
         rig.database.due(rig.clock.now(), 9).await.expect("reads"),
         [webhook.id]
@@ -377,6 +382,13 @@ async fn add(rig: &Rig, app: AppId) -> Webhook {
     let added = WebhookStore::add(&rig.database, &webhook, 9).await;
     added.expect("there is room");
     webhook
+}
+
+async fn disable(rig: &Rig, webhook: &Webhook, since: Option<Timestamp>) {
+    let (app, id) = (webhook.app, webhook.id);
+    let change = move |webhook: &mut Webhook| webhook.disabled = since;
+    let changed = WebhookStore::update(&rig.database, app, id, &change).await;
+    assert!(changed.expect("writes").is_some());
 }
 
 async fn ready(rig: &Rig) -> Webhook {

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hexline_tests::{TestServer, refusal};
+use hexline_tests::{TestServer, WebhookReceiver, refusal};
 use serde_json::json;
 use tokio::process::Command;
+
+use crate::webhooks::{add, json as json_of, open};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_on_one_postgres_know_the_same_keys_and_revocations() {
@@ -34,6 +36,90 @@ async fn two_servers_on_one_postgres_know_the_same_keys_and_revocations() {
     let refused = there.refused(&there.token("bob/web")).await;
     assert_eq!(refused, refusal(401, "key_revoked"));
     other.at(&two).connect("carol/web").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_on_one_postgres_do_once_what_is_asked_twice() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (database, master_key) = (new_database().await, directory.path().join("master.key"));
+    let one = known_server_on(&database, &master_key).await;
+    let app = one.app("one").await;
+    let two = known_server_on(&database, &master_key).await;
+    let order = json!({"label": "backend"});
+    let nodes = [app.at(&one).platform(), app.at(&two).platform()];
+    let mut made = Vec::new();
+    for round in 0..10 {
+        let post = async |node: &hexline_tests::TestPlatform| {
+            loop {
+                let request = node.post("/keys", &order);
+                let request = request.header("idempotency-key", format!("order-{round}"));
+                let response = request.send().await.expect("it answers");
+                // The other one is at it.
+                if response.status() != 409 {
+                    assert_eq!(response.status(), 201);
+                    return response.text().await.expect("a body");
+                }
+            }
+        };
+        let (here, there) = tokio::join!(post(&nodes[0]), post(&nodes[1]));
+        assert_eq!(here, there, "one deed, and one secret");
+        made.push(here);
+    }
+    let keys = nodes[0].got("/keys?limit=200").await;
+    let keys = keys["items"].as_array().expect("a list").clone();
+    let labelled = keys.iter().filter(|key| key["label"] == "backend");
+    assert_eq!(labelled.count(), made.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_on_one_postgres_tell_a_webhook_everything_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (database, master_key) = (new_database().await, directory.path().join("master.key"));
+    let one = known_server_on(&database, &master_key).await;
+    let app = one.app("one").await;
+    let mut receiver = WebhookReceiver::answering(200).await;
+    let events = ["user.connected", "key.created", "key.revoked"];
+    let hook = add(&one, &app, &receiver.url(), &events).await;
+    let two = known_server_on(&database, &master_key).await;
+    let mut sockets = Vec::new();
+    for user in 0..20 {
+        for server in [&one, &two] {
+            sockets.push(app.at(server).connect(&format!("user{user}/web")).await);
+        }
+    }
+    // Both servers see these two.
+    let key = app.another_key(None).await;
+    key.revoke_key().await;
+    let mut told = Vec::new();
+    while told.len() < 42 {
+        told.push(json_of(&receiver.accepted().await.body)["id"].clone());
+    }
+    // What the other server saw later would be told by the time that the log has settled.
+    let platform = app.at(&two).platform();
+    let seen = app.at(&two).another_key(None).await;
+    loop {
+        let event = json_of(&receiver.accepted().await.body);
+        told.push(event["id"].clone());
+        if event["data"]["key"] == seen.key_id() {
+            break;
+        }
+    }
+    assert_eq!(told.len(), 43, "none twice");
+    let log = format!("/webhooks/{hook}/deliveries?limit=200");
+    let log = platform.got(&log).await;
+    assert_eq!(log["items"].as_array().expect("a list").len(), 43);
+}
+
+/// One name for both, so that a token is good at either.
+async fn known_server_on(database: &str, master_key: &std::path::Path) -> TestServer {
+    let master_key: PathBuf = master_key.to_owned();
+    TestServer::start_with(|config| {
+        open(config);
+        config.public_url = Some("https://chat.example".to_owned());
+        config.database = Some(database.to_owned());
+        config.master_key_file = Some(master_key);
+    })
+    .await
 }
 
 async fn server_on(database: &str, master_key: &std::path::Path) -> TestServer {

@@ -84,7 +84,12 @@ impl Courier {
 
     /// Starts what can be started; how long to wait before the next look.
     async fn look(&mut self) -> Result<Duration, WebhookError> {
-        for id in self.service.due().await? {
+        let mut due = self.service.due().await?;
+        // If there is not room for all, it is not the same ones each time.
+        if let Some(places) = u64::try_from(due.len()).ok().filter(|n| *n > 0) {
+            due.rotate_left(usize::try_from(self.claims % places).unwrap_or(0));
+        }
+        for id in due {
             let Some(webhook) = self.webhook(id).await? else {
                 continue;
             };

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hexline_bus::Occupancy;
-use hexline_model::{Address, AppId, ChannelKind, ChannelName, Clock, KeyId};
+use hexline_model::{Address, AppId, ChannelKind, ChannelName, Clock, KeyId, Timestamp};
 use hexline_services::keys::{App, KeyEvent, KeyRegistry, KeyState};
 use hexline_services::webhooks::{Subject, WebhookService};
 use hexline_token::UnverifiedToken;
@@ -142,9 +142,7 @@ impl Hooks {
         let id = key.to_string();
         let (happening, at) = match record.state {
             KeyState::Active => {
-                // A change of something else is told with the state that has been for long.
-                let age = self.clock.now().as_millis() - record.created.as_millis();
-                if age > NEW_MS {
+                if !self.is_new(record.created) {
                     return;
                 }
                 (Happening::KeyCreated { key: id }, record.created)
@@ -159,11 +157,21 @@ impl Hooks {
                     until,
                 )
             }
-            KeyState::Revoked { at } => (Happening::KeyRevoked { key: id }, at),
+            KeyState::Revoked { at } => {
+                if !self.is_new(at) {
+                    return;
+                }
+                (Happening::KeyRevoked { key: id }, at)
+            }
         };
         let once = format!("{} {key} {}", happening.kind(), at.as_millis());
         self.service
             .publish_once(app, Subject::Key(key), happening, Some(once));
+    }
+
+    /// A change of something else is told with the state that has been for long.
+    fn is_new(&self, since: Timestamp) -> bool {
+        self.clock.now().as_millis() - since.as_millis() <= NEW_MS
     }
 
     fn app_changed(&self, id: AppId) {
