@@ -54,7 +54,7 @@ pub struct WebhookOptions {
 #[derive(Debug)]
 pub enum Entry {
     /// Something that happened.
-    Event(Post),
+    Event(Box<Post>),
     /// What came of an attempt.
     Outcome(Box<Outcome>),
 }
@@ -160,7 +160,7 @@ impl WebhookService {
             only: None,
             _place: Some(place),
         };
-        if self.entries.try_send(Entry::Event(post)).is_err() {
+        if self.entries.try_send(Entry::Event(Box::new(post))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
