@@ -21,7 +21,11 @@ use crate::app::App;
     responses((status = 200, description = "Name and version", body = String, content_type = "text/plain"))
 )]
 pub(crate) async fn greeting() -> &'static str {
-    concat!("Hexline ", env!("CARGO_PKG_VERSION"), "\n")
+    concat!(
+        "Hexline ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\nConsole: console/\nAPI: docs\n"
+    )
 }
 
 /// Whether the process answers.

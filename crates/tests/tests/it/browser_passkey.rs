@@ -55,7 +55,8 @@ async fn the_code_of_an_authenticator_app_is_asked_for_once_it_is_set_up() {
     tab.sees("six digits").await;
     tab.fill("#code", &one_time_code(&secret, 0)).await;
     tab.click("#sign-in [type=submit]").await;
-    tab.sees("The code does not fit, or was used already.").await;
+    tab.sees("The code does not fit, or was used already.")
+        .await;
     tab.fill("#code", &one_time_code(&secret, 1)).await;
     tab.click("#sign-in [type=submit]").await;
     tab.sees("Olga").await;
