@@ -3,7 +3,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any};
+use axum::routing::{MethodRouter, get};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hexline_model::{Address, Route};
@@ -26,6 +26,7 @@ use super::session::{Conversation, Now, Session};
 use super::socket::{self, SocketOptions};
 use crate::app::App;
 use crate::auth::{offered_protocols, token_of};
+use crate::http::described;
 use crate::http::error::{ErrorBody, Refusal};
 
 /// The WebSocket, in the three forms that clients derive from `…/client` and `…/client/v1`.
@@ -36,28 +37,24 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         "/client/signal/pubsub",
     ]
     .into_iter()
-    // Whatever the method: a handshake that is none is told how it could be made.
-    .map(|path| described::<__path_pubsub>(path, "client", any(pubsub)))
+    .map(|path| socket_at::<__path_pubsub>(path, "client", get(pubsub)))
     .fold(OpenApiRouter::new(), OpenApiRouter::merge)
 }
 
 /// The echo of `--dev`.
 pub(crate) fn echo_route() -> OpenApiRouter<Arc<App>> {
-    described::<__path_echo>("/dev/echo", "demo", any(echo))
+    socket_at::<__path_echo>("/dev/echo", "demo", get(echo))
 }
 
-/// A route for every method, shown as the GET that it is for.
-fn described<P: utoipa::Path>(
+/// The described handshake at one of its paths.
+fn socket_at<P: utoipa::Path>(
     path: &str,
     tag: &str,
-    methods: MethodRouter<Arc<App>>,
+    handler: MethodRouter<Arc<App>>,
 ) -> OpenApiRouter<Arc<App>> {
-    let mut router = OpenApiRouter::new().route(path, methods);
     let mut operation = P::operation();
     operation.tags = Some(vec![tag.to_owned()]);
-    let paths = &mut router.get_openapi_mut().paths;
-    paths.add_path_operation(path, P::methods(), operation);
-    router
+    described(path, P::methods(), operation, handler)
 }
 
 /// The WebSocket: JSON-RPC 2.0

@@ -10,6 +10,7 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem,
+    Paths,
 };
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{
@@ -132,10 +133,19 @@ pub(crate) fn page_at(
             .schema(Some(schema));
         operation = operation.parameter(parameter);
     }
-    let mut router = OpenApiRouter::new().route(path, methods);
-    let paths = &mut router.get_openapi_mut().paths;
-    paths.add_path_operation(path, vec![HttpMethod::Get], operation.build());
-    router
+    described(path, vec![HttpMethod::Get], operation.build(), methods)
+}
+
+/// A route whose path is no literal, with its description: what `routes!` makes of a handler.
+pub(crate) fn described(
+    path: &str,
+    methods: Vec<HttpMethod>,
+    operation: Operation,
+    handlers: MethodRouter<Arc<App>>,
+) -> OpenApiRouter<Arc<App>> {
+    let mut paths = Paths::new();
+    paths.add_path_operation(path, methods, operation);
+    OpenApiRouter::new().routes((Vec::new(), paths, handlers))
 }
 
 /// Adds what concerns every route: where the server is, who may come in, how it refuses.

@@ -8,6 +8,10 @@
 //! in [`routes`] or in the module's own function of that name. The description is the route: what
 //! `routes!` mounts is what `/openapi.json` shows. What the doors refuse is added to every route in
 //! `document.rs`.
+//!
+//! Invariant: there is no other way in. A route is mounted by `.routes(…)` with its description;
+//! `.nest(…)` and `.fallback(…)` stand in [`router`] alone, and `.route(…)` nowhere. The tests of
+//! `hostile` take their routes from the document, so that none escapes them.
 
 mod auth_service;
 pub(crate) mod body;
@@ -30,7 +34,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use hexline_protocol::ErrorCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
@@ -42,7 +46,7 @@ use crate::console;
 use crate::gateway::upgrade;
 use crate::platform;
 pub(crate) use auth_service::Throttle;
-pub(crate) use document::{Documents, page_at};
+pub(crate) use document::{Documents, described, page_at};
 use error::Refusal;
 use frame::FrameLayer;
 
@@ -51,10 +55,18 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
     let (routes, api) = routes(&app.config, platform::guarded(app)).split_for_parts();
     app.documents.describe(api, &app.url);
     let mut router = routes.clone();
-    let paths: BTreeSet<&str> = bases.iter().filter_map(|base| path_of(base)).collect();
-    for path in paths {
-        router = router.nest(path, routes.clone());
+    let prefixes: BTreeSet<&str> = bases.iter().filter_map(|base| path_of(base)).collect();
+    // A nested `/` answers at the prefix alone, not with a slash behind it.
+    let (root, _) = root().split_for_parts();
+    for prefix in &prefixes {
+        let with_slash = format!("{prefix}/");
+        for (at, routes) in [(*prefix, &routes), (&with_slash, &root)] {
+            router = router.nest(at, routes.clone());
+        }
     }
+    let prefixes: Arc<[String]> = prefixes.into_iter().map(str::to_owned).collect();
+    let no_route =
+        move |method: Method, uri: Uri| std::future::ready(no_route(&prefixes, &method, &uri));
     router
         // With CORS: a page is to learn that there is nothing, not that the network failed.
         .merge(Router::new().fallback(no_route).layer(cors()))
@@ -90,8 +102,7 @@ fn client(config: &Config) -> OpenApiRouter<Arc<App>> {
 
 /// How the server is.
 fn operations(config: &Config) -> OpenApiRouter<Arc<App>> {
-    let mut routes = OpenApiRouter::new()
-        .routes(routes!(health::greeting))
+    let mut routes = root()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz));
     if config.dev || config.metrics_bearer.is_some() {
@@ -101,6 +112,11 @@ fn operations(config: &Config) -> OpenApiRouter<Arc<App>> {
         routes = routes.merge(upgrade::echo_route());
     }
     routes
+}
+
+/// What is at `/`.
+fn root() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(health::greeting))
 }
 
 /// Lets pages of any origin call these routes.
@@ -138,8 +154,24 @@ fn cors() -> CorsLayer {
         .max_age(Duration::from_hours(1))
 }
 
-async fn no_route() -> Refusal {
-    Refusal::new(ErrorCode::NotFound, "there is nothing at this path")
+/// What is at no path: below the Console's a page says so, for people.
+fn no_route(prefixes: &[String], method: &Method, uri: &Uri) -> Response {
+    let path = uri.path();
+    let below = prefixes.iter().filter_map(|p| path.strip_prefix(&**p));
+    let in_console = |path: &str| path.strip_prefix("/console/").map(str::to_owned);
+    let in_console = below.chain([path]).find_map(in_console);
+    match in_console {
+        // Programs that mistake one of the API's paths are not answered by a page.
+        Some(rest) if reads(method) && !rest.starts_with("api/") => console::pages::lost(&rest),
+        _ => {
+            let message = "there is nothing at this path";
+            Refusal::new(ErrorCode::NotFound, message).into_response()
+        }
+    }
+}
+
+fn reads(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
 }
 
 async fn wrong_method() -> Refusal {
@@ -193,11 +225,9 @@ mod tests {
         let paths = by_id(paths, ": \"", '"');
         assert!(paths.len() > 5, "{text}");
         let mut routed = BTreeSet::new();
-        // What catches the rest is no route of its own.
-        for (id, path) in paths.into_iter().filter(|(_, path)| !path.contains("{*")) {
+        for (id, path) in paths {
             let allowed = methods.get(&id).expect("what it allows");
-            // What takes any method is a WebSocket.
-            let allowed = allowed.split('"').nth(1).unwrap_or("GET");
+            let allowed = allowed.split('"').nth(1).unwrap_or("any method");
             for method in allowed.split(',').filter(|method| *method != "HEAD") {
                 routed.insert(format!("{method} {path}"));
             }

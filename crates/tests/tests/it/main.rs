@@ -26,6 +26,7 @@ mod console_sign_in;
 mod door;
 mod frames;
 mod grants;
+mod hostile;
 mod http;
 mod keys;
 mod lifetime;

@@ -48,8 +48,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
             "/console/assets/{version}/{name}",
             false,
             get(asset::serve),
-        ))
-        .route("/console/{*rest}", get(lost));
+        ));
     for page in [Entrance::SetUp, Entrance::SignIn, Entrance::Invitation] {
         let path = format!("/console/{}", page.module());
         let show = move |State(app): State<Arc<App>>| entrance(page, app);
@@ -139,11 +138,8 @@ fn of_app(
     }
 }
 
-/// What is at no path. Programs that mistake one of the API's are not answered by a page.
-async fn lost(Ids(rest): Ids<String>) -> Response {
-    if rest.starts_with("api/") {
-        return Refusal::new(ErrorCode::NotFound, "there is nothing at this path").into_response();
-    }
+/// Says that there is no page at `/console/{rest}`.
+pub(crate) fn lost(rest: &str) -> Response {
     let depth = rest.matches('/').count();
     let root = if depth == 0 {
         "./".to_owned()
