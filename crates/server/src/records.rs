@@ -170,7 +170,7 @@ fn place(config: &Config) -> Result<DatabaseConfig, DatabaseError> {
 fn options(config: &Config, port: u16) -> KeyOptions {
     KeyOptions {
         base_audiences: config.audience_bases(port),
-        allow_insecure_loopback: config.dev,
+        jwks_urls: config.provider_rule(),
     }
 }
 

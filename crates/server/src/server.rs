@@ -11,6 +11,7 @@ use hexline_services::audit::AuditService;
 use hexline_services::auth::{AuthOptions, AuthService};
 use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
+use hexline_services::reach::{Reach, UrlRule};
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_services::tokens::TokenService;
 use hexline_services::webhooks::{Backoff, WebhookOptions, WebhookService};
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::{Gate, GateLimits, files_for_sockets, most_sockets};
 use crate::adapters::webhooks::hooks::Hooks;
-use crate::adapters::webhooks::{Post, PostOptions, Reach};
+use crate::adapters::webhooks::{Post, PostOptions};
 use crate::adapters::{jwks::JwksFetcher, outbound::OutboundHttp, tls};
 use crate::app::{App, DEMO_APP, DemoTokens};
 use crate::auth::{Doorkeeper, Proxies};
@@ -116,13 +117,14 @@ impl Server {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
-        let reach = reach(&config);
+        let webhook_rule = webhook_rule(&config);
+        let provider_rule = config.provider_rule();
         let (webhooks, waiting) = WebhookService::new(
             Arc::new(records.database.clone()),
             Arc::clone(&records.keys),
             Arc::clone(&clock),
             Arc::clone(&entropy),
-            webhook_options(&config, reach),
+            webhook_options(&config, webhook_rule),
         );
         let hooks = Hooks::new(
             Arc::clone(&webhooks),
@@ -132,7 +134,7 @@ impl Server {
         hub.telling(Arc::clone(&hooks));
         let door = Doorkeeper::new(
             registry,
-            JwksFetcher::new(Arc::clone(&clock), Arc::clone(&tasks), config.dev)?,
+            JwksFetcher::new(Arc::clone(&clock), Arc::clone(&tasks), provider_rule)?,
             limits.failed_tokens_per_minute,
             config.dev,
             proxies,
@@ -160,12 +162,13 @@ impl Server {
                 url.as_str(),
                 Arc::clone(&clock),
             )),
-            Arc::new(OutboundHttp::new(config.dev)?),
+            Arc::new(OutboundHttp::new(provider_rule)?),
             Arc::clone(&clock),
             Arc::clone(&entropy),
             AuthOptions {
                 url: url.clone(),
                 dev: config.dev,
+                urls: provider_rule,
             },
         ));
         let app = Arc::new(App {
@@ -217,7 +220,7 @@ impl Server {
             waiting,
             app.node,
             PostOptions {
-                reach,
+                rule: webhook_rule,
                 answer_timeout: app.config.webhooks.answer_timeout,
                 alone: app.database.backend() == Backend::Sqlite,
             },
@@ -361,20 +364,20 @@ impl Running {
     }
 }
 
-fn reach(config: &Config) -> Reach {
-    if config.webhooks.allow_private {
+fn webhook_rule(config: &Config) -> UrlRule {
+    UrlRule::webhooks(if config.webhooks.allow_private {
         Reach::Private
     } else if config.dev {
         Reach::PublicAndLoopback
     } else {
         Reach::Public
-    }
+    })
 }
 
-fn webhook_options(config: &Config, reach: Reach) -> WebhookOptions {
+fn webhook_options(config: &Config, urls: UrlRule) -> WebhookOptions {
     let (webhooks, limits) = (&config.webhooks, &config.limits);
     WebhookOptions {
-        allow_http: reach.allows_http(),
+        urls,
         backoff: Backoff {
             first: webhooks.retry_first,
             longest: webhooks.retry_longest,

@@ -15,6 +15,7 @@ mod caller;
 pub mod idempotency;
 pub mod keys;
 pub mod operators;
+pub mod reach;
 pub mod signal;
 pub mod tokens;
 pub mod webhooks;

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use hexline_model::{Clock, KeyId};
 use hexline_services::keys::{JwksOrder, KeyMaterial, KeyRegistry};
+use hexline_services::reach::{UrlRefused, UrlRule};
 use hexline_token::{KeySet, UnverifiedToken};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::Method;
 use tokio::sync::OwnedMutexGuard;
 
-use super::tls::provider;
+use super::guarded::{GuardedHttp, refusal};
 use crate::tasks::Tasks;
 
 /// Fetches the key sets behind registered JWKS URLs.
@@ -17,7 +18,7 @@ use crate::tasks::Tasks;
 /// grown old, but never often. Tokens that wait for one set wait in line; another app's URL is
 /// another line. A fetch goes on when whoever asked for it has gone: its result is everybody's.
 pub(crate) struct JwksFetcher {
-    http: reqwest::Client,
+    http: Arc<GuardedHttp>,
     clock: Arc<dyn Clock>,
     tasks: Arc<Tasks>,
     lines: Mutex<HashMap<KeyId, Arc<tokio::sync::Mutex<()>>>>,
@@ -35,28 +36,13 @@ pub(crate) enum Lookup {
 }
 
 impl JwksFetcher {
-    /// `allow_http` is for development: http, which the registry takes for loopback only.
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
         tasks: Arc<Tasks>,
-        allow_http: bool,
+        rule: UrlRule,
     ) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-        let tls = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(!allow_http)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(3))
-            .timeout(Duration::from_secs(5))
-            .user_agent(concat!("hexline/", env!("CARGO_PKG_VERSION")))
-            .build()?;
         Ok(Self {
-            http,
+            http: Arc::new(GuardedHttp::new(rule, PATIENCE)?),
             clock,
             tasks,
             lines: Mutex::default(),
@@ -110,7 +96,7 @@ impl JwksFetcher {
         turn: OwnedMutexGuard<()>,
         registry: &Arc<KeyRegistry>,
     ) {
-        let (http, clock) = (self.http.clone(), Arc::clone(&self.clock));
+        let (http, clock) = (Arc::clone(&self.http), Arc::clone(&self.clock));
         let registry = Arc::clone(registry);
         let fetching = self.tasks.spawn(async move {
             match download(&http, &order.url).await {
@@ -127,8 +113,8 @@ impl JwksFetcher {
     }
 }
 
-async fn download(http: &reqwest::Client, url: &str) -> Result<KeySet, FetchError> {
-    let request = http.get(url).send();
+async fn download(http: &GuardedHttp, url: &str) -> Result<KeySet, FetchError> {
+    let request = http.request(Method::GET, url)?.send();
     let mut response = request.await.map_err(FetchError::unreachable)?;
     if response.status() != http::StatusCode::OK {
         return Err(FetchError::Status(response.status().as_u16()));
@@ -147,6 +133,8 @@ async fn download(http: &reqwest::Client, url: &str) -> Result<KeySet, FetchErro
 /// Why a key set did not arrive. The URL, which may hold a secret, is not in it.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
+    #[error(transparent)]
+    Refused(#[from] UrlRefused),
     #[error("the URL cannot be reached: {0}")]
     Unreachable(String),
     #[error("the URL answers with status {0}, expected 200")]
@@ -161,8 +149,12 @@ enum FetchError {
 
 impl FetchError {
     fn unreachable(error: reqwest::Error) -> Self {
-        Self::Unreachable(error.without_url().to_string())
+        match refusal(&error) {
+            Some(refused) => Self::Refused(refused),
+            None => Self::Unreachable(error.without_url().to_string()),
+        }
     }
 }
 
+const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_BYTES: usize = 256 << 10;

@@ -1,73 +1,40 @@
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use hexline_services::auth::{
     Answer, Body, MAX_ANSWER, Outbound, OutboundError, PATIENCE, Request,
 };
+use hexline_services::reach::{UrlRefused, UrlRule};
 use http::HeaderValue;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::Method;
 
-use super::tls::provider;
-use super::webhooks::Reach;
+use super::guarded::{GuardedHttp, refusal};
 
-/// Reaches sign-in providers and the apps' own sign-in: https alone, no redirect, no proxy of the
-/// environment, and no address that is not a public one. In development http, this machine and
-/// private networks too.
+/// Reaches sign-in providers and the apps' own sign-in.
 pub(crate) struct OutboundHttp {
-    http: reqwest::Client,
-    reach: Reach,
+    http: GuardedHttp,
 }
 
 impl OutboundHttp {
-    pub(crate) fn new(dev: bool) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-        let tls = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let reach = if dev { Reach::Private } else { Reach::Public };
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(!dev)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_PATIENCE)
-            .timeout(PATIENCE)
-            .user_agent(concat!("hexline/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(WithinReach(reach)))
-            .build()?;
-        Ok(Self { http, reach })
+    pub(crate) fn new(rule: UrlRule) -> anyhow::Result<Self> {
+        let http = GuardedHttp::new(rule, PATIENCE)?;
+        Ok(Self { http })
     }
 }
 
 #[async_trait]
 impl Outbound for OutboundHttp {
     async fn send(&self, request: Request) -> Result<Answer, OutboundError> {
-        let url = reqwest::Url::parse(&request.url)
-            .map_err(|_| OutboundError::Unreachable("the URL cannot be read".to_owned()))?;
-        // A name is looked at when it is resolved; an address never is.
-        let literal = url.host_str().and_then(|host| {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            host.parse::<IpAddr>().ok()
-        });
-        if literal.is_some_and(|ip| !self.reach.allows(ip)) {
-            return Err(OutboundError::Private);
-        }
-        let mut builder = match request.body {
-            None => self.http.get(url),
-            Some(Body::Form(text)) => self
-                .http
-                .post(url)
+        let method = match request.body {
+            None => Method::GET,
+            Some(_) => Method::POST,
+        };
+        let mut builder = self.http.request(method, &request.url).map_err(refused)?;
+        builder = match request.body {
+            None => builder,
+            Some(Body::Form(text)) => builder
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(text.expose().clone()),
-            Some(Body::Json(text)) => self
-                .http
-                .post(url)
+            Some(Body::Json(text)) => builder
                 .header(CONTENT_TYPE, "application/json")
                 .body(text.expose().clone()),
         };
@@ -92,47 +59,30 @@ impl Outbound for OutboundHttp {
     }
 }
 
-/// Resolves a name to those of its addresses that may be asked. What is connected to is what was
-/// looked at, so a name that changes between two looks gains nothing.
-struct WithinReach(Reach);
-
-impl Resolve for WithinReach {
-    fn resolve(&self, name: Name) -> Resolving {
-        let reach = self.0;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let found: Vec<SocketAddr> = found.filter(|at| reach.allows(at.ip())).collect();
-            if found.is_empty() {
-                return Err(Box::new(OutboundError::Private) as Box<_>);
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
 fn failed(error: reqwest::Error) -> OutboundError {
     if error.is_timeout() {
         return OutboundError::Slow;
     }
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(found) = cause {
-        if let Some(OutboundError::Private) = found.downcast_ref() {
-            return OutboundError::Private;
-        }
-        cause = found.source();
+    match refusal(&error) {
+        Some(reason) => refused(reason),
+        None => OutboundError::Unreachable(error.without_url().to_string()),
     }
-    OutboundError::Unreachable(error.without_url().to_string())
 }
 
-const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+fn refused(reason: UrlRefused) -> OutboundError {
+    match reason {
+        UrlRefused::Address => OutboundError::Private,
+        other => OutboundError::Unreachable(other.to_string()),
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_inside_is_asked() {
-        let outbound = OutboundHttp::new(false).expect("a client");
+    async fn nothing_inside_is_asked() {
+        let outbound = OutboundHttp::new(UrlRule::providers(false, false)).expect("a client");
         for url in [
             "https://127.0.0.1/x",
             "https://[::1]/",

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hexline_model::Secret;
+use hexline_services::reach::UrlRule;
 use ipnet::IpNet;
 
 pub use error::{ConfigError, Place};
@@ -65,6 +66,8 @@ pub struct Config {
     pub drain: Duration,
     /// How long an entry of the audit log is kept.
     pub audit_retention: Duration,
+    /// Key sets, sign-in providers and apps' own sign-ins may be in private networks.
+    pub allow_private_providers: bool,
     /// Telling apps what happens.
     pub webhooks: WebhooksConfig,
     /// What one client may use up.
@@ -260,6 +263,11 @@ impl Config {
         bases
     }
 
+    /// Where key sets, sign-in providers and apps' own sign-ins may be.
+    pub fn provider_rule(&self) -> UrlRule {
+        UrlRule::providers(self.dev, self.allow_private_providers)
+    }
+
     /// Where the master key is.
     pub fn master_key_path(&self) -> PathBuf {
         self.master_key_file
@@ -324,6 +332,7 @@ impl fmt::Debug for Config {
             .field("log", &self.log)
             .field("drain", &self.drain)
             .field("audit_retention", &self.audit_retention)
+            .field("allow_private_providers", &self.allow_private_providers)
             .field("webhooks", &self.webhooks)
             .field("limits", &self.limits)
             .finish()

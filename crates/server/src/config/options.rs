@@ -120,6 +120,7 @@ pub(crate) const OPTIONS: &[Spec] = &[
     option("log.level", "\"info\""),
     option("log.format", "\"text\""),
     option("audit.retention_days", "400"),
+    option("providers.allow_private", "false"),
     option("webhooks.allow_private", "false"),
     option("webhooks.answer_timeout", "\"10 s\""),
     option("webhooks.retry_first", "\"5 s\""),

@@ -72,6 +72,7 @@ pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
             let days: u64 = read.number("audit.retention_days", 1..=36_500)?;
             Duration::from_hours(24 * days)
         },
+        allow_private_providers: read.flag("providers.allow_private")?,
         webhooks: webhooks(&read)?,
         limits: limits(&read)?,
     })

@@ -29,6 +29,7 @@ mod flow;
 mod id_token;
 mod outbound;
 mod provider;
+mod redirect;
 mod refresh;
 mod service;
 mod settings;

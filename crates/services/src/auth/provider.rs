@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::error::AuthError;
 use super::outbound::{Answer, Outbound, OutboundError, Request};
 use super::settings::{Provider, check_url};
+use crate::reach::UrlRule;
 
 /// What the providers say of themselves, and their keys.
 ///
@@ -19,7 +20,7 @@ use super::settings::{Provider, check_url};
 pub(super) struct Providers {
     outbound: Arc<dyn Outbound>,
     clock: Arc<dyn Clock>,
-    dev: bool,
+    urls: UrlRule,
     known: Mutex<HashMap<(AppId, String), Line>>,
 }
 
@@ -50,11 +51,11 @@ pub(super) struct Metadata {
 }
 
 impl Providers {
-    pub(super) fn new(outbound: Arc<dyn Outbound>, clock: Arc<dyn Clock>, dev: bool) -> Self {
+    pub(super) fn new(outbound: Arc<dyn Outbound>, clock: Arc<dyn Clock>, urls: UrlRule) -> Self {
         Self {
             outbound,
             clock,
-            dev,
+            urls,
             known: Mutex::default(),
         }
     }
@@ -236,9 +237,10 @@ impl Providers {
         ];
         for url in endpoints.into_iter().flatten() {
             let url = url.split('?').next().unwrap_or_default();
-            if check_url(url, self.dev).is_err() {
+            if check_url(url, self.urls).is_err() {
                 return Err(AuthError::unreachable(
-                    "the provider's discovery document names a URL that is not https",
+                    "the provider's discovery document names a URL that may not be asked, expected \
+                     https and a public address",
                 ));
             }
         }

@@ -17,6 +17,7 @@ use super::settings::{ANONYMOUS, ANONYMOUS_PREFIX, EXTERNAL, SignIn};
 use super::social::hex;
 use super::store::AuthStore;
 use crate::keys::{ApiKeyRecord, KeyService};
+use crate::reach::UrlRule;
 use crate::tokens::{Order, Signer, TokenService};
 
 /// The rules of the Auth Service.
@@ -40,7 +41,9 @@ pub struct AuthService {
 pub struct AuthOptions {
     /// The server's public URL.
     pub url: String,
-    /// Whether providers may be asked over http on loopback. For development and tests.
+    /// Where providers and apps' own sign-ins may be.
+    pub urls: UrlRule,
+    /// Whether Facebook's and GitHub's doors may be elsewhere. For development and tests.
     pub dev: bool,
 }
 
@@ -95,7 +98,7 @@ impl AuthService {
         options: AuthOptions,
     ) -> Self {
         Self {
-            providers: Providers::new(Arc::clone(&outbound), Arc::clone(&clock), options.dev),
+            providers: Providers::new(Arc::clone(&outbound), Arc::clone(&clock), options.urls),
             store,
             keys,
             tokens,
@@ -261,7 +264,7 @@ impl AuthService {
     /// Replaces an app's settings. The secrets of providers that are no more go with them, and so
     /// does that of one which is another now: nobody else is shown it.
     pub async fn put_settings(&self, app: AppId, new: NewSettings) -> Result<SignIn, AuthError> {
-        new.settings.check(self.options.dev)?;
+        new.settings.check(self.options.urls, self.options.dev)?;
         let is_there = |id: &str| new.settings.oidc.iter().any(|provider| provider.id == id);
         for (id, secret) in &new.secrets {
             if !is_there(id) {

@@ -5,7 +5,9 @@ use hexline_token::Grants;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::redirect;
 use super::template::{IdentityTemplate, MAX_TEMPLATE};
+use crate::reach::{UrlRefused, UrlRule};
 
 /// How the users of one app sign in. Secrets are not in it: they are in the vault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -150,9 +152,9 @@ pub struct SettingsError {
 }
 
 impl SignIn {
-    /// Checks everything that can be checked without asking anybody. `dev` allows http on
-    /// loopback, and other places for Facebook's and GitHub's doors.
-    pub fn check(&self, dev: bool) -> Result<(), SettingsError> {
+    /// Checks everything that can be checked without asking anybody. `urls` says where providers
+    /// may be, `dev` allows other places for Facebook's and GitHub's doors.
+    pub fn check(&self, urls: UrlRule, dev: bool) -> Result<(), SettingsError> {
         let anonymous = &self.anonymous;
         check_ttl("anonymous.ttl_s", anonymous.ttl_s, LONGEST_TTL_S)?;
         check_grants("anonymous.grants", &anonymous.grants)?;
@@ -166,7 +168,7 @@ impl SignIn {
             return Err(wrong("oidc", found, "at most 20"));
         }
         for (n, provider) in self.oidc.iter().enumerate() {
-            provider.check(&format!("oidc[{n}]"), dev)?;
+            provider.check(&format!("oidc[{n}]"), urls, dev)?;
             if self.oidc[..n].iter().any(|other| other.id == provider.id) {
                 let found = "an id that another one has";
                 return Err(wrong(format!("oidc[{n}].id"), found, "an id of its own"));
@@ -177,14 +179,14 @@ impl SignIn {
             return Err(wrong("redirect_uris", found, "at most 50"));
         }
         for (n, uri) in self.redirect_uris.iter().enumerate() {
-            check_redirect(uri).map_err(|(found, expected)| SettingsError {
+            redirect::check(uri).map_err(|(found, expected)| SettingsError {
                 place: format!("redirect_uris[{n}]"),
                 found,
                 expected,
             })?;
         }
         if let Some(external) = &self.external {
-            external.check(dev)?;
+            external.check(urls)?;
         }
         self.check_apart()
     }
@@ -302,7 +304,7 @@ impl Provider {
         given.unwrap_or_else(|| format!("{}-{{sub}}", self.id))
     }
 
-    fn check(&self, place: &str, dev: bool) -> Result<(), SettingsError> {
+    fn check(&self, place: &str, urls: UrlRule, dev: bool) -> Result<(), SettingsError> {
         let at = |member: &str| format!("{place}.{member}");
         let fits = (1..=32).contains(&self.id.len())
             && self
@@ -333,7 +335,7 @@ impl Provider {
             }
             (Preset::Facebook | Preset::Github, None) => {}
             (_, None) => return Err(wrong(at("issuer"), "none", "the provider's issuer")),
-            (_, Some(issuer)) => check_url(issuer, dev)
+            (_, Some(issuer)) => check_url(issuer, urls)
                 .map_err(|expected| wrong(at("issuer"), "another text", expected))?,
         }
         if let Some(base) = &self.base_url {
@@ -341,7 +343,7 @@ impl Provider {
                 let expected = "none: only facebook and github, and only with --dev";
                 return Err(wrong(at("base_url"), "a URL", expected));
             }
-            check_url(base, dev).map_err(|e| wrong(at("base_url"), "another text", e))?;
+            check_url(base, urls).map_err(|e| wrong(at("base_url"), "another text", e))?;
         }
         if self.preset == Preset::Apple && self.team_id.is_some() != self.key_id.is_some() {
             return Err(wrong(
@@ -385,8 +387,8 @@ impl External {
         Duration::from_secs(self.ttl_s)
     }
 
-    fn check(&self, dev: bool) -> Result<(), SettingsError> {
-        check_url(&self.url, dev)
+    fn check(&self, urls: UrlRule) -> Result<(), SettingsError> {
+        check_url(&self.url, urls)
             .map_err(|expected| wrong("external.url", "another text", expected))?;
         let fits = |name: &String| {
             (1..=100).contains(&name.len())
@@ -434,73 +436,25 @@ impl Default for Refresh {
     }
 }
 
-/// Whether a URL is one that may be asked: https, or with `dev` http on loopback.
-pub(super) fn check_url(url: &str, dev: bool) -> Result<(), &'static str> {
+/// Whether a URL is one that may be asked, as far as that can be said without resolving names.
+pub(super) fn check_url(url: &str, rule: UrlRule) -> Result<(), &'static str> {
     const EXPECTED: &str = "an https URL without user, query and fragment";
     let plain = url.len() <= MAX_URL && url.bytes().all(|b| b.is_ascii_graphic());
     if !plain || url.contains(['?', '#', '@', '\\']) {
         return Err(EXPECTED);
     }
-    if let Some(rest) = url.strip_prefix("https://") {
-        return if rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') {
-            Ok(())
-        } else {
-            Err(EXPECTED)
-        };
+    let rest = url.strip_prefix("https://");
+    let rest = rest.or_else(|| url.strip_prefix("http://")).unwrap_or("");
+    if !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') {
+        return Err(EXPECTED);
     }
-    let host = url.strip_prefix("http://").filter(|_| dev);
-    let host = host.and_then(|rest| rest.split('/').next()).unwrap_or("");
-    let (name, port) = host.rsplit_once(':').unwrap_or((host, "80"));
-    let loopback = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
-    if loopback && port.parse::<u16>().is_ok() {
-        return Ok(());
-    }
-    Err(EXPECTED)
-}
-
-/// Where a browser may be sent: a page of https or loopback, or a program by its own scheme.
-fn check_redirect(uri: &str) -> Result<(), (String, &'static str)> {
-    let refuse = |found: &str| {
-        let expected = "an https URL, http on loopback, or a scheme of the app's own such as \
-                        com.example.app:/done; without a fragment";
-        Err((found.to_owned(), expected))
-    };
-    if uri.len() > MAX_URL || !uri.bytes().all(|b| b.is_ascii_graphic()) {
-        return refuse("another text");
-    }
-    let Some((scheme, rest)) = uri.split_once(':') else {
-        return refuse("a text without a scheme");
-    };
-    if uri.contains(['#', '\\', '"', '<', '>']) {
-        return refuse("a fragment or a character that no URL has");
-    }
-    let host = |rest: &str| {
-        let rest = rest.strip_prefix("//")?;
-        let host = rest.split(['/', '?']).next()?;
-        (!host.is_empty() && !host.contains('@')).then(|| host.to_owned())
-    };
-    match scheme {
-        "https" if host(rest).is_some() => Ok(()),
-        "http" => {
-            let host = host(rest).unwrap_or_default();
-            let name = host
-                .rsplit_once(':')
-                .map_or(host.as_str(), |(name, _)| name);
-            if ["localhost", "127.0.0.1", "[::1]"].contains(&name) {
-                return Ok(());
-            }
-            refuse("http to another machine")
+    rule.check(url).map_err(|refused| match refused {
+        UrlRefused::Address => {
+            "a host that is not this machine, a private or a reserved address; \
+             providers.allow_private opens the first two"
         }
-        // A private scheme holds a dot (RFC 8252 §7.1): javascript: and data: do not.
-        _ if scheme.contains('.')
-            && scheme
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b".+-".contains(&b)) =>
-        {
-            Ok(())
-        }
-        _ => refuse("another scheme"),
-    }
+        _ => EXPECTED,
+    })
 }
 
 fn check_grants(place: &str, grants: &Value) -> Result<(), SettingsError> {

@@ -7,11 +7,12 @@ use zeroize::Zeroizing;
 use super::error::KeyError;
 use super::key::{KeyMaterial, KeyRecord, KeySource, KeyState, NewKey};
 use super::seal::{Purpose, Sealer};
+use crate::reach::{UrlRefused, UrlRule};
 
 /// Decides whether an order for a key is good, before anything is written.
 #[derive(Debug)]
 pub(super) struct Screen {
-    pub(super) allow_insecure_loopback: bool,
+    pub(super) jwks_urls: UrlRule,
 }
 
 /// An order that passed; all that it lacks is an app.
@@ -152,12 +153,20 @@ impl Screen {
                 "a URL without a host, or with a user name or fragment",
             ));
         }
-        match scheme.to_ascii_lowercase().as_str() {
-            "https" => Ok(()),
-            "http" if self.allow_insecure_loopback && is_loopback(authority) => Ok(()),
-            "http" => Err(refused("a plain http URL")),
-            _ => Err(refused("a URL of another scheme")),
+        if !["https", "http"].contains(&scheme.to_ascii_lowercase().as_str()) {
+            return Err(refused("a URL of another scheme"));
         }
+        self.jwks_urls.check(url).map_err(|refusal| match refusal {
+            UrlRefused::Address => KeyError::Order {
+                what: "jwks_url",
+                found: "a URL whose host is this machine, a private or a reserved address"
+                    .to_owned(),
+                expected: "a public one; providers.allow_private opens the first two",
+            },
+            UrlRefused::PlainHttp => refused("a plain http URL"),
+            UrlRefused::Scheme => refused("a URL of another scheme"),
+            UrlRefused::Unreadable => refused("no absolute URL"),
+        })
     }
 }
 
@@ -224,17 +233,6 @@ fn one_block(pem: String) -> Result<String, KeyError> {
         expected: "one PUBLIC KEY block".to_owned(),
     }
     .into())
-}
-
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(""),
-        None => authority.split(':').next().unwrap_or(""),
-    };
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
 }
 
 const MAX_LABEL: usize = 200;

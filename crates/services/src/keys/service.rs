@@ -14,6 +14,7 @@ use super::revocation::{Revocation, Scope, SweepHorizon, Target, TokenId};
 use super::screen::{Screen, check_label, new_secret};
 use super::seal::{Purpose, Sealer};
 use super::store::{Changes, Revision, RevocationCursor, StoreError, Stores};
+use crate::reach::UrlRule;
 
 /// The rules of apps, keys and revocations.
 ///
@@ -39,8 +40,8 @@ pub struct KeyService {
 pub struct KeyOptions {
     /// The server's own base URLs, which every app's tokens may name in `aud`.
     pub base_audiences: Vec<String>,
-    /// Whether a JWKS URL may be plain http on loopback. For development and tests.
-    pub allow_insecure_loopback: bool,
+    /// Where JWKS URLs may lead.
+    pub jwks_urls: UrlRule,
 }
 
 pub(super) struct Sealers {
@@ -72,7 +73,7 @@ impl KeyService {
             entropy,
             registry: Arc::new(KeyRegistry::new(options.base_audiences)),
             screen: Screen {
-                allow_insecure_loopback: options.allow_insecure_loopback,
+                jwks_urls: options.jwks_urls,
             },
             sealers: RwLock::new(Sealers {
                 current: Arc::new(sealer),

@@ -20,6 +20,7 @@ use super::{
     MasterKey, NewKey, Purpose, Revision, Revocation, Scope, Sealer, Standing, SweepHorizon,
     Target, TokenId, TokenLife,
 };
+use crate::reach::UrlRule;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -582,10 +583,13 @@ fn a_use_is_reported_once_and_survives_a_change_of_the_key() {
 #[test]
 fn the_screen_knows_a_jwks_url() {
     let strict = Screen {
-        allow_insecure_loopback: false,
+        jwks_urls: UrlRule::providers(false, false),
     };
     let dev = Screen {
-        allow_insecure_loopback: true,
+        jwks_urls: UrlRule::providers(true, false),
+    };
+    let inside = Screen {
+        jwks_urls: UrlRule::providers(false, true),
     };
     let good = |screen: &Screen, url: &str| {
         screen
@@ -595,7 +599,7 @@ fn the_screen_knows_a_jwks_url() {
     for url in [
         "https://example.org",
         "HTTPS://example.org:8443/a?b=c",
-        "https://[::1]/jwks",
+        "https://[2606:4700::1]/jwks",
     ] {
         assert!(good(&strict, url) && good(&dev, url), "{url}");
     }
@@ -624,12 +628,34 @@ fn the_screen_knows_a_jwks_url() {
     ] {
         assert!(!good(&strict, url) && !good(&dev, url), "{url}");
     }
+    for url in [
+        "https://10.0.0.1/jwks",
+        "https://192.168.7.1/",
+        "https://[fd00::1]/",
+        "https://0xa.1/",
+    ] {
+        assert!(
+            !good(&strict, url) && !good(&dev, url) && good(&inside, url),
+            "{url}"
+        );
+    }
+    for url in [
+        "https://169.254.169.254/",
+        "https://[fe80::1]/",
+        "https://0.0.0.0/",
+        "http://10.0.0.1/",
+    ] {
+        assert!(
+            !good(&strict, url) && !good(&dev, url) && !good(&inside, url),
+            "{url}"
+        );
+    }
 }
 
 #[test]
 fn what_is_registered_next_to_a_public_key_is_not_kept() {
     let screen = Screen {
-        allow_insecure_loopback: false,
+        jwks_urls: UrlRule::default(),
     };
     let private = PrivateKey::generate(Algorithm::Es256).expect("generates");
     let pem = private.to_pkcs8_pem().expect("has one");
@@ -654,7 +680,7 @@ fn an_order_shows_no_secret() {
     let shown = format!("{order:?}");
     assert!(!shown.contains("0123456789"), "{shown}");
     let screen = Screen {
-        allow_insecure_loopback: false,
+        jwks_urls: UrlRule::default(),
     };
     let screened = screen.check(order, NOW, &SystemEntropy).expect("passes");
     assert!(!format!("{screened:?}").contains("0123456789"));

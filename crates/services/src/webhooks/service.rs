@@ -17,6 +17,7 @@ use super::places::{Place, Places};
 use super::store::{WebhookStore, Written};
 use super::webhook::{EventSet, NewWebhook, Webhook, WebhookChanges, WebhookUrl};
 use crate::keys::{KeyService, StoreError};
+use crate::reach::UrlRule;
 
 /// The rules of webhooks.
 pub struct WebhookService {
@@ -34,8 +35,8 @@ pub struct WebhookService {
 /// What a server decides for all apps.
 #[derive(Debug, Clone)]
 pub struct WebhookOptions {
-    /// Whether a URL may be plain http.
-    pub allow_http: bool,
+    /// Where URLs may lead.
+    pub urls: UrlRule,
     /// When what failed is tried again.
     pub backoff: Backoff,
     /// How many webhooks an app may have.
@@ -176,7 +177,7 @@ impl WebhookService {
         let webhook = Webhook {
             id: WebhookId::generate(&*self.entropy),
             app,
-            url: WebhookUrl::parse(&order.url, self.options.allow_http)?,
+            url: WebhookUrl::parse(&order.url, self.options.urls)?,
             events: EventSet::parse(order.events.iter().map(String::as_str))?,
             label: label(order.label)?,
             created: self.clock.now(),
@@ -203,7 +204,7 @@ impl WebhookService {
     ) -> Result<Webhook, WebhookError> {
         let url = changes
             .url
-            .map(|url| WebhookUrl::parse(&url, self.options.allow_http));
+            .map(|url| WebhookUrl::parse(&url, self.options.urls));
         let url = url.transpose()?;
         let events = changes.events;
         let events = events.map(|events| EventSet::parse(events.iter().map(String::as_str)));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::reach::{Reach, UrlRule};
 
 #[test]
 fn a_url_is_https_and_plain() {
@@ -7,7 +8,10 @@ fn a_url_is_https_and_plain() {
         "https://[2606:4700::1]:8443",
         "https://a.b/ä".replace('ä', "%C3").as_str(),
     ] {
-        assert!(WebhookUrl::parse(good, false).is_ok(), "{good}");
+        assert!(
+            WebhookUrl::parse(good, UrlRule::default()).is_ok(),
+            "{good}"
+        );
     }
     let long = format!("https://example.com/{}", "a".repeat(2048));
     for bad in [
@@ -23,11 +27,15 @@ fn a_url_is_https_and_plain() {
         "https://example.com\\@evil/",
         "http://example.com/",
         "https://exämple.com/",
+        "https://127.0.0.1/",
+        "https://0x7f.1/",
+        "https://localhost/",
         &long,
     ] {
-        assert!(WebhookUrl::parse(bad, false).is_err(), "{bad}");
+        assert!(WebhookUrl::parse(bad, UrlRule::default()).is_err(), "{bad}");
     }
-    assert!(WebhookUrl::parse("http://127.0.0.1:9/", true).is_ok());
+    let dev = UrlRule::webhooks(Reach::PublicAndLoopback);
+    assert!(WebhookUrl::parse("http://127.0.0.1:9/", dev).is_ok());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use hexline_model::{AppId, Timestamp, WebhookId};
 use hexline_token::webhook::EventKind;
 
 use super::error::WebhookError;
+use crate::reach::{UrlRefused, UrlRule};
 
 /// Where an app wants to be told of its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +63,8 @@ pub struct WebhookUrl(String);
 pub struct EventSet(u32);
 
 impl WebhookUrl {
-    /// Reads a URL. `allow_http` is for development, and for networks of one's own.
-    pub fn parse(text: &str, allow_http: bool) -> Result<Self, WebhookError> {
+    /// Reads a URL that the rule allows, as far as that can be said without resolving names.
+    pub fn parse(text: &str, rule: UrlRule) -> Result<Self, WebhookError> {
         let refuse = |message| Err(WebhookError::Url { message });
         if text.len() > 2048 || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return refuse("expected at most 2048 characters of visible ASCII");
@@ -71,9 +72,6 @@ impl WebhookUrl {
         let rest = if let Some(rest) = text.strip_prefix("https://") {
             rest
         } else if let Some(rest) = text.strip_prefix("http://") {
-            if !allow_http {
-                return refuse("found http://, expected https://");
-            }
             rest
         } else {
             return refuse("expected an absolute URL that begins with https://");
@@ -88,7 +86,15 @@ impl WebhookUrl {
         if text.contains(['#', '\\', '"', '<', '>', '`', '{', '}', '|', '^']) {
             return refuse("it holds a fragment or a character that a URL has to escape");
         }
-        Ok(Self(text.to_owned()))
+        match rule.check(text) {
+            Ok(()) => Ok(Self(text.to_owned())),
+            Err(UrlRefused::PlainHttp) => refuse("found http://, expected https://"),
+            Err(UrlRefused::Address) => refuse(
+                "its host is this machine, a private or a reserved address, which is not allowed; \
+                 webhooks.allow_private opens the first two",
+            ),
+            Err(_) => refuse("it cannot be read, expected an absolute URL"),
+        }
     }
 
     /// A URL as it was stored.

@@ -11,6 +11,7 @@ use hexline_services::keys::{
     App, AppName, AppSettings, KeyMaterial, KeyOptions, KeyRecord, KeyService, KeyState, MasterKey,
     Purpose, Revision, Sealer, Stores, TokenLife,
 };
+use hexline_services::reach::UrlRule;
 use hexline_store::{Database, DatabaseConfig};
 use hexline_token::Algorithm;
 use sqlx::{AnyConnection, Connection as _, Executor as _};
@@ -146,7 +147,7 @@ impl Rig {
 pub(crate) fn options() -> KeyOptions {
     KeyOptions {
         base_audiences: vec!["http://localhost:8000".to_owned()],
-        allow_insecure_loopback: false,
+        jwks_urls: UrlRule::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hexline_model::Clock as _;
 use hexline_model::{AppId, DeliveryId, EventId, SystemEntropy, Timestamp, WebhookId};
 use hexline_services::keys::StoreError;
+use hexline_services::reach::UrlRule;
 use hexline_services::webhooks::{
     Attempt, Claimed, DeliveryState, EventSet, Outcome, Queued, Verdict, Webhook, WebhookStore,
     WebhookUrl,
@@ -42,7 +43,7 @@ async fn webhooks_are_kept_changed_and_removed_by_their_app_alone(rig: &mut Rig)
             .expect("reads"),
         None
     );
-    let url = WebhookUrl::parse("https://example.com/other", false).expect("a URL");
+    let url = WebhookUrl::parse("https://example.com/other", UrlRule::default()).expect("a URL");
     webhook.events = EventSet::parse(["key.revoked"]).expect("events");
     webhook.disabled = Some(Timestamp::from_secs(7));
     // Each changes what it means to, and nothing else.
@@ -367,7 +368,7 @@ fn webhook(app: AppId) -> Webhook {
     Webhook {
         id: WebhookId::generate(&SystemEntropy),
         app,
-        url: WebhookUrl::parse("https://example.com/hook", false).expect("a URL"),
+        url: WebhookUrl::parse("https://example.com/hook", UrlRule::default()).expect("a URL"),
         events: EventSet::all(),
         label: "hook".to_owned(),
         created: Timestamp::from_secs(5),

@@ -33,6 +33,7 @@ mod lifetime;
 mod limits;
 mod openapi;
 mod order;
+mod outbound_urls;
 mod platform_access;
 mod platform_idempotency;
 mod platform_live;

@@ -3,23 +3,21 @@
 //! * `hooks.rs`: hub, bus, door and keys tell what happened. None of them waits.
 //! * `clerk.rs`: one task writes events and outcomes, many in one transaction.
 //! * `courier.rs`: one task claims what is due; each attempt is a task of its own.
-//! * `sender.rs`: one HTTP request. `reach.rs`: which addresses it may go to.
+//! * `sender.rs`: one HTTP request, to where `adapters/guarded.rs` lets it go.
 //!
-//! Invariants: an address that is not allowed is refused where the connection is made, by the very
-//! address that is connected to, so a name that changes its mind gains nothing; no redirect is
-//! followed; no proxy is asked. An app's hanging webhooks use up a part of what may be under way,
+//! Invariants: an app's hanging webhooks use up a part of what may be under way,
 //! never all of it.
 
 mod clerk;
 mod courier;
 pub(crate) mod hooks;
-mod reach;
 mod sender;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::NodeId;
+use hexline_services::reach::UrlRule;
 use hexline_services::webhooks::{Entry, WebhookService};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -28,7 +26,6 @@ use tokio_util::sync::CancellationToken;
 
 use clerk::Clerk;
 use courier::Courier;
-pub(crate) use reach::Reach;
 use sender::Sender;
 
 /// The tasks that write and send.
@@ -45,7 +42,7 @@ pub(crate) struct Post {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PostOptions {
     /// Where requests may go.
-    pub(crate) reach: Reach,
+    pub(crate) rule: UrlRule,
     /// How long an answer may take.
     pub(crate) answer_timeout: Duration,
     /// Whether no other process works on the database.
@@ -68,7 +65,7 @@ impl Post {
         let news = Arc::new(Notify::new());
         let (stop_sending, stop_writing) = (CancellationToken::new(), CancellationToken::new());
         let lease = format!("{node}:");
-        let sender = Sender::new(options.reach, options.answer_timeout)?;
+        let sender = Sender::new(options.rule, options.answer_timeout)?;
         let clerk = Clerk::new(Arc::clone(service), waiting, Arc::clone(&news));
         let courier = Courier::new(
             Arc::clone(service),

@@ -1,39 +1,27 @@
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{Clock as _, SystemClock};
+use hexline_services::reach::{UrlRefused, UrlRule};
 use hexline_services::webhooks::{Attempt, Claimed, Webhook, WebhookService};
 use hexline_token::webhook::MEDIA_TYPE;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::Method;
 
-use super::reach::Reach;
-use crate::adapters::tls::provider;
+use crate::adapters::guarded::{GuardedHttp, refusal};
 
 /// Makes one HTTP request to a webhook.
 pub(super) struct Sender {
-    http: reqwest::Client,
-    reach: Reach,
+    http: GuardedHttp,
     patience: Duration,
     clock: SystemClock,
 }
 
-/// Resolves names to those addresses that may be connected to.
-struct Guarded(Reach);
-
 /// Why an attempt came to nothing, for the app's people. Without the URL, which may hold a secret.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("the host is an address that is not allowed")]
-    Refused,
-    #[error("http is not allowed, expected https")]
-    Plain,
-    #[error("the URL cannot be read")]
-    Url,
+    #[error(transparent)]
+    Refused(#[from] UrlRefused),
     #[error("there was no answer in time")]
     Late,
     #[error("the app has no key to sign with")]
@@ -43,27 +31,10 @@ enum Failure {
 }
 
 impl Sender {
-    pub(super) fn new(reach: Reach, patience: Duration) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-        let tls = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(!reach.allows_http())
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(Guarded(reach)))
-            .connect_timeout(CONNECT_PATIENCE)
-            .timeout(patience)
-            .pool_max_idle_per_host(2)
-            .user_agent(concat!("hexline/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+    pub(super) fn new(rule: UrlRule, patience: Duration) -> anyhow::Result<Self> {
+        let http = GuardedHttp::new(rule, patience)?;
         Ok(Self {
             http,
-            reach,
             patience,
             clock: SystemClock::new(),
         })
@@ -103,25 +74,14 @@ impl Sender {
         webhook: &Webhook,
         claimed: &Claimed,
     ) -> Result<(u16, String), Failure> {
-        let url = reqwest::Url::parse(webhook.url.as_str()).map_err(|_| Failure::Url)?;
-        if url.scheme() != "https" && !self.reach.allows_http() {
-            return Err(Failure::Plain);
-        }
-        // An address needs no resolver.
-        if let Some(ip) = url.host_str().and_then(literal)
-            && !self.reach.allows(ip)
-        {
-            return Err(Failure::Refused);
-        }
+        let request = self.http.request(Method::POST, webhook.url.as_str())?;
         let authorization = service
             .sign(webhook, claimed.body.as_bytes())
             .map_err(|error| {
                 tracing::debug!(%error, "cannot sign for a webhook");
                 Failure::Unsigned
             })?;
-        let request = self
-            .http
-            .post(url)
+        let request = request
             .header(CONTENT_TYPE, MEDIA_TYPE)
             .header(AUTHORIZATION, authorization)
             .body(claimed.body.clone());
@@ -142,38 +102,18 @@ impl Sender {
     }
 }
 
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        let reach = self.0;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|at| reach.allows(at.ip())).collect();
-            if allowed.is_empty() {
-                return Err(Box::new(Failure::Refused) as Box<dyn Error + Send + Sync>);
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// A host that is an address: the URL parser has made dotted numbers of every spelling.
-fn literal(host: &str) -> Option<IpAddr> {
-    IpAddr::from_str(host.trim_start_matches('[').trim_end_matches(']')).ok()
-}
-
 fn unreachable(error: &reqwest::Error) -> Failure {
     if error.is_timeout() {
         return Failure::Late;
     }
+    if let Some(refused) = refusal(error) {
+        return Failure::Refused(refused);
+    }
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {
-        if source.downcast_ref::<Failure>().is_some() {
-            return Failure::Refused;
-        }
         cause = source;
     }
     Failure::Unreachable(cause.to_string().chars().take(200).collect())
 }
 
-const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 const MAX_ANSWER: usize = 4096;

@@ -11,6 +11,7 @@ use hexline_services::auth::{
     NewSettings, Outbound, OutboundError, Refresh, Request, SignIn, SignedIn, everything,
 };
 use hexline_services::keys::{ApiKeyRecord, KeyService, Scope};
+use hexline_services::reach::UrlRule;
 use hexline_services::tokens::TokenService;
 use serde_json::json;
 
@@ -63,6 +64,7 @@ impl World {
             AuthOptions {
                 url: "http://localhost:8000".to_owned(),
                 dev: false,
+                urls: UrlRule::default(),
             },
         );
         let settings = SignIn {
