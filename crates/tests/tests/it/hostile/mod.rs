@@ -9,6 +9,9 @@
 //!
 //! To add a class: a file here, and a line in `suites` of `./check`.
 
+mod malformed_http;
+mod malformed_websocket;
+mod races;
 mod routes;
 
 /// The folder that a crate stands in.
