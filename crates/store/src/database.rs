@@ -174,6 +174,11 @@ impl Database {
         let options = postgres_options(url)?;
         // A connection of its own: if a migration fails, closing it gives up the lock.
         let mut connection = options.connect().await.map_err(connect_failed)?;
+        // What is there already is no news: the log has better things to say at a start.
+        sqlx::raw_sql(QUIET)
+            .execute(&mut connection)
+            .await
+            .map_err(DatabaseError::Connect)?;
         let migrated = migrate_postgres(&mut connection).await;
         let closed = connection.close().await;
         migrated?;
@@ -362,7 +367,7 @@ fn pool(most: u32, setup: &'static str) -> AnyPoolOptions {
         .after_connect(move |connection, _| Box::pin(sqlite::prepare(connection, setup)))
 }
 
-fn postgres_options(url: &Secret<String>) -> Result<AnyConnectOptions, DatabaseError> {
+pub(crate) fn postgres_options(url: &Secret<String>) -> Result<AnyConnectOptions, DatabaseError> {
     if !is_postgres(url.expose()) {
         return Err(DatabaseError::Url);
     }
@@ -394,7 +399,7 @@ async fn migrate_postgres(connection: &mut sqlx::AnyConnection) -> Result<(), Da
 }
 
 /// Parts of a URL that only show to be wrong on connecting are not quoted either.
-fn connect_failed(error: sqlx::Error) -> DatabaseError {
+pub(crate) fn connect_failed(error: sqlx::Error) -> DatabaseError {
     match error {
         sqlx::Error::Configuration(_) => DatabaseError::Url,
         error => DatabaseError::Connect(error),
@@ -414,6 +419,7 @@ const PROBE_WRITE: &str = "update probe set at_ms = $1 where id = 1";
 const PROBE_READ: &str = "select at_ms from probe where id = 1";
 const SERVER_VERSION: &str = "select current_setting('server_version_num') as number, \
      current_setting('server_version') as version";
+const QUIET: &str = "set client_min_messages = warning";
 const LOOK_SESSION: &str = "set default_transaction_read_only = on; set lock_timeout = '5s'; \
      set statement_timeout = '30s'";
 // A statement that hangs must not hang its caller.

@@ -27,6 +27,7 @@ mod idempotency;
 mod journal;
 mod keys;
 mod migrations;
+mod nodes;
 mod operators;
 mod owner;
 mod passkeys;
@@ -39,4 +40,5 @@ mod webhooks;
 
 pub use database::{Backend, Database, DatabaseConfig, Health};
 pub use error::DatabaseError;
+pub use nodes::{NodeError, NodeLock, NodeMode, NodeRecord};
 pub use owner::Owner;

@@ -33,6 +33,7 @@ mod idempotency;
 mod journal;
 mod keys;
 mod migrations;
+mod nodes;
 mod operators;
 mod revocations;
 mod rig;
