@@ -67,6 +67,16 @@ impl Refusal {
         self.details.insert(name.to_owned(), value.into());
         self
     }
+
+    /// The message alone, for those who read no JSON.
+    pub(crate) fn into_text(self) -> Response {
+        let text = self.message.clone();
+        let mut response = self.into_response();
+        *response.body_mut() = text.into();
+        let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
+    }
 }
 
 impl From<&Rejection> for Refusal {

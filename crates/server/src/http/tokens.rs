@@ -3,13 +3,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hexline_model::{Device, Identity};
+use hexline_protocol::ErrorCode;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::body::PromptBody;
-use super::error::Refusal;
+use super::error::{ErrorBody, Refusal};
+use super::json::is_json;
 use crate::app::App;
 
 /// A demo token.
@@ -22,7 +24,7 @@ pub(crate) struct DemoToken {
 
 /// A token for whoever asks
 ///
-/// For demos, and only where it is switched on. Its errors are a line of plain text.
+/// For demos, and only where it is switched on. To a form its errors are a line of plain text.
 #[utoipa::path(
     post,
     path = "/token",
@@ -33,38 +35,45 @@ pub(crate) struct DemoToken {
     )),
     responses(
         (status = 200, description = "A token", body = DemoToken),
-        (status = 400, description = "What is missing or malformed", body = String, content_type = "text/plain")
+        (status = 400, description = "What is missing or malformed", content(
+            (ErrorBody = "application/json"),
+            (String = "text/plain")
+        ))
     )
 )]
 pub(crate) async fn demo_token(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    PromptBody(body): PromptBody,
+    body: Result<PromptBody, Refusal>,
 ) -> Response {
-    let wanted = match Wanted::read(&headers, &body) {
-        Ok(wanted) => wanted,
-        Err(message) => return (StatusCode::BAD_REQUEST, message).into_response(),
-    };
-    let now = app.clock.now();
-    match app
-        .demo_tokens
-        .mint(&app.keys, &wanted.identity, &wanted.device, now)
-    {
+    let json = is_json(&headers);
+    let minted = body.and_then(|PromptBody(body)| mint(&app, &Wanted::read(json, &body)?));
+    match minted {
         // A token needs no escaping.
         Ok(token) => {
-            let json = HeaderValue::from_static("application/json");
-            ([(CONTENT_TYPE, json)], format!(r#"{{"token":"{token}"}}"#)).into_response()
+            let kind = HeaderValue::from_static("application/json");
+            ([(CONTENT_TYPE, kind)], format!(r#"{{"token":"{token}"}}"#)).into_response()
         }
-        Err(error) => {
-            let message = if error.is_for_caller() {
-                error.to_string()
-            } else {
-                tracing::error!(%error, "no demo token");
-                "the server cannot make tokens at the moment".to_owned()
-            };
-            Refusal::new(error.code(), message).into_response()
-        }
+        Err(refusal) if json => refusal.into_response(),
+        // What the demo service of Bit6 answered.
+        Err(refusal) => refusal.into_text(),
     }
+}
+
+fn mint(app: &App, wanted: &Wanted) -> Result<String, Refusal> {
+    let now = app.clock.now();
+    let minted = app
+        .demo_tokens
+        .mint(&app.keys, &wanted.identity, &wanted.device, now);
+    minted.map_err(|error| {
+        let message = if error.is_for_caller() {
+            error.to_string()
+        } else {
+            tracing::error!(%error, "no demo token");
+            "the server cannot make tokens at the moment".to_owned()
+        };
+        Refusal::new(error.code(), message)
+    })
 }
 
 /// Whom the token is for.
@@ -86,21 +95,11 @@ struct Body {
 }
 
 impl Wanted {
-    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, String> {
-        let content_type = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
-        let is_json = content_type.is_some_and(|value| {
-            value
-                .split(';')
-                .next()
-                .unwrap_or("")
-                .trim()
-                .eq_ignore_ascii_case("application/json")
-        });
-        let body = if is_json {
-            serde_json::from_slice(body)
-                .map_err(|_| "the body is not a JSON object with identity and device".to_owned())?
+    fn read(json: bool, body: &[u8]) -> Result<Self, Refusal> {
+        let body = if json {
+            serde_json::from_slice(body).map_err(|_| {
+                refusal("the body is not a JSON object with identity and device".to_owned())
+            })?
         } else {
             let mut form = Body::default();
             for (name, value) in form_urlencoded::parse(body) {
@@ -112,13 +111,18 @@ impl Wanted {
             }
             form
         };
-        let identity = body.identity.ok_or("identity is missing")?;
-        let device = body.device.ok_or("device is missing")?;
+        let missing = |name: &str| refusal(format!("{name} is missing"));
+        let identity = body.identity.ok_or_else(|| missing("identity"))?;
+        let device = body.device.ok_or_else(|| missing("device"))?;
         Ok(Self {
-            identity: Identity::parse(&identity).map_err(|error| format!("identity {error}"))?,
-            device: Device::parse(&device).map_err(|error| format!("device {error}"))?,
+            identity: Identity::parse(&identity).map_err(|e| refusal(format!("identity {e}")))?,
+            device: Device::parse(&device).map_err(|e| refusal(format!("device {e}")))?,
         })
     }
+}
+
+fn refusal(message: String) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, message)
 }
 
 #[cfg(test)]
@@ -130,7 +134,9 @@ mod tests {
         if let Some(value) = content_type {
             headers.insert(CONTENT_TYPE, value.parse().expect("a header value"));
         }
-        Wanted::read(&headers, body.as_bytes()).map(|w| format!("{}/{}", w.identity, w.device))
+        Wanted::read(is_json(&headers), body.as_bytes())
+            .map(|w| format!("{}/{}", w.identity, w.device))
+            .map_err(|refusal| refusal.message().to_owned())
     }
 
     #[test]

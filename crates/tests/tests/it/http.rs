@@ -80,8 +80,6 @@ async fn without_identity_or_device_the_token_service_answers_400_in_plain_text(
         client()
             .post(&url)
             .form(&[("identity", ""), ("device", "web1")]),
-        client().post(&url).json(&json!({"identity": "bob1"})),
-        client().post(&url).json(&json!({})),
         client().post(&url),
         client()
             .post(&url)
@@ -93,6 +91,26 @@ async fn without_identity_or_device_the_token_service_answers_400_in_plain_text(
         assert!(kind.starts_with("text/plain"), "{kind}");
         let text = response.text().await.expect("a body");
         assert!(!text.is_empty() && text.lines().count() == 1, "{text:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_the_token_service_in_json_is_refused_in_json() {
+    let server = with_token_service().await;
+    let url = server.url("/token");
+    for body in [
+        "{}",
+        r#"{"identity":"bob1"}"#,
+        r#"{"identity":"a/b","device":"w"}"#,
+        "[",
+    ] {
+        let json = ("content-type", "application/json; charset=utf-8");
+        let request = client().post(&url).header(json.0, json.1).body(body);
+        assert_eq!(
+            refusal_of(request).await,
+            refusal(400, "invalid_request"),
+            "{body}"
+        );
     }
 }
 
