@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hexline_bus::{Bus, Presence, Receiver};
 use hexline_model::{Address, AppId, ChannelName, Entropy, Moment, Route, Subject};
-use hexline_store::Database;
+use hexline_store::{Backend, Database};
 use tokio::sync::{Mutex, Notify};
 
 use crate::app::App;
@@ -21,7 +21,24 @@ pub(crate) struct Probe {
 pub(crate) struct Readiness {
     pub(crate) bus: Part,
     pub(crate) store: Part,
-    pub(crate) draining: bool,
+    /// Whether the store is another process, without which what is connected goes on.
+    shared: bool,
+    /// Whether the server is registered on its database.
+    pub(crate) registered: bool,
+    draining: bool,
+}
+
+/// What a probe comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// The server does its work.
+    Ready,
+    /// Something that it shares with others is away; what is connected works.
+    Degraded,
+    /// It is about to stop.
+    Draining,
+    /// It cannot deliver, or cannot write.
+    Failed,
 }
 
 /// One part of a probe.
@@ -47,16 +64,17 @@ impl Probe {
         if let Some((at, readiness)) = last.as_ref()
             && now.since(*at) < FRESH
         {
-            let draining = app.hub.is_draining();
             return Readiness {
-                draining,
+                draining: app.hub.is_draining(),
+                registered: app.registration.stands(),
                 ..readiness.clone()
             };
         }
         let start = tokio::time::Instant::now();
+        let shared = app.database.backend() == Backend::Postgres;
         let (bus, store) = tokio::join!(
             self.probe_bus(app.bus.as_ref(), app.entropy.as_ref()),
-            probe_store(&app.database)
+            probe_store(&app.database, shared)
         );
         app.metrics
             .probe_duration
@@ -64,11 +82,14 @@ impl Probe {
         let readiness = Readiness {
             bus,
             store,
+            shared,
+            registered: app.registration.stands(),
             draining: app.hub.is_draining(),
         };
-        if !readiness.is_ready() {
-            tracing::warn!(bus = bus.as_str(), store = store.as_str(), "not ready");
-        }
+        let before = last
+            .as_ref()
+            .map_or(Status::Ready, |(_, last)| last.status());
+        readiness.log_change(before);
         *last = Some((app.clock.moment(), readiness.clone()));
         readiness
     }
@@ -96,11 +117,12 @@ impl Probe {
     }
 }
 
-async fn probe_store(database: &Database) -> Part {
-    match tokio::time::timeout(PATIENCE, database.probe()).await {
+async fn probe_store(database: &Database, shared: bool) -> Part {
+    let patience = if shared { SHORT_PATIENCE } else { PATIENCE };
+    match tokio::time::timeout(patience, database.probe()).await {
         Ok(Ok(())) => Part::Ok,
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the store fails its probe");
+            tracing::debug!(%error, "the database fails its probe");
             Part::Failed
         }
         Err(_) => Part::TimedOut,
@@ -108,8 +130,40 @@ async fn probe_store(database: &Database) -> Part {
 }
 
 impl Readiness {
-    pub(crate) fn is_ready(&self) -> bool {
-        self.bus == Part::Ok && self.store == Part::Ok && !self.draining
+    pub(crate) fn status(&self) -> Status {
+        let stored = self.store == Part::Ok;
+        if self.draining {
+            Status::Draining
+        } else if self.bus != Part::Ok || !(stored || self.shared) {
+            Status::Failed
+        } else if stored && self.registered {
+            Status::Ready
+        } else {
+            Status::Degraded
+        }
+    }
+
+    fn log_change(&self, before: Status) {
+        let (bus, store) = (self.bus.as_str(), self.store.as_str());
+        let registered = self.registered;
+        match self.status() {
+            now if now == before => {}
+            Status::Ready => tracing::info!("ready again"),
+            Status::Draining => {}
+            Status::Degraded => tracing::warn!(bus, store, registered, "degraded"),
+            Status::Failed => tracing::error!(bus, store, registered, "not ready"),
+        }
+    }
+}
+
+impl Status {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Draining => "draining",
+            Self::Failed => "failed",
+        }
     }
 }
 
@@ -142,3 +196,37 @@ impl Receiver for Ear {
 const FRESH: Duration = Duration::from_secs(1);
 
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whoever asks may wait for no longer than a second.
+const SHORT_PATIENCE: Duration = Duration::from_millis(750);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_store_that_is_away_degrades_and_ones_own_fails() {
+        let readiness = |bus, store, shared, registered, draining| Readiness {
+            bus,
+            store,
+            shared,
+            registered,
+            draining,
+        };
+        let (ok, late) = (Part::Ok, Part::TimedOut);
+        for (readiness, wanted) in [
+            (readiness(ok, ok, false, true, false), Status::Ready),
+            (readiness(ok, ok, true, true, false), Status::Ready),
+            (readiness(ok, late, true, true, false), Status::Degraded),
+            (readiness(ok, ok, true, false, false), Status::Degraded),
+            (
+                readiness(ok, Part::Failed, false, true, false),
+                Status::Failed,
+            ),
+            (readiness(late, ok, true, true, false), Status::Failed),
+            (readiness(ok, ok, true, true, true), Status::Draining),
+        ] {
+            assert_eq!(readiness.status(), wanted, "{readiness:?}");
+        }
+    }
+}

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use hexline_protocol::ErrorCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::error::{ErrorBody, Refusal};
 use crate::app::App;
+use crate::probe::Status;
 
 /// What answers here
 #[utoipa::path(
@@ -38,17 +39,23 @@ pub(crate) struct Health {
 /// Whether the server can do its work.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Ready {
-    /// `ready` or `not ready`.
+    /// `ready`, `degraded`, `draining` or `failed`.
     status: &'static str,
-    /// `ok`, or what is the matter with the bus.
+    /// For the holder of the metrics bearer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    bus: Option<&'static str>,
-    /// `ok`, or what is the matter with the store.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    store: Option<&'static str>,
-    /// Whether the server is about to stop.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    draining: Option<bool>,
+    checks: Option<Checks>,
+}
+
+/// What was tried.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReadyChecks)]
+pub(crate) struct Checks {
+    /// A message from one connection to another: `ok`, `failed` or `timed out`.
+    fanout: &'static str,
+    /// A record written and read: `ok`, `failed` or `timed out`.
+    database: &'static str,
+    /// The registration among the servers on the database: `ok` or `lost`.
+    node: &'static str,
 }
 
 /// Whether the process answers
@@ -62,37 +69,50 @@ pub(crate) async fn healthz() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Whether a message goes through the bus, and a record through the store
+/// Whether a message is delivered and a record stored
 ///
-/// Whoever asks shares one probe a second; the detail is for the holder of the metrics bearer.
+/// All who ask share one probe a second. `degraded` says that something shared with other servers,
+/// such as PostgreSQL, is away while what is connected works: 200, and 503 with `strict`. The detail
+/// is for the holder of the metrics bearer.
 #[utoipa::path(
     get,
     path = "/readyz",
     tag = "operations",
+    params(("strict" = Option<String>, Query, description = "Empty, `1` or `true`: `degraded` is 503 too")),
     responses(
-        (status = 200, description = "The server can do its work", body = Ready),
-        (status = 503, description = "It cannot", body = Ready)
+        (status = 200, description = "The server does its work: `ready` or `degraded`", body = Ready),
+        (status = 503, description = "It does not: `draining` or `failed`", body = Ready)
     )
 )]
-pub(crate) async fn readyz(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+pub(crate) async fn readyz(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let readiness = app.probe.readiness(&app).await;
-    let status = if readiness.is_ready() {
+    let status = readiness.status();
+    let serves = match status {
+        Status::Ready => true,
+        Status::Degraded => !is_strict(query.as_deref()),
+        Status::Draining | Status::Failed => false,
+    };
+    let code = if serves {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let detail = may_see_detail(&app, &headers);
-    let body = Ready {
-        status: if readiness.is_ready() {
-            "ready"
-        } else {
-            "not ready"
-        },
-        bus: detail.then(|| readiness.bus.as_str()),
-        store: detail.then(|| readiness.store.as_str()),
-        draining: detail.then_some(readiness.draining),
-    };
-    (status, Json(body)).into_response()
+    let checks = may_see_detail(&app, &headers).then(|| Checks {
+        fanout: readiness.bus.as_str(),
+        database: readiness.store.as_str(),
+        node: if readiness.registered { "ok" } else { "lost" },
+    });
+    let status = status.as_str();
+    (code, Json(Ready { status, checks })).into_response()
+}
+
+fn is_strict(query: Option<&str>) -> bool {
+    let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    pairs.any(|(name, value)| name == "strict" && ["", "1", "true"].contains(&value.as_ref()))
 }
 
 /// Figures for Prometheus

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
 
 use super::Finding;
 use crate::cli::exit::with_causes;
@@ -45,8 +46,15 @@ pub(super) async fn ready(config: &Config, server: Option<&StatusView>) -> Findi
     let known = server.url.clone();
     let url = known.unwrap_or_else(|| config.base_url(config.listen.port()));
     match ask(config, &format!("{url}/readyz")).await {
-        Ok(200) => Finding::ok(NAME, format!("{url}/readyz answers 200")),
-        Ok(status) => broken(NAME, format!("{url}/readyz answers {status}, expected 200"))
+        Ok((200, status)) if status == "degraded" => Finding::warn(
+            NAME,
+            format!(
+                "{url}/readyz says degraded: what is connected works, something shared does not"
+            ),
+        )
+        .remedy("see whether the database answers; the server's log says what is missing"),
+        Ok((200, _)) => Finding::ok(NAME, format!("{url}/readyz answers 200")),
+        Ok((status, _)) => broken(NAME, format!("{url}/readyz answers {status}, expected 200"))
             .remedy("a proxy in between, or the server's log, says why"),
         Err(error) if error.contains("CaUsedAsEndEntity") => Finding::warn(
             NAME,
@@ -72,7 +80,8 @@ fn remedy(error: &str) -> &'static str {
     }
 }
 
-async fn ask(config: &Config, url: &str) -> Result<u16, String> {
+// The HTTP status, and the word that stands in the answer.
+async fn ask(config: &Config, url: &str) -> Result<(u16, String), String> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls(config).map_err(|e| format!("no TLS: {e}"))?)
         .timeout(WITHIN)
@@ -80,7 +89,12 @@ async fn ask(config: &Config, url: &str) -> Result<u16, String> {
         .map_err(|e| format!("no HTTP client: {e}"))?;
     let answer = client.get(url).send().await;
     let answer = answer.map_err(|error| with_causes(&error.without_url()))?;
-    Ok(answer.status().as_u16())
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap_or_default();
+    Ok((
+        status,
+        body["status"].as_str().unwrap_or_default().to_owned(),
+    ))
 }
 
 // Trusts the public roots, and the server's own chain: it may be a private authority's.
