@@ -171,7 +171,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     let answer = data.carry_out(context, command, false).await?;
     match (answer, context.json) {
         (Answer::NewKey(new), true) => tell(&new, &print::to_json(&New::of(&new)))?,
-        (Answer::NewKey(new), false) => announce(&new)?,
+        (Answer::NewKey(new), false) => {
+            // Without one, whoever fills it in knows.
+            let api = data.api(context).await.unwrap_or_else(|_| "URL".to_owned());
+            announce(&new, &api)?;
+        }
         (Answer::Key(key), true) => print::json(&key)?,
         (Answer::Key(key), false) => print::text(&describe(&key))?,
         (Answer::Keys(keys), true) => print::json(&keys)?,
@@ -256,7 +260,7 @@ impl SourceArgs {
     }
 }
 
-fn announce(new: &NewKeyView) -> Result<(), CliError> {
+fn announce(new: &NewKeyView, api: &str) -> Result<(), CliError> {
     let paint = Paint::stdout();
     let key = &new.key;
     let algorithm = key.algorithm.as_deref().unwrap_or("-");
@@ -276,8 +280,9 @@ fn announce(new: &NewKeyView) -> Result<(), CliError> {
     eprintln!(
         "\nThe secret is shown this once. Where your app's server makes tokens:\n  \
          export HEXLINE_KEY_ID=… HEXLINE_KEY_SECRET=…\n  \
-         {} token create --identity alice --device web1 --grant signal",
-        program::name()
+         {} token create --api {} --identity alice --device web1 --grant signal",
+        program::name(),
+        program::quoted(api)
     );
     Ok(())
 }

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Map, Value, json};
 
 use super::exit::{CliError, Exit, with_causes};
-use super::{Context, DataArgs, ask, office};
+use super::{Context, DataArgs, address, ask, office};
 use crate::adapters::tls::provider;
 use crate::control::{
     Answer, AppChanges, AppView, Command, ImportedKey, KeyOptions, KeyView, NewKeyView,
@@ -47,6 +47,14 @@ impl PlaceArgs {
         match &self.url {
             None => office::carry_out(&context.records(&self.data)?, command, make).await,
             Some(url) => self.remote(url)?.carry_out(command).await,
+        }
+    }
+
+    /// The base URL of the server that the command went to, or would go to.
+    pub(crate) async fn api(&self, context: &Context) -> Result<String, CliError> {
+        match &self.url {
+            None => address::base_url(&context.records(&self.data)?).await,
+            Some(url) => Ok(url.trim_end_matches('/').to_owned()),
         }
     }
 

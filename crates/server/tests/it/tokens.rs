@@ -514,3 +514,42 @@ fn lines_go_with_what_is_set_for_every_command_and_not_with_a_token() {
         assert!(run.err.contains("--lines"), "{more:?}: {}", run.err);
     }
 }
+
+// Regression: a token named port 8000 wherever the server was, and was refused there.
+#[test]
+fn a_token_and_the_hint_to_make_one_name_the_server_that_runs_here_or_the_configured_one() {
+    let place = Place::new();
+    let server = place.serve(&["--dev"]);
+    let key = Key::of(&server.ready);
+    let named = |token: &str, url: &str| {
+        let claims = place.json(&["token", "inspect", token])["claims"].clone();
+        assert_eq!(claims["aud"], format!("{url}/client/v1"));
+    };
+    named(&place.token(&key, &[]), &server.url());
+    let made = place.run(&["key", "create"]);
+    let hint = format!("token create --api {} ", server.url());
+    assert!(made.err.contains(&hint), "{}", made.err);
+    server.kill();
+
+    place.write("hexline.toml", "listen = '127.0.0.1:0'\n");
+    let args = ["token", "create", "--identity", "alice", "--device", "web1"];
+    let unknown = place.run_with(&args, &key.env());
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("--api URL"), "{}", unknown.err);
+    for (configuration, url) in [
+        ("listen = '127.0.0.1:4711'", "http://localhost:4711"),
+        (
+            "public_url = 'https://chat.example/rt'",
+            "https://chat.example/rt",
+        ),
+    ] {
+        place.write("hexline.toml", configuration);
+        named(&place.token(&key, &[]), url);
+        let made = place.run(&["key", "create"]);
+        assert!(made.err.contains(&format!("--api {url} ")), "{}", made.err);
+    }
+    named(
+        &place.token(&key, &["--api", "https://else.example"]),
+        "https://else.example",
+    );
+}

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::SecretArgs;
 use crate::cli::exit::{CliError, Exit};
 use crate::cli::paint::Paint;
-use crate::cli::{Context, ask, print};
+use crate::cli::{Context, DataArgs, address, ask, print};
 use crate::config::nearest;
 
 /// `hexline token create`
@@ -25,9 +25,12 @@ pub(super) struct Args {
     /// The kind of token: client for a user, platform for an app's server.
     #[arg(long, value_name = "client|platform", default_value = "client", value_parser = access)]
     access: Access,
-    /// The server's base URL; `aud` follows from it. `http://localhost:8000` unless set.
+    /// The server's base URL; `aud` follows from it. Unless set, that of the server that runs on the
+    /// data directory, else what the configuration says.
     #[arg(long, value_name = "URL", conflicts_with_all = ["env", "aud"])]
     api: Option<String>,
+    #[command(flatten)]
+    data: DataArgs,
     /// Short for `--api https://api.NAME.bit6.com`.
     #[arg(long, value_name = "NAME", conflicts_with = "aud")]
     env: Option<String>,
@@ -70,7 +73,7 @@ pub(super) struct Args {
     jti: Option<String>,
 }
 
-pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
+pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
     if let Some(api) = &args.api
         && !has_scheme(api)
     {
@@ -79,7 +82,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, CliError> {
             api.trim_start_matches('/')
         )));
     }
-    let token = args.build()?;
+    let api = args.api(context).await?;
+    let token = args.build(api.as_deref())?;
     for concern in args.concerns(SystemClock::new().now()) {
         eprintln!("{} {concern}", Paint::stderr().warning("warning:"));
     }
@@ -128,9 +132,18 @@ impl Args {
         all.iter().chain(&self.grant).map(|(name, _)| name.as_str())
     }
 
-    fn build(&self) -> Result<String, CliError> {
+    /// The base URL, unless another flag names the audience.
+    async fn api(&self, context: &Context) -> Result<Option<String>, CliError> {
+        if self.api.is_some() || self.env.is_some() || self.aud.is_some() {
+            return Ok(self.api.clone());
+        }
+        let config = context.records(&self.data)?;
+        address::base_url(&config).await.map(Some)
+    }
+
+    fn build(&self, api: Option<&str>) -> Result<String, CliError> {
         let mut builder = self.signer(TokenBuilder::create())?.access(self.access);
-        if let Some(api) = &self.api {
+        if let Some(api) = api {
             builder = builder.api(api);
         }
         if let Some(env) = &self.env {

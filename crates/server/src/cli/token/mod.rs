@@ -36,17 +36,18 @@ enum Action {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError> {
     match args.action {
-        Action::Create(args) => create::run(&args, context),
+        Action::Create(args) => create::run(&args, context).await,
         Action::Inspect(args) => inspect::inspect(args, context).await,
         Action::Verify(args) if args.lines() => lines::run(context.json),
         Action::Verify(args) => inspect::verify(args, context).await,
     }
 }
 
-/// What to do about a token that was made for no server in particular.
+/// What to do about a token that was made for another server.
 pub(crate) fn audience_hint(reason: &str, found: &str) -> &'static str {
-    if reason == Reason::AudienceMismatch.code() && found.contains(DEFAULT_API) {
-        "; token create names http://localhost:8000 unless --api URL names the server"
+    if reason == Reason::AudienceMismatch.code() && found.contains("http://localhost:") {
+        "; token create names the server of the data directory or configuration that it finds, \
+         unless --api URL names another"
     } else {
         ""
     }
@@ -102,6 +103,3 @@ fn first_variable(names: [&str; 2]) -> Option<String> {
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
 }
-
-/// Where tokens point unless told otherwise.
-pub(crate) const DEFAULT_API: &str = "http://localhost:8000";
