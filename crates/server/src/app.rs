@@ -21,6 +21,7 @@ use crate::console::feed::Feed;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
 use crate::http::{Documents, Throttle};
+use crate::node::Registration;
 use crate::platform::Allowances;
 use crate::probe::Probe;
 use crate::tasks::Tasks;
@@ -42,6 +43,8 @@ pub(crate) struct App {
     pub(crate) webhooks: Arc<WebhookService>,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) database: Database,
+    /// Its place among the servers on the database.
+    pub(crate) registration: Registration,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) door: Doorkeeper,

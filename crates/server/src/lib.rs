@@ -3,7 +3,8 @@
 //! `server.rs` starts and stops a server and wires its parts into `app.rs`. `accept.rs` counts its
 //! sockets, `tasks.rs` ends its tasks. `http/` has the routes, `gateway/` the WebSocket, `auth.rs`
 //! the tokens at both doors. `adapters/` reach out, `probe.rs` and `telemetry.rs` tell how it is.
-//! `config/` is what it is told, `datadir.rs` and `records.rs` where it keeps things, `control/` how
+//! `config/` is what it is told, `datadir.rs` and `records.rs` where it keeps things, `claim.rs` and
+//! `node.rs` that nobody else works there, `control/` how
 //! administrators reach it, `cli/` the command line.
 //!
 //! Invariants: no rule about apps, keys or channels stands here (they are in the services); no
@@ -17,6 +18,7 @@ mod accept;
 mod adapters;
 mod app;
 mod auth;
+mod claim;
 pub mod cli;
 pub mod config;
 mod console;
@@ -24,6 +26,7 @@ pub mod control;
 pub mod datadir;
 mod gateway;
 mod http;
+mod node;
 mod platform;
 mod probe;
 pub mod records;

@@ -163,7 +163,8 @@ async fn settle(
     Ok(turn.settle(sealed_with.as_ref(), entropy)?)
 }
 
-fn place(config: &Config) -> Result<DatabaseConfig, DatabaseError> {
+/// Where the records of a configuration are.
+pub(crate) fn place(config: &Config) -> Result<DatabaseConfig, DatabaseError> {
     DatabaseConfig::parse(config.database.as_deref(), &config.data_dir)
 }
 

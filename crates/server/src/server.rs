@@ -30,13 +30,15 @@ use crate::adapters::webhooks::{Post, PostOptions};
 use crate::adapters::{jwks::JwksFetcher, outbound::OutboundHttp, tls};
 use crate::app::{App, DEMO_APP, DemoTokens};
 use crate::auth::{Doorkeeper, Proxies};
+use crate::claim::claim;
 use crate::config::{Config, Limits, TlsConfig};
 use crate::control::{self, ControlSocket, Desk};
-use crate::datadir::{DataDir, DataLock};
+use crate::datadir::DataLock;
 use crate::gateway::dispatch::Services;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
 use crate::http::{Documents, Throttle, router};
+use crate::node::Registration;
 use crate::platform::Allowances;
 use crate::probe::Probe;
 use crate::records;
@@ -83,9 +85,7 @@ impl Server {
         config.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let lock = DataDir::create(&config.data_dir)?
-            .lock_within(LOCK_PATIENCE)
-            .await?;
+        let lock = claim(&config).await?;
         // A connection is an open file. What the system allows at most is not ours to exceed.
         let files = rlimit::increase_nofile_limit(u64::MAX).ok();
         let tls = config.tls.as_ref().map(tls::load).transpose()?;
@@ -94,6 +94,9 @@ impl Server {
         let local_addr = listener.local_addr()?;
         let records =
             records::open(&config, local_addr.port(), Arc::clone(&entropy), &lock).await?;
+        let url = config.base_url(local_addr.port());
+        let node = NodeId::generate(&*entropy);
+        let registration = Registration::new(&config, node, &url, clock.now()).await?;
         let dev = if config.dev {
             Some(demo_app(&records.keys).await?)
         } else {
@@ -153,7 +156,6 @@ impl Server {
             LocalBus::new(Arc::new(Announcements))
                 .telling(Arc::clone(&hooks) as Arc<dyn Occupancy>),
         );
-        let url = config.base_url(local_addr.port());
         let auth = Arc::new(AuthService::new(
             Arc::new(records.database.clone()),
             Arc::clone(&records.keys),
@@ -184,7 +186,8 @@ impl Server {
             demo_tokens: DemoTokens::new(config.token_service.app.as_deref(), &url)?,
             tokens: TokenService::new(Arc::clone(&records.keys), url.as_str(), Arc::clone(&clock)),
             url,
-            node: NodeId::generate(&*entropy),
+            node,
+            registration,
             operators: Arc::clone(&operators),
             webhooks: Arc::clone(&webhooks),
             hooks: Arc::clone(&hooks),
@@ -235,7 +238,7 @@ impl Server {
             records.master_key,
             entropy,
         )
-        .serving(&app.url, local_addr)
+        .serving(&app.url, local_addr, app.node)
         .audited(audit);
         let control = control::serve(&app.config.control_path(), Arc::new(desk))
             .context("cannot open the control socket")?;
@@ -249,6 +252,9 @@ impl Server {
             open_files = files,
             "listening"
         );
+        for concern in app.config.concerns() {
+            tracing::warn!("{concern}");
+        }
         warn_of_few_files(files, app.config.limits.connections);
         Ok(Running {
             app,
@@ -339,6 +345,7 @@ impl Running {
             if let Err(error) = self.app.audit.flush().await {
                 tracing::error!(%error, "audit entries are lost");
             }
+            self.app.registration.end().await;
             self.app.database.close().await;
         };
         if timeout(LAST_WRITES, closing).await.is_err() {
@@ -399,8 +406,12 @@ fn gate_limits(limits: &Limits, open_files: Option<u64>) -> GateLimits {
     }
 }
 
+/// The default of `limits.connections` is more than many systems allow, and no news; another number
+/// was meant.
 fn warn_of_few_files(open_files: Option<u64>, connections: usize) {
-    if let Some(open_files) = open_files.filter(|files| files_for_sockets(*files) < connections) {
+    let meant = connections != Limits::default().connections;
+    let few = open_files.filter(|files| meant && files_for_sockets(*files) < connections);
+    if let Some(open_files) = few {
         tracing::warn!(
             connections,
             open_files,
@@ -509,6 +520,7 @@ fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken
     };
     // Another process on a shared database, or a change whose end nobody here saw.
     every(Duration::from_millis(500), Duty::CatchUp);
+    every(Duration::from_secs(1), Duty::KeepRegistration);
     every(Duration::from_secs(30), Duty::FlushLastUsed);
     every(Duration::from_mins(1), Duty::RefreshKeySets);
     every(Duration::from_mins(1), Duty::ForgetFailures);
@@ -532,6 +544,7 @@ fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken
 #[derive(Clone, Copy)]
 enum Duty {
     CatchUp,
+    KeepRegistration,
     FlushLastUsed,
     RefreshKeySets,
     ForgetFailures,
@@ -554,6 +567,10 @@ impl Duty {
     async fn perform(self, app: &App) {
         let done = match self {
             Self::CatchUp => app.keys.refresh().await.map(|_| ()),
+            Self::KeepRegistration => {
+                app.registration.keep().await;
+                Ok(())
+            }
             Self::FlushLastUsed => app.keys.flush_last_used().await.map(|_| ()),
             Self::SweepRevocations => {
                 // First, for it goes by the revocations.
@@ -637,8 +654,6 @@ fn modified(files: &TlsConfig) -> [Option<SystemTime>; 2] {
             .ok()
     })
 }
-
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 const BACKLOG: i32 = 4096;
 

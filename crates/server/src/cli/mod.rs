@@ -11,6 +11,7 @@
 //! To add a command: a file with its arguments (clap's derive) and a `run`, a variant of
 //! `Command`, and an example in docs/operating.md.
 
+mod address;
 mod app;
 mod ask;
 mod doctor;

@@ -9,7 +9,6 @@ use tracing_subscriber::EnvFilter;
 
 use super::exit::{CliError, Exit, with_causes};
 use super::paint::Paint;
-use super::token::DEFAULT_API;
 use super::{Context, DataArgs, print, program};
 use crate::config::{Config, Layer, LogConfig, LogFormat};
 use crate::{Running, Server};
@@ -34,6 +33,9 @@ pub(crate) struct Args {
     /// A postgres:// URL instead of SQLite. Holds a password: better in `HEXLINE_DATABASE`.
     #[arg(long, value_name = "URL")]
     database: Option<String>,
+    /// Start beside other servers on the PostgreSQL database, whose users are not reached.
+    #[arg(long)]
+    isolated: bool,
     /// Where the master key is, if not in the data directory.
     #[arg(long, value_name = "FILE")]
     master_key_file: Option<PathBuf>,
@@ -108,6 +110,7 @@ impl Args {
             .flag("--listen", "listen", self.listen)
             .flag("--public-url", "public_url", self.public_url)
             .flag("--database", "database", self.database)
+            .flag("--isolated", "isolated", on(self.isolated))
             .flag(
                 "--master-key-file",
                 "master_key_file",
@@ -231,14 +234,10 @@ fn developing(url: &str, certificate: Option<&Path>, app: &str, id: &str, secret
         })
     };
     let (cacert, ca) = (trusting("--cacert"), trusting("--ca"));
-    let api = if url == DEFAULT_API {
-        String::new()
-    } else {
-        format!(" --api {url}")
-    };
     let token = |identity: &str| {
         format!(
-            "\"$({hexline} token create{api} --identity {identity} --device web1 --grant signal)\""
+            "\"$({hexline} token create --api {url} --identity {identity} --device web1 \
+             --grant signal)\""
         )
     };
     let (bob, alice) = (token("bob1"), token("alice1"));

@@ -159,8 +159,10 @@ impl Layer {
 // `hexline`.
 fn is_no_option(name: &str, text: &OsStr) -> bool {
     let name = &name[ENV_PREFIX.len()..];
-    matches!(name, "CONFIG" | "KEY_ID" | "KEY_SECRET" | "TOKEN")
-        || (name == "PORT" && text.to_string_lossy().contains("://"))
+    matches!(
+        name,
+        "CONFIG" | "KEY_ID" | "KEY_SECRET" | "TOKEN" | "PLATFORM_TOKEN"
+    ) || (name == "PORT" && text.to_string_lossy().contains("://"))
         || ["TEST_", "FUZZ_", "SERVICE_", "PORT_"]
             .iter()
             .any(|start| name.starts_with(start))

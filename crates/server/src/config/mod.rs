@@ -46,6 +46,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// A `postgres://` URL; unset, SQLite in the data directory.
     pub database: Option<String>,
+    /// Other servers may work on the PostgreSQL database; their users are not reached.
+    pub isolated: bool,
     /// Where the master key is, if not in the data directory.
     pub master_key_file: Option<PathBuf>,
     /// Open what helps at a desk: demo app, `POST /token`, metrics, loopback audiences.
@@ -120,6 +122,21 @@ pub struct LogConfig {
     pub level: String,
     /// Text or JSON lines.
     pub format: LogFormat,
+    /// How much of a network address is logged.
+    pub peer: LogPeer,
+    /// A line for each HTTP request.
+    pub access: bool,
+}
+
+/// How much of a network address is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogPeer {
+    /// The network: /24 of IPv4, /48 of IPv6.
+    Prefix,
+    /// The whole address.
+    Full,
+    /// Nothing.
+    None,
 }
 
 /// The shape of a log line.
@@ -231,6 +248,36 @@ impl Config {
         Ok(())
     }
 
+    /// What is allowed and probably not meant, for people.
+    pub fn concerns(&self) -> Vec<String> {
+        let mut concerns = Vec::new();
+        if self.listen.ip().is_loopback() {
+            return concerns;
+        }
+        let listen = self.listen;
+        let Some(url) = &self.public_url else {
+            concerns.push(format!(
+                "listen is {listen} and public_url is not set, so tokens name {}, which leads \
+                 nowhere from elsewhere: set public_url",
+                self.base_url(listen.port())
+            ));
+            if self.tls.is_none() {
+                concerns.push(plain(listen));
+            }
+            return concerns;
+        };
+        let ends_tls_elsewhere = url.starts_with("https://");
+        if self.tls.is_none() && !ends_tls_elsewhere {
+            concerns.push(plain(listen));
+        } else if self.tls.is_none() && self.trusted_proxies.is_empty() {
+            concerns.push(format!(
+                "listen is {listen} without TLS, and public_url is https: name the proxy that ends \
+                 TLS in trusted_proxies, else all clients count as one address"
+            ));
+        }
+        concerns
+    }
+
     /// Whether the records are in PostgreSQL.
     pub fn uses_postgres(&self) -> bool {
         self.database.is_some()
@@ -286,6 +333,13 @@ impl Config {
     }
 }
 
+fn plain(listen: SocketAddr) -> String {
+    format!(
+        "listen is {listen} without TLS, so tokens cross the network in clear: set tls.cert_file and \
+         tls.key_file, or end TLS at a proxy and set public_url (https) and trusted_proxies"
+    )
+}
+
 /// Where the control socket of a data directory is.
 pub fn control_path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
@@ -322,6 +376,7 @@ impl fmt::Debug for Config {
                 "database",
                 &self.database.as_ref().map_or("sqlite", |_| "postgres"),
             )
+            .field("isolated", &self.isolated)
             .field("master_key_file", &self.master_key_file)
             .field("dev", &self.dev)
             .field("allow_public_dev", &self.allow_public_dev)

@@ -11,7 +11,9 @@ use super::error::{ConfigError, Place};
 use super::layer::Layers;
 use super::options;
 use super::value::{is_log_filter, parse_size, parse_span, shown};
-use super::{Config, Limits, LogConfig, LogFormat, TlsConfig, TokenServiceConfig, WebhooksConfig};
+use super::{
+    Config, Limits, LogConfig, LogFormat, LogPeer, TlsConfig, TokenServiceConfig, WebhooksConfig,
+};
 
 /// Reads every option as its type.
 pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
@@ -37,6 +39,7 @@ pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
             text(value)
                 .filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"))
         })?,
+        isolated: read.flag("isolated")?,
         master_key_file: read.may("master_key_file", PATH, path)?,
         dev: read.flag("dev")?,
         allow_public_dev: read.flag("allow_public_dev")?,
@@ -66,6 +69,17 @@ pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
                     _ => None,
                 }
             })?,
+            peer: read.must(
+                "log.peer",
+                "\"prefix\", \"full\" or \"none\"",
+                |value| match value.as_str()? {
+                    "prefix" => Some(LogPeer::Prefix),
+                    "full" => Some(LogPeer::Full),
+                    "none" => Some(LogPeer::None),
+                    _ => None,
+                },
+            )?,
+            access: read.flag("log.access")?,
         },
         drain: read.span("drain", Duration::ZERO..=Duration::from_hours(1))?,
         audit_retention: {

@@ -107,6 +107,7 @@ fn names_that_are_no_options_are_left_alone() {
         ("HEXLINE_KEY_ID", "x"),
         ("HEXLINE_KEY_SECRET", "x"),
         ("HEXLINE_TOKEN", "x"),
+        ("HEXLINE_PLATFORM_TOKEN", "x"),
         ("HEXLINE_TEST_POSTGRES", "x"),
         ("HEXLINE_FUZZ_SECONDS", "x"),
         ("HEXLINE_SERVICE_HOST", "10.0.0.1"),
@@ -281,6 +282,33 @@ fn the_sample_file_documents_every_option_with_its_default() {
     }
     // As it stands it sets nothing.
     assert!(flatten("", &SAMPLE.parse().expect("the sample is TOML")).is_empty());
+}
+
+#[test]
+fn plain_http_or_no_public_url_on_a_public_address_is_a_concern() {
+    let concerns = |more: &str| {
+        let text = format!("listen = '0.0.0.0:8000'\n{more}");
+        let config = Config::load(&Layers::default().with(file(&text))).expect("valid");
+        config.concerns().join(" ")
+    };
+    let tls = "[tls]\ncert_file = 'c'\nkey_file = 'k'\n";
+    for (more, wanted) in [
+        ("", &["public_url is not set", "without TLS"][..]),
+        (tls, &["public_url is not set"]),
+        ("public_url = 'http://x.example'", &["without TLS"]),
+        ("public_url = 'https://x.example'", &["trusted_proxies"]),
+    ] {
+        let found = concerns(more);
+        let all = wanted.iter().all(|wanted| found.contains(wanted));
+        assert!(all, "{more}: {found}");
+    }
+    let proxied = "public_url = 'https://x.example'\ntrusted_proxies = ['10.0.0.1']\n";
+    assert_eq!(concerns(proxied), "");
+    assert_eq!(
+        concerns(&format!("public_url = 'https://x.example'\n{tls}")),
+        ""
+    );
+    assert_eq!(Config::defaults().concerns(), [""; 0]);
 }
 
 #[test]

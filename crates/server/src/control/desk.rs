@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{
-    Clock, Device, Entropy, Identity, KeyId, Secret, Subject, SystemClock, Timestamp,
+    Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Subject, SystemClock, Timestamp,
 };
 use hexline_protocol::ErrorCode;
 use hexline_services::audit::AuditService;
@@ -33,7 +33,7 @@ pub struct Desk {
     clock: Arc<dyn Clock>,
     /// The public URL, for links.
     url: String,
-    served: Option<(String, SocketAddr)>,
+    served: Option<(String, SocketAddr, NodeId)>,
     audit: Option<Arc<AuditService>>,
 }
 
@@ -59,8 +59,8 @@ impl Desk {
 
     /// The desk of a server that listens there, for whoever asks where it is.
     #[must_use]
-    pub fn serving(mut self, url: &str, listen: SocketAddr) -> Self {
-        self.served = Some((url.to_owned(), listen));
+    pub fn serving(mut self, url: &str, listen: SocketAddr, node: NodeId) -> Self {
+        self.served = Some((url.to_owned(), listen, node));
         self.at(url)
     }
 
@@ -107,8 +107,9 @@ impl Desk {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
                 apps: self.keys.list_apps().len(),
-                url: self.served.as_ref().map(|(url, _)| url.clone()),
-                listen: self.served.as_ref().map(|(_, listen)| *listen),
+                url: self.served.as_ref().map(|(url, ..)| url.clone()),
+                listen: self.served.as_ref().map(|(_, listen, _)| *listen),
+                node: self.served.as_ref().map(|(.., node)| *node),
             })),
             Command::AppCreate { name } => {
                 let name = AppName::parse(&name)

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use hexline_model::Timestamp;
+use hexline_model::{NodeId, Timestamp};
 use hexline_services::keys::{App, AppSettings, KeyRecord, KeyState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,6 +52,9 @@ pub struct StatusView {
     pub url: Option<String>,
     /// Where it listens, if it serves.
     pub listen: Option<SocketAddr>,
+    /// The server process, among those on its database.
+    #[serde(default)]
+    pub node: Option<NodeId>,
 }
 
 /// An app as administrators see it.

@@ -62,6 +62,21 @@ fn what_is_wrong_is_named_with_a_remedy() {
     );
 }
 
+#[test]
+fn plain_http_on_a_public_address_is_warned_of() {
+    let place = Place::with_app();
+    let run = place.run_with(&["doctor", "--json"], &[("HEXLINE_LISTEN", "0.0.0.0:0")]);
+    assert_eq!((run.code, outcome(&run, "network").as_str()), (0, "warn"));
+    assert!(run.out.contains("public_url is not set"), "{}", run.out);
+    let behind_a_proxy = [
+        ("HEXLINE_LISTEN", "0.0.0.0:0"),
+        ("HEXLINE_PUBLIC_URL", "https://chat.example"),
+        ("HEXLINE_TRUSTED_PROXIES", "10.0.0.1"),
+    ];
+    let run = place.run_with(&["doctor", "--json"], &behind_a_proxy);
+    assert!(!run.out.contains("\"network\""), "{}", run.out);
+}
+
 // Regression: any well-formed master key was called "ok", and the next start failed.
 #[test]
 fn a_master_key_of_another_database_is_found_out() {

@@ -197,12 +197,64 @@ fn a_port_that_is_taken_is_told_with_a_way_out() {
 }
 
 #[test]
-fn a_second_server_on_the_same_data_directory_is_refused() {
+fn a_second_server_on_the_same_data_directory_is_told_where_the_first_is() {
     let place = Place::new();
-    let _server = place.serve(&[]);
+    let server = place.serve(&[]);
     let run = place.run(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(run.code, 6);
-    assert!(run.err.contains("in use by process"), "{}", run.err);
+    let told = format!("a server runs here already, at {}", server.url());
+    assert!(run.err.contains(&told), "{}", run.err);
+}
+
+#[test]
+fn a_dev_start_prints_commands_for_its_own_port() {
+    let place = Place::new();
+    let mut child = place
+        .command(&["serve", "--dev", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut lines = lines.map(|line| line.expect("text"));
+    let first = lines.next().expect("a line");
+    let url = first.split(' ').find(|word| word.starts_with("http://"));
+    let url = url.expect("a URL").to_owned();
+    assert!(!url.ends_with(":8000"), "a free port was taken: {url}");
+    let create = lines.find(|line| line.contains("token create"));
+    child.kill().expect("killed");
+    child.wait().expect("it ends");
+    let create = create.expect("a command");
+    assert!(
+        create.contains(&format!("token create --api {url} ")),
+        "{create}"
+    );
+}
+
+#[test]
+fn plain_http_on_a_public_address_is_warned_of_at_the_start() {
+    let place = Place::new();
+    let mut child = place
+        .command(&["serve", "--listen", "0.0.0.0:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let out = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let ready = out.map(|line| line.expect("text")).next();
+    child.kill().expect("killed");
+    let output = child.wait_with_output().expect("it ends");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(ready.is_some(), "{log}");
+    let warned = |what: &str| {
+        let warnings = log.lines().filter(|line| line.contains("WARN"));
+        assert!(
+            warnings.filter(|line| line.contains(what)).count() == 1,
+            "{log}"
+        );
+    };
+    warned("without TLS");
+    warned("public_url is not set");
 }
 
 #[test]

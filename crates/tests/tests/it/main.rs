@@ -31,6 +31,7 @@ mod http;
 mod keys;
 mod lifetime;
 mod limits;
+mod nodes;
 mod openapi;
 mod order;
 mod outbound_urls;

@@ -117,6 +117,7 @@ async fn known_server_on(database: &str, master_key: &std::path::Path) -> TestSe
         open(config);
         config.public_url = Some("https://chat.example".to_owned());
         config.database = Some(database.to_owned());
+        config.isolated = true;
         config.master_key_file = Some(master_key);
     })
     .await
@@ -126,13 +127,14 @@ async fn server_on(database: &str, master_key: &std::path::Path) -> TestServer {
     let master_key: PathBuf = master_key.to_owned();
     TestServer::start_with(|config| {
         config.database = Some(database.to_owned());
+        config.isolated = true;
         config.master_key_file = Some(master_key);
     })
     .await
 }
 
 /// A new database on the server that `HEXLINE_TEST_POSTGRES` names.
-async fn new_database() -> String {
+pub(crate) async fn new_database() -> String {
     let server = std::env::var("HEXLINE_TEST_POSTGRES").expect(
         "HEXLINE_TEST_POSTGRES names no PostgreSQL server; eval \"$(ci/postgres.sh start)\" starts \
          a throw-away one",

@@ -12,27 +12,58 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{Finding, certificate};
-use crate::config::{Config, TlsConfig};
+use crate::accept::files_for_sockets;
+use crate::config::{Config, Limits, TlsConfig};
+use crate::control::StatusView;
 use crate::datadir::{DataDir, MasterKeyError, MasterKeyFile};
 
-pub(super) fn configuration(config: &Config, file: &Path) -> Finding {
+pub(super) fn configuration(file: &Path) -> Finding {
     let read = if file.exists() {
         format!("{} and the environment are well formed", file.display())
     } else {
         format!("no {}; the environment is well formed", file.display())
     };
-    let open = !config.listen.ip().is_loopback();
-    match (open, &config.tls, &config.public_url) {
-        (true, None, None) => Finding::warn(
-            "configuration",
-            format!(
-                "{read}; listening on {} without TLS and without public_url",
-                config.listen
-            ),
-        )
-        .remedy("set tls.cert_file and tls.key_file, or public_url if a proxy ends TLS"),
-        _ => Finding::ok("configuration", read),
+    Finding::ok("configuration", read)
+}
+
+/// What the configuration allows and is probably not meant.
+pub(super) fn doors(config: &Config) -> Option<Finding> {
+    let concerns = config.concerns();
+    (!concerns.is_empty()).then(|| Finding::warn("network", concerns.join("; ")))
+}
+
+/// Which other servers work on the database.
+pub(super) async fn nodes(config: &Config, own: Option<&StatusView>) -> Option<Finding> {
+    const NAME: &str = "other servers";
+    if !config.uses_postgres() {
+        return None;
     }
+    // What is wrong with the database is another check's.
+    let place = DatabaseConfig::parse(config.database.as_deref(), &config.data_dir).ok()?;
+    let database = Database::open_read_only(&place, Arc::new(SystemClock::new())).await;
+    let database = database.ok()?;
+    let nodes = database.nodes().await;
+    database.close().await;
+    let own = own.and_then(|own| own.node);
+    let others: Vec<String> = nodes
+        .ok()?
+        .iter()
+        .filter(|node| Some(node.id) != own)
+        .map(|node| format!("{} (node {}, {})", node.url, node.id, node.mode.as_str()))
+        .collect();
+    if others.is_empty() {
+        return Some(Finding::ok(NAME, "none works on the database"));
+    }
+    let found = format!(
+        "on the database there works {}; users of two servers do not reach each other",
+        others.join(", ")
+    );
+    Some(if own.is_some() || config.isolated {
+        Finding::warn(NAME, found).remedy("stop all but one, unless that is what you want")
+    } else {
+        Finding::fail(NAME, found)
+            .remedy("a start here is refused: stop the other, or set isolated (--isolated)")
+    })
 }
 
 pub(super) fn data_directory(config: &Config) -> Finding {
@@ -231,15 +262,20 @@ pub(super) fn open_files(config: &Config) -> Finding {
     let Ok((_, hard)) = rlimit::Resource::NOFILE.get() else {
         return Finding::warn(NAME, "the limit cannot be read");
     };
-    let wanted = config.limits.connections as u64;
-    if hard < wanted {
+    let wanted = config.limits.connections;
+    let sockets = files_for_sockets(hard);
+    // The default is more than many systems allow; another number was meant.
+    if sockets < wanted && wanted != Limits::default().connections {
         Finding::warn(
             NAME,
-            format!("the limit is {hard}, less than limits.connections, which is {wanted}"),
+            format!(
+                "the limit is {hard}, for {sockets} sockets, less than limits.connections, which \
+                 is {wanted}"
+            ),
         )
         .remedy("raise it (ulimit -Hn, LimitNOFILE= in systemd) or lower limits.connections")
     } else {
-        Finding::ok(NAME, format!("the limit is {hard}"))
+        Finding::ok(NAME, format!("the limit is {hard}, for {sockets} sockets"))
     }
 }
 

@@ -49,11 +49,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     match context.records(&args.data) {
         Ok(config) => {
             let (file, _) = context.file();
-            findings.push(checks::configuration(&config, file));
+            findings.push(checks::configuration(file));
+            findings.extend(checks::doors(&config));
             findings.push(checks::data_directory(&config));
             let server = reach::server(&config).await;
             findings.push(checks::database(&config, server.is_some()).await);
             findings.push(checks::master_key(&config).await);
+            findings.extend(checks::nodes(&config, server.as_ref()).await);
             findings.push(checks::clock(&config));
             findings.push(checks::open_files(&config));
             findings.extend(checks::tls(&config));
