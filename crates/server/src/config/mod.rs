@@ -35,6 +35,10 @@ pub use value::parse_span;
 
 /// Everything that a server is told at its start.
 #[derive(Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own, on or off"
+)]
 pub struct Config {
     /// The address to listen on.
     pub listen: SocketAddr,
