@@ -9,6 +9,7 @@
 //!
 //! To add a class: a file here, and a line in `suites` of `./check`.
 
+mod cross_app;
 mod malformed_http;
 mod malformed_websocket;
 mod races;
