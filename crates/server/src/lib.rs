@@ -1,6 +1,6 @@
 //! The Hexline server: the doors, and what stands between them and the services.
 //!
-//! `server.rs` starts and stops a server and wires its parts into `app.rs`. `accept.rs` counts its
+//! `server.rs` starts and stops a server and wires its parts into `app.rs`. `accept/` takes its
 //! sockets, `tasks.rs` ends its tasks. `http/` has the routes, `gateway/` the WebSocket, `auth.rs`
 //! the tokens at both doors. `adapters/` reach out, `probe.rs` and `telemetry.rs` tell how it is.
 //! `config/` is what it is told, `datadir.rs` and `records.rs` where it keeps things, `claim.rs` and

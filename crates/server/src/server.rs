@@ -3,8 +3,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use axum_server::Handle;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hexline_bus::{Bus, LocalBus, Occupancy};
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
 use hexline_services::audit::AuditService;
@@ -17,17 +15,14 @@ use hexline_services::tokens::TokenService;
 use hexline_services::webhooks::{Backoff, WebhookOptions, WebhookService};
 use hexline_store::Backend;
 use hexline_token::Algorithm;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{Gate, GateLimits, files_for_sockets, most_sockets};
+use crate::accept::{Doors, DoorsOptions, Gate, GateLimits, files_for_sockets, most_sockets};
 use crate::adapters::webhooks::hooks::Hooks;
 use crate::adapters::webhooks::{Post, PostOptions};
-use crate::adapters::{jwks::JwksFetcher, outbound::OutboundHttp, tls};
+use crate::adapters::{jwks::JwksFetcher, outbound::OutboundHttp, tls::Tls};
 use crate::app::{App, DEMO_APP, DemoTokens};
 use crate::auth::{Doorkeeper, Proxies};
 use crate::claim::claim;
@@ -37,7 +32,7 @@ use crate::datadir::DataLock;
 use crate::gateway::dispatch::Services;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
-use crate::http::{Documents, Throttle, router};
+use crate::http::{Documents, Throttle, front};
 use crate::node::Registration;
 use crate::platform::Allowances;
 use crate::probe::Probe;
@@ -55,8 +50,7 @@ pub struct Running {
     local_addr: SocketAddr,
     dev: Option<DevApp>,
     setup: Option<Secret<String>>,
-    handle: Handle<SocketAddr>,
-    serving: JoinHandle<std::io::Result<()>>,
+    doors: Doors,
     upkeep: CancellationToken,
     upkeep_tasks: Tasks,
     control: ControlSocket,
@@ -88,7 +82,7 @@ impl Server {
         let lock = claim(&config).await?;
         // A connection is an open file. What the system allows at most is not ours to exceed.
         let files = rlimit::increase_nofile_limit(u64::MAX).ok();
-        let tls = config.tls.as_ref().map(tls::load).transpose()?;
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         let listener = listen(config.listen, config.limits.send_buffer_bytes)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let local_addr = listener.local_addr()?;
@@ -242,8 +236,12 @@ impl Server {
         .audited(audit);
         let control = control::serve(&app.config.control_path(), Arc::new(desk))
             .context("cannot open the control socket")?;
-        let handle = Handle::new();
-        let serving = serve(&app, listener, gate, tls.clone(), handle.clone())?;
+        let bases = app.config.audience_bases(local_addr.port());
+        let options = DoorsOptions {
+            tls: tls.clone(),
+            patience: app.config.limits.header_patience,
+        };
+        let doors = Doors::open(listener, gate, front(&app, &bases), options)?;
         let (upkeep, upkeep_tasks) = start_upkeep(&app, tls);
         tracing::info!(
             listen = %local_addr,
@@ -261,8 +259,7 @@ impl Server {
             local_addr,
             dev,
             setup,
-            handle,
-            serving,
+            doors,
             upkeep,
             upkeep_tasks,
             control,
@@ -311,11 +308,7 @@ impl Running {
 
     /// Returns once the server has stopped by itself, which only a fault makes it do.
     pub async fn failed(&mut self) -> anyhow::Error {
-        match (&mut self.serving).await {
-            Ok(Ok(())) => anyhow::anyhow!("the listener ended"),
-            Ok(Err(error)) => anyhow::Error::new(error).context("the listener failed"),
-            Err(error) => anyhow::Error::new(error).context("the listener panicked"),
-        }
+        self.doors.failed().await
     }
 
     /// Stops: nobody new, what waits is written, every client is told to come back later. What
@@ -325,7 +318,7 @@ impl Running {
         tracing::info!(connections = self.connections(), "stopping");
         self.app.hub.drain();
         self.app.feed.close();
-        self.end_http(deadline).await;
+        self.doors.end(deadline).await;
         // After HTTP, which is where new ones come from.
         let cut_off = self.app.tasks.end(deadline).await;
         if cut_off > 0 {
@@ -352,22 +345,6 @@ impl Running {
             tracing::warn!("the database did not close in time");
         }
         tracing::info!("stopped");
-    }
-
-    /// Lets requests under way be answered until the deadline.
-    async fn end_http(&mut self, deadline: Instant) {
-        self.handle.graceful_shutdown(None);
-        // If it is finished already, it has failed, and its result was taken.
-        let serving = !self.serving.is_finished();
-        if serving && timeout_at(deadline, &mut self.serving).await.is_err() {
-            self.handle.shutdown();
-            let _ = (&mut self.serving).await;
-        }
-        self.handle.shutdown();
-        // Told to end, a connection ends when it runs next.
-        while self.handle.connection_count() > 0 {
-            tokio::task::yield_now().await;
-        }
     }
 }
 
@@ -402,6 +379,7 @@ fn gate_limits(limits: &Limits, open_files: Option<u64>) -> GateLimits {
     GateLimits {
         per_address: limits.sockets_per_address,
         total: most_sockets(open_files, limits.connections),
+        heads_per_address: HEADS_PER_ADDRESS,
         stall: limits.write_stall + STALL_GRACE,
     }
 }
@@ -438,42 +416,6 @@ fn listen(address: SocketAddr, send_buffer: usize) -> std::io::Result<TcpListene
     Ok(socket.into())
 }
 
-fn serve(
-    app: &Arc<App>,
-    listener: TcpListener,
-    gate: Gate,
-    tls: Option<RustlsConfig>,
-    handle: Handle<SocketAddr>,
-) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
-    let bases = app.config.audience_bases(listener.local_addr()?.port());
-    let service = router(app, &bases).into_make_service_with_connect_info::<SocketAddr>();
-    // HTTP/1.1 alone: it is what a WebSocket needs.
-    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_PATIENCE)
-        .max_buf_size(MAX_HEAD_BYTES);
-    let complain = {
-        let gate = gate.clone();
-        move |peer: Option<&SocketAddr>, error: &std::io::Error| {
-            // With a peer it is that one's handshake, or the gate that was shut.
-            if peer.is_none() {
-                gate.cannot_accept(error);
-            }
-        }
-    };
-    let mut server = axum_server::from_tcp(listener)?
-        .handle(handle)
-        .accept_error_handler(complain);
-    *server.http_builder() = http;
-    Ok(if let Some(tls) = tls {
-        let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(gate));
-        tokio::spawn(server.serve(service))
-    } else {
-        tokio::spawn(server.acceptor(gate).serve(service))
-    })
-}
-
 /// The demo app with a key whose secret is known: made on the first start, found on later ones.
 async fn demo_app(keys: &KeyService) -> anyhow::Result<DevApp> {
     let app = if let Ok(app) = keys.find_app(DEMO_APP) {
@@ -502,7 +444,7 @@ async fn demo_app(keys: &KeyService) -> anyhow::Result<DevApp> {
 }
 
 /// What has to be done every now and then.
-fn start_upkeep(app: &Arc<App>, tls: Option<RustlsConfig>) -> (CancellationToken, Tasks) {
+fn start_upkeep(app: &Arc<App>, tls: Option<Tls>) -> (CancellationToken, Tasks) {
     let (stop, tasks) = (CancellationToken::new(), Tasks::default());
     let every = |period: Duration, duty: Duty| {
         let (app, stop) = (Arc::clone(app), stop.clone());
@@ -630,14 +572,14 @@ impl Duty {
 }
 
 /// Takes up a renewed certificate without a restart.
-async fn follow_certificate(tls: RustlsConfig, files: TlsConfig) {
+async fn follow_certificate(tls: Tls, files: TlsConfig) {
     let mut known = modified(&files);
     loop {
         tokio::time::sleep(Duration::from_secs(30)).await;
         let found = modified(&files);
         if found != known {
             known = found;
-            match tls::reload(&tls, &files) {
+            match tls.reload(&files) {
                 Ok(()) => tracing::info!("took up the new certificate"),
                 Err(error) => {
                     tracing::error!(error = %format!("{error:#}"), "kept the old certificate");
@@ -664,7 +606,5 @@ const STALL_GRACE: Duration = Duration::from_secs(5);
 /// How long the last records and the database may take when everything else has ended.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-const HEADER_PATIENCE: Duration = Duration::from_secs(15);
-
-/// A token of 8 KiB in the query, and the rest of a request's head.
-const MAX_HEAD_BYTES: usize = 32 << 10;
+/// Of one address, sockets without a complete request head.
+const HEADS_PER_ADDRESS: usize = 256;

@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     pub(crate) echoes: Gauge,
     pub(crate) opened: Counter,
     pub(crate) sockets_refused: Counter,
+    pub(crate) sockets_evicted: Counter,
     pub(crate) deliveries: Counter,
     pub(crate) webhook_events_dropped: Counter,
     pub(crate) messages_in: Counter,
@@ -60,6 +61,7 @@ impl Metrics {
             echoes: Gauge::default(),
             opened: Counter::default(),
             sockets_refused: Counter::default(),
+            sockets_evicted: Counter::default(),
             deliveries: Counter::default(),
             webhook_events_dropped: Counter::default(),
             messages_in: Counter::default(),
@@ -95,6 +97,11 @@ impl Metrics {
             "sockets_refused",
             "Accepted sockets closed at once, over a limit",
             self.sockets_refused.clone(),
+        );
+        r.register(
+            "sockets_evicted",
+            "Accepted sockets closed before their time to make room for others",
+            self.sockets_evicted.clone(),
         );
         r.register(
             "deliveries",

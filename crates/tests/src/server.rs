@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hexline_server::config::{Config, Limits, LogConfig};
 use hexline_server::{Running, Server};
@@ -32,6 +33,7 @@ impl TestServer {
         let data = TempDir::new().expect("a directory");
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
+            spread: Duration::ZERO,
             data_dir: data.path().to_owned(),
             log: LogConfig {
                 level: "off".to_owned(),

@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::{Context as _, bail};
-use axum_server::tls_rustls::RustlsConfig;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsConfig;
 
@@ -14,15 +14,29 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// Reads certificate and key, and proves that they belong together.
-pub(crate) fn load(files: &TlsConfig) -> anyhow::Result<RustlsConfig> {
-    Ok(RustlsConfig::from_config(Arc::new(server_config(files)?)))
-}
+/// The certificate and key that new connections get.
+#[derive(Clone)]
+pub(crate) struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 
-/// Reads the files again into a running server; what it had stays if they are not good.
-pub(crate) fn reload(running: &RustlsConfig, files: &TlsConfig) -> anyhow::Result<()> {
-    running.reload_from_config(Arc::new(server_config(files)?));
-    Ok(())
+impl Tls {
+    /// Reads certificate and key, and proves that they belong together.
+    pub(crate) fn load(files: &TlsConfig) -> anyhow::Result<Self> {
+        let config = Arc::new(server_config(files)?);
+        Ok(Self(Arc::new(RwLock::new(config))))
+    }
+
+    /// Reads the files again into a running server; what it had stays if they are not good.
+    pub(crate) fn reload(&self, files: &TlsConfig) -> anyhow::Result<()> {
+        let config = Arc::new(server_config(files)?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+
+    /// Makes handshakes with what was read last.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        let config = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        TlsAcceptor::from(Arc::clone(&config))
+    }
 }
 
 fn server_config(files: &TlsConfig) -> anyhow::Result<ServerConfig> {

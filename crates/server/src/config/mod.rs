@@ -68,7 +68,9 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// What is logged and how.
     pub log: LogConfig,
-    /// How long a stopping server waits for its connections.
+    /// Over how long a stopping server spreads the closes of its connections.
+    pub spread: Duration,
+    /// How long a stopping server waits for its connections after that.
     pub drain: Duration,
     /// How long an entry of the audit log is kept.
     pub audit_retention: Duration,
@@ -187,6 +189,9 @@ pub struct Limits {
     pub connections_per_address: usize,
     /// Sockets from one address, whatever they are used for.
     pub sockets_per_address: usize,
+    /// How long a client may let the server wait for a TLS handshake, a request head, the next bytes
+    /// of a body, or the next request.
+    pub header_patience: Duration,
     /// Bytes that may wait for one connection.
     pub outbox_bytes: usize,
     /// How long a write may make no progress.
@@ -389,6 +394,7 @@ impl fmt::Debug for Config {
             .field("metrics_bearer", &self.metrics_bearer)
             .field("tls", &self.tls)
             .field("log", &self.log)
+            .field("spread", &self.spread)
             .field("drain", &self.drain)
             .field("audit_retention", &self.audit_retention)
             .field("allow_private_providers", &self.allow_private_providers)

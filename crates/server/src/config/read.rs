@@ -81,6 +81,7 @@ pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
             )?,
             access: read.flag("log.access")?,
         },
+        spread: spread(&read)?,
         drain: read.span("drain", Duration::ZERO..=Duration::from_hours(1))?,
         audit_retention: {
             let days: u64 = read.number("audit.retention_days", 1..=36_500)?;
@@ -89,6 +90,17 @@ pub(crate) fn config(layers: &Layers) -> Result<Config, ConfigError> {
         allow_private_providers: read.flag("providers.allow_private")?,
         webhooks: webhooks(&read)?,
         limits: limits(&read)?,
+    })
+}
+
+// A developer's server has nobody whose coming back has to be spread.
+fn spread(read: &Reader<'_>) -> Result<Duration, ConfigError> {
+    let spread = read.span("shutdown.spread", Duration::ZERO..=Duration::from_hours(1))?;
+    let is_default = matches!(read.place("shutdown.spread"), Place::Default);
+    Ok(if is_default && read.flag("dev")? {
+        Duration::ZERO
+    } else {
+        spread
     })
 }
 
@@ -128,6 +140,7 @@ fn limits(read: &Reader<'_>) -> Result<Limits, ConfigError> {
         connections_per_key: read.number("limits.connections_per_key", 1..=10_000_000)?,
         connections_per_address: read.number("limits.connections_per_address", 1..=10_000_000)?,
         sockets_per_address: read.number("limits.sockets_per_address", 1..=10_000_000)?,
+        header_patience: read.span("limits.header_patience", second..=hour)?,
         outbox_bytes: read.size("limits.outbox_bytes", 64 << 10..=1024 * MIB)?,
         write_stall: read.span("limits.write_stall", second..=hour)?,
         ping_after: read.span("limits.ping_after", second..=hour)?,

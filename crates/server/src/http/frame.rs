@@ -1,10 +1,13 @@
+use std::convert::Infallible;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use hexline_protocol::ErrorCode;
 use http::HeaderValue;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
@@ -12,17 +15,17 @@ use http::header::{
 };
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
-use tower::{Layer, Service};
+use tower::Service;
 
+use super::entrance::enter;
+use super::error::Refusal;
 use crate::app::App;
 
-/// Gives every response the headers that it has to carry, and measures how long it took.
-#[derive(Clone)]
-pub(crate) struct FrameLayer {
-    app: Arc<App>,
-}
-
-/// See [`FrameLayer`].
+/// What stands around all routes: it checks what every request must have, gives every response the
+/// headers that it has to carry, measures how long it took, and turns a panic into an answer.
+///
+/// It is one service around the router and no `layer` of it: a layer goes around each route, after
+/// it was found, and is a box that every request has to open.
 #[derive(Clone)]
 pub(crate) struct Frame<S> {
     inner: S,
@@ -30,63 +33,85 @@ pub(crate) struct Frame<S> {
 }
 
 pin_project! {
-    /// See [`FrameLayer`].
+    /// See [`Frame`].
     pub(crate) struct FrameFuture<F> {
         #[pin]
-        inner: F,
+        state: State<F>,
         app: Arc<App>,
         start: Instant,
     }
 }
 
-impl FrameLayer {
-    pub(crate) fn new(app: Arc<App>) -> Self {
-        Self { app }
+pin_project! {
+    #[project = StateProjection]
+    enum State<F> {
+        Routed { #[pin] inner: F },
+        Refused { response: Option<Response> },
     }
 }
 
-impl<S> Layer<S> for FrameLayer {
-    type Service = Frame<S>;
-
-    fn layer(&self, inner: S) -> Frame<S> {
-        Frame {
-            inner,
-            app: Arc::clone(&self.app),
+impl<F> State<F> {
+    fn refused(response: Response) -> Self {
+        Self::Refused {
+            response: Some(response),
         }
     }
 }
 
-impl<S, B> Service<Request> for Frame<S>
+impl<S> Frame<S> {
+    pub(crate) fn new(inner: S, app: Arc<App>) -> Self {
+        Self { inner, app }
+    }
+}
+
+impl<S> Service<Request> for Frame<S>
 where
-    S: Service<Request, Response = Response<B>>,
+    S: Service<Request, Response = Response, Error = Infallible>,
 {
-    type Response = Response<B>;
-    type Error = S::Error;
+    type Response = Response;
+    type Error = Infallible;
     type Future = FrameFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let start = Instant::now();
+        let state = match enter(&mut request) {
+            Ok(()) => match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
+                Ok(inner) => State::Routed { inner },
+                Err(_) => State::refused(panicked()),
+            },
+            Err(refusal) => State::refused(refusal.into_response()),
+        };
         FrameFuture {
-            inner: self.inner.call(request),
+            state,
             app: Arc::clone(&self.app),
             start,
         }
     }
 }
 
-impl<F, B, E> Future for FrameFuture<F>
+impl<F> Future for FrameFuture<F>
 where
-    F: Future<Output = Result<Response<B>, E>>,
+    F: Future<Output = Result<Response, Infallible>>,
 {
-    type Output = Result<Response<B>, E>;
+    type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = std::task::ready!(this.inner.poll(cx))?;
+        let mut response = match this.state.project() {
+            StateProjection::Routed { inner } => {
+                match catch_unwind(AssertUnwindSafe(|| inner.poll(cx))) {
+                    Ok(polled) => std::task::ready!(polled)?,
+                    Err(_) => panicked(),
+                }
+            }
+            StateProjection::Refused { response } => {
+                response.take().expect("it is not polled after its end")
+            }
+        };
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
@@ -111,4 +136,9 @@ where
             .observe(this.start.elapsed().as_secs_f64());
         Poll::Ready(Ok(response))
     }
+}
+
+fn panicked() -> Response {
+    tracing::error!("a request handler panicked");
+    Refusal::new(ErrorCode::InternalError, "a fault of the server").into_response()
 }

@@ -17,6 +17,7 @@ mod auth_service;
 pub(crate) mod body;
 mod docs;
 mod document;
+mod entrance;
 pub(crate) mod error;
 mod frame;
 mod health;
@@ -35,7 +36,6 @@ use axum::response::{IntoResponse, Response};
 use hexline_protocol::ErrorCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, StatusCode, Uri};
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -48,10 +48,13 @@ use crate::platform;
 pub(crate) use auth_service::Throttle;
 pub(crate) use document::{Documents, described, page_at};
 use error::Refusal;
-use frame::FrameLayer;
+use frame::Frame;
+
+/// All that is served over HTTP.
+pub(crate) type Front = Frame<Router>;
 
 /// Every route, at the root and below the path of each base URL.
-pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
+pub(crate) fn front(app: &Arc<App>, bases: &[String]) -> Front {
     let (routes, api) = routes(&app.config, platform::guarded(app)).split_for_parts();
     app.documents.describe(api, &app.url);
     let mut router = routes.clone();
@@ -67,16 +70,12 @@ pub(crate) fn router(app: &Arc<App>, bases: &[String]) -> Router {
     let prefixes: Arc<[String]> = prefixes.into_iter().map(str::to_owned).collect();
     let no_route =
         move |method: Method, uri: Uri| std::future::ready(no_route(&prefixes, &method, &uri));
-    router
+    let router = router
         // With CORS: a page is to learn that there is nothing, not that the network failed.
         .merge(Router::new().fallback(no_route).layer(cors()))
         .method_not_allowed_fallback(wrong_method)
-        // One layer of many: each `layer` is a box that every request has to open.
-        .layer((
-            FrameLayer::new(Arc::clone(app)),
-            CatchPanicLayer::custom(panicked),
-        ))
-        .with_state(Arc::clone(app))
+        .with_state(Arc::clone(app));
+    Frame::new(router, Arc::clone(app))
 }
 
 fn routes(config: &Config, platform: OpenApiRouter<Arc<App>>) -> OpenApiRouter<Arc<App>> {
@@ -180,11 +179,6 @@ async fn wrong_method() -> Refusal {
         "this path does not take that method",
     )
     .with_status(StatusCode::METHOD_NOT_ALLOWED)
-}
-
-fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    tracing::error!("a request handler panicked");
-    Refusal::new(ErrorCode::InternalError, "a fault of the server").into_response()
 }
 
 #[cfg(test)]

@@ -45,6 +45,47 @@ async fn below_a_prefix_the_door_opens_there_and_at_the_root() {
     }
 }
 
+// An audience with a slash at its end makes old clients ask for `/client//signal/v1/pubsub`.
+#[tokio::test(flavor = "multi_thread")]
+async fn repeated_slashes_count_as_one_at_every_door() {
+    let server = TestServer::start_with(|config| {
+        config.public_url = Some("https://api.example.org/srv1/hexline/".to_owned());
+        config.token_service.enabled = true;
+        config.token_service.app = Some("one".to_owned());
+    })
+    .await;
+    let app = server.app("one").await;
+    let glued = app.token_with_claim(
+        "aud",
+        &json!("https://api.example.org/srv1/hexline/client/"),
+    );
+    for path in [
+        "/client//signal/v1/pubsub",
+        "//client///v1/signal//pubsub",
+        "/srv1/hexline//client//signal/pubsub",
+        "//srv1//hexline/client//signal/v1/pubsub",
+    ] {
+        let url = format!("{}?jwt={glued}", server.url(path));
+        let mut bob = open(&server, Socket::request(&url)).await;
+        assert_eq!(bob.after_ping().await, [], "{path}");
+    }
+    let ask = |path: &str| client().get(server.url(path)).send();
+    for path in ["//healthz", "/srv1//hexline///healthz", "/console//sign-in"] {
+        let answer = ask(path).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+    let me = client()
+        .get(server.url("/client//v1//me"))
+        .bearer_auth(&glued);
+    assert_eq!(me.send().await.expect("an answer").status(), 200);
+    let form = [("identity", "bob"), ("device", "web")];
+    let post = client().post(server.url("//token")).form(&form);
+    assert_eq!(post.send().await.expect("an answer").status(), 200);
+    let admin = refusal_of(client().get(server.url("/platform//v1//keys"))).await;
+    assert_eq!(admin.status, 401);
+    assert_eq!(ask("/healthz/x").await.expect("an answer").status(), 404);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn elsewhere_there_is_no_door() {
     let server = TestServer::start().await;

@@ -2,6 +2,8 @@
 
 use hexline_tests::{TestServer, client, refusal, refusal_of, upgrade};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 async fn with_token_service() -> TestServer {
     let server = TestServer::start_with(|config| {
@@ -319,4 +321,33 @@ fn allows(response: &reqwest::Response, header: &str, wanted: &str) {
         found == "*" || found.to_ascii_lowercase().contains(wanted),
         "{header}: {found}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_one_host() {
+    let server = TestServer::start().await;
+    let asked = async |lines: &str| {
+        let mut socket = TcpStream::connect(server.at()).await.expect("it listens");
+        let request = format!("GET /healthz HTTP/1.{lines}connection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.expect("written");
+        let mut answer = String::new();
+        let read = socket.read_to_string(&mut answer);
+        hexline_tests::within("an answer", read)
+            .await
+            .expect("text");
+        answer
+    };
+    for lines in ["1\r\nhost: x\r\n", "1\r\nHost:\r\n", "0\r\n"] {
+        let answer = asked(lines).await;
+        assert!(answer.contains(" 200 "), "{lines}: {answer}");
+    }
+    for lines in ["1\r\n", "1\r\nhost: x\r\nHost: x\r\n"] {
+        let answer = asked(lines).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{lines}: {answer}");
+        assert!(answer.contains(r#""code":"invalid_request""#), "{answer}");
+        assert!(
+            answer.contains("x-content-type-options: nosniff"),
+            "{answer}"
+        );
+    }
 }

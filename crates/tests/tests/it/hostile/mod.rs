@@ -14,6 +14,7 @@ mod malformed_http;
 mod malformed_websocket;
 mod races;
 mod routes;
+mod sockets;
 
 /// The folder that a crate stands in.
 const CRATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

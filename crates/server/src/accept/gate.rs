@@ -1,0 +1,515 @@
+//! Who may hold a socket, when nothing is known of them yet but the address.
+//!
+//! An accepted socket is an open file, and a stranger's as much as a client's. [`Gate`] counts
+//! them: so many per address (of IPv6, the /64 block), so many in all, which is less than the
+//! process may open, so that the database and the control socket always find a file. One too many
+//! is closed before a byte of it is read. A trusted proxy brings many clients and is counted in
+//! the totals only.
+//!
+//! Sockets that have not sent a complete request head yet have a pool of their own: so many per
+//! address, and a quarter of all. When the pool is full, its oldest gives way to the newcomer, of the
+//! same address if it is the address that has too many. When all places are taken, the oldest of the
+//! pool gives way too; if there is none, those that have let the server wait longest for a further
+//! request or for the rest of a body. So silent sockets, however many, shut nobody out.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hexline_model::{Clock, Moment};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::place::{Phase, Place};
+use super::socket::Guarded;
+use crate::auth::{Peer, Proxies};
+use crate::telemetry::Metrics;
+
+/// How many sockets there may be, and what becomes of a stalled one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GateLimits {
+    pub(crate) per_address: usize,
+    pub(crate) total: usize,
+    /// Of one address, without a complete request head.
+    pub(crate) heads_per_address: usize,
+    /// How long a write may make no progress.
+    pub(crate) stall: Duration,
+}
+
+/// Gives accepted sockets their places.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Shared>);
+
+struct Shared {
+    limits: GateLimits,
+    proxies: Proxies,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    opened: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+    /// Those that speak HTTP, by number: who may have to give way.
+    visits: HashMap<u64, Listed>,
+    /// Those without a complete head, the oldest first.
+    heads: BTreeSet<u64>,
+    heads_by_address: HashMap<IpAddr, BTreeSet<u64>>,
+    next: u64,
+    refused: Complaint,
+    evicted: Complaint,
+    failed: Complaint,
+}
+
+struct Listed {
+    place: Arc<Place>,
+    /// Known as soon as the task has been started.
+    task: Option<AbortHandle>,
+}
+
+/// A log line that comes at most once a second, and how often it would have come since.
+#[derive(Default)]
+struct Complaint {
+    last: Option<Moment>,
+    count: u64,
+}
+
+/// The time in which a socket speaks HTTP; over when this is dropped.
+pub(super) struct Visit(Arc<Place>);
+
+/// How many sockets there may be in all.
+pub(crate) fn most_sockets(open_files: Option<u64>, connections: usize) -> usize {
+    // Some that are no WebSockets: whoever asks for a token or for health.
+    let wanted = connections.saturating_add(OTHERS);
+    open_files.map_or(wanted, |files| wanted.min(files_for_sockets(files)))
+}
+
+/// What is left of the open files that the system allows, once the server has its own.
+pub(crate) fn files_for_sockets(open_files: u64) -> usize {
+    let files = usize::try_from(open_files).unwrap_or(usize::MAX);
+    files - RESERVE.min(files / 2)
+}
+
+impl Gate {
+    pub(crate) fn new(
+        limits: GateLimits,
+        proxies: Proxies,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            limits,
+            proxies,
+            clock,
+            metrics,
+            opened: Instant::now(),
+            state: Mutex::default(),
+        }))
+    }
+
+    /// Says in the log, though not often, that the system gives no more sockets, and lets one give
+    /// way.
+    pub(super) fn cannot_accept(&self, error: &io::Error) {
+        let now = self.0.clock.moment();
+        let mut state = self.lock();
+        let times = state.failed.due(now);
+        let evicted = state.give_way();
+        drop(state);
+        if let Some(times) = times {
+            tracing::error!(%error, times, "cannot accept connections");
+        }
+        self.evict(evicted);
+    }
+
+    /// Gives a socket a place, if there is one. Another may lose its own.
+    pub(super) fn admit<I>(&self, io: I, from: IpAddr) -> Option<(Guarded<I>, Visit)> {
+        let address = (!self.0.proxies.trusts(from)).then(|| Peer::of(from).ip());
+        let limits = self.0.limits;
+        let mut state = self.lock();
+        let held = address.map_or(0, |address| state.held(address));
+        let mut evicted = Vec::new();
+        if held < limits.per_address {
+            evicted = state.make_room(address, &limits);
+        }
+        if held >= limits.per_address || state.total >= limits.total {
+            self.0.metrics.sockets_refused.inc();
+            let by_all = state.total >= limits.total;
+            let times = state.refused.due(self.0.clock.moment());
+            drop(state);
+            if let Some(times) = times {
+                let limit = if by_all { "server" } else { "address" };
+                tracing::warn!(times, limit, "closed new sockets: too many are open");
+            }
+            return None;
+        }
+        let place = state.insert(self, address);
+        drop(state);
+        self.evict(evicted);
+        let visit = Visit(Arc::clone(&place));
+        Some((Guarded::new(io, place), visit))
+    }
+
+    /// From now on the socket can be told to give way, by ending its task.
+    pub(super) fn may_end(&self, place: &Place, task: AbortHandle) {
+        // It is over already if it is not listed any more.
+        if let Some(listed) = self.lock().visits.get_mut(&place.number) {
+            listed.task = Some(task);
+        }
+    }
+
+    /// The socket is no stranger's any more.
+    pub(super) fn head_is_complete(&self, place: &Place) {
+        self.lock().remove_head(place);
+    }
+
+    /// The socket is closed: its place is free.
+    pub(super) fn release(&self, place: &Place) {
+        self.lock().uncount(place);
+    }
+
+    pub(super) fn stall(&self) -> Duration {
+        self.0.limits.stall
+    }
+
+    /// For comparing places: milliseconds since the gate was opened.
+    pub(super) fn millis_at(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.0.opened);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn evict(&self, evicted: Vec<AbortHandle>) {
+        if evicted.is_empty() {
+            return;
+        }
+        self.0.metrics.sockets_evicted.inc_by(evicted.len() as u64);
+        let times = self.lock().evicted.due(self.0.clock.moment());
+        if let Some(times) = times {
+            tracing::warn!(times, "closed silent sockets to make room for others");
+        }
+        for task in evicted {
+            task.abort();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Lets sockets give way until a newcomer finds the pool within its limits, and a place.
+    fn make_room(&mut self, address: Option<IpAddr>, limits: &GateLimits) -> Vec<AbortHandle> {
+        let of_address = address.and_then(|address| self.heads_by_address.get(&address));
+        let crowded = of_address.filter(|heads| heads.len() >= limits.heads_per_address);
+        if let Some(oldest) = crowded.and_then(|heads| heads.first().copied()) {
+            return Vec::from_iter(self.remove(oldest));
+        }
+        let pool = (limits.total / POOL_PART).max(1);
+        if self.heads.len() >= pool || self.total >= limits.total {
+            return self.give_way();
+        }
+        Vec::new()
+    }
+
+    /// Takes the place of the oldest socket without a head, or of those that wait longest otherwise.
+    fn give_way(&mut self) -> Vec<AbortHandle> {
+        if let Some(oldest) = self.heads.first().copied() {
+            return Vec::from_iter(self.remove(oldest));
+        }
+        let resting = self.visits.values().map(|listed| &listed.place);
+        let mut resting: Vec<(u64, u64)> = resting
+            .filter(|place| place.phase() != Phase::FirstHead && place.waits_for_client())
+            .map(|place| (place.waiting_since(), place.number))
+            .collect();
+        resting.sort_unstable();
+        // Some at once: looking through all of them should not be needed for each newcomer.
+        let most = resting.len().div_ceil(AT_ONCE);
+        let oldest = resting.into_iter().take(most);
+        oldest
+            .filter_map(|(_, number)| self.remove(number))
+            .collect()
+    }
+
+    fn remove(&mut self, number: u64) -> Option<AbortHandle> {
+        let listed = self.visits.remove(&number)?;
+        self.remove_head(&listed.place);
+        self.uncount(&listed.place);
+        listed.task
+    }
+
+    fn insert(&mut self, gate: &Gate, address: Option<IpAddr>) -> Arc<Place> {
+        let number = self.next;
+        self.next += 1;
+        self.total += 1;
+        self.heads.insert(number);
+        if let Some(address) = address {
+            *self.by_address.entry(address).or_default() += 1;
+            let heads = self.heads_by_address.entry(address).or_default();
+            heads.insert(number);
+        }
+        let place = Arc::new(Place::new(gate.clone(), address, number));
+        let listed = Listed {
+            place: Arc::clone(&place),
+            task: None,
+        };
+        self.visits.insert(number, listed);
+        place
+    }
+
+    fn remove_head(&mut self, place: &Place) {
+        self.heads.remove(&place.number);
+        if let Some(address) = place.address
+            && let Entry::Occupied(mut heads) = self.heads_by_address.entry(address)
+        {
+            heads.get_mut().remove(&place.number);
+            if heads.get().is_empty() {
+                heads.remove();
+            }
+        }
+    }
+
+    fn uncount(&mut self, place: &Place) {
+        if !place.is_counted.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        self.total -= 1;
+        if let Some(address) = place.address
+            && let Entry::Occupied(mut held) = self.by_address.entry(address)
+        {
+            *held.get_mut() -= 1;
+            if *held.get() == 0 {
+                held.remove();
+            }
+        }
+    }
+
+    fn held(&self, address: IpAddr) -> usize {
+        self.by_address.get(&address).copied().unwrap_or(0)
+    }
+}
+
+impl Complaint {
+    /// How often there was reason to complain since the last time, if it is time again.
+    fn due(&mut self, now: Moment) -> Option<u64> {
+        self.count += 1;
+        if self.last.is_some_and(|last| now.since(last) < LOG_PAUSE) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.count))
+    }
+}
+
+impl Visit {
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.0
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let listed = {
+            let mut state = self.0.gate.lock();
+            state.remove_head(&self.0);
+            state.visits.remove(&self.0.number)
+        };
+        drop(listed);
+    }
+}
+
+/// For the database, the control socket, key sets that are fetched, and what libraries open.
+const RESERVE: usize = 256;
+
+const OTHERS: usize = 10_000;
+
+/// Sockets without a head may have one place of so many.
+const POOL_PART: usize = 4;
+
+/// Of so many that wait, one has to go at once.
+const AT_ONCE: usize = 64;
+
+const LOG_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hexline_model::{ManualClock, Timestamp};
+    use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    fn limits(per_address: usize, total: usize) -> GateLimits {
+        GateLimits {
+            per_address,
+            total,
+            heads_per_address: total,
+            stall: Duration::from_millis(50),
+        }
+    }
+
+    fn gate(limits: GateLimits, proxies: &[&str]) -> Gate {
+        let proxies = proxies.iter().map(|net| net.parse().expect("a network"));
+        Gate::new(
+            limits,
+            Proxies::new(proxies.collect()),
+            Arc::new(ManualClock::new(Timestamp::from_secs(0))),
+            Arc::new(Metrics::new()),
+        )
+    }
+
+    type Admitted = (Guarded<()>, Visit);
+
+    fn admit(gate: &Gate, from: &str) -> Option<Admitted> {
+        gate.admit((), from.parse().expect("an address"))
+    }
+
+    /// One that has sent its first request, and is being answered.
+    fn answered(gate: &Gate, from: &str) -> Option<Admitted> {
+        let admitted = admit(gate, from)?;
+        admitted.1.place().enter(Phase::Answering);
+        Some(admitted)
+    }
+
+    fn number((_, visit): &Admitted) -> u64 {
+        visit.place().number
+    }
+
+    fn is_counted((_, visit): &Admitted) -> bool {
+        visit.place().is_counted.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn an_address_has_so_many_places_and_the_server_so_many() {
+        let gate = gate(limits(2, 4), &[]);
+        let first = answered(&gate, "192.0.2.1");
+        let _second = answered(&gate, "::ffff:192.0.2.1").expect("the same address");
+        assert!(first.is_some() && admit(&gate, "192.0.2.1").is_none());
+        let _others =
+            ["127.0.0.1", "127.0.0.2"].map(|from| answered(&gate, from).expect("a place"));
+        assert!(admit(&gate, "192.0.2.9").is_none(), "the server is full");
+        assert_eq!(gate.0.metrics.sockets_refused.get(), 2);
+        drop(first);
+        assert!(admit(&gate, "192.0.2.1").is_some());
+    }
+
+    #[tokio::test]
+    async fn an_ipv6_block_counts_as_one_address() {
+        let gate = gate(limits(1, 9), &[]);
+        let _held = answered(&gate, "2001:db8::1").expect("a place");
+        assert!(admit(&gate, "2001:db8::2").is_none());
+        assert!(admit(&gate, "2001:db8:0:1::1").is_some());
+    }
+
+    #[tokio::test]
+    async fn a_trusted_proxy_has_places_as_long_as_the_server_has() {
+        let gate = gate(limits(1, 3), &["10.0.0.0/8"]);
+        let held: Vec<_> = (0..4).map_while(|_| answered(&gate, "10.1.2.3")).collect();
+        assert_eq!(held.len(), 3);
+        drop(held);
+        let state = gate.lock();
+        assert!(state.total == 0 && state.by_address.is_empty());
+        assert!(state.visits.is_empty() && state.heads.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_oldest_silent_socket_of_a_crowded_address_gives_way() {
+        let two_heads = GateLimits {
+            heads_per_address: 2,
+            ..limits(9, 40)
+        };
+        let gate = gate(two_heads, &[]);
+        let elsewhere = admit(&gate, "192.0.2.9").expect("a place");
+        let asks = answered(&gate, "192.0.2.1").expect("a place");
+        let silent: Vec<_> = (0..3).map_while(|_| admit(&gate, "192.0.2.1")).collect();
+        let counted: Vec<bool> = silent.iter().map(is_counted).collect();
+        assert_eq!(counted, [false, true, true]);
+        assert!(is_counted(&asks) && is_counted(&elsewhere));
+        assert_eq!(gate.lock().total, 4);
+        drop(silent);
+        assert_eq!(gate.lock().total, 2, "what gave way is not counted twice");
+    }
+
+    #[tokio::test]
+    async fn silent_sockets_have_a_quarter_of_all_places() {
+        let gate = gate(limits(40, 40), &[]);
+        let silent: Vec<_> = (0..11)
+            .map_while(|n| admit(&gate, &format!("192.0.2.{n}")))
+            .collect();
+        assert_eq!(silent.iter().filter(|one| is_counted(one)).count(), 10);
+        assert!(!is_counted(&silent[0]));
+    }
+
+    #[tokio::test]
+    async fn who_waits_longest_gives_way_when_all_places_are_taken_and_who_is_answered_never() {
+        let gate = gate(limits(9, 3), &[]);
+        let held: Vec<_> = (1..4)
+            .map_while(|n| answered(&gate, &format!("192.0.2.{n}")))
+            .collect();
+        assert!(
+            admit(&gate, "192.0.2.9").is_none(),
+            "all are being answered"
+        );
+        held[0].1.place().enter(Phase::Idle);
+        held[0].1.place().set_waiting_since(20);
+        held[1].1.place().enter(Phase::Body);
+        held[1].1.place().set_waiting_since(10);
+        let newcomer = admit(&gate, "192.0.2.9").expect("a place");
+        assert_eq!(number(&newcomer), 3);
+        let counted: Vec<bool> = held.iter().map(is_counted).collect();
+        assert_eq!(counted, [true, false, true]);
+    }
+
+    #[test]
+    fn a_complaint_comes_once_a_second_and_says_how_often() {
+        let mut complaint = Complaint::default();
+        let at = Moment::from_millis;
+        assert_eq!(complaint.due(at(0)), Some(1));
+        assert_eq!(complaint.due(at(10)), None);
+        assert_eq!(complaint.due(at(999)), None);
+        assert_eq!(complaint.due(at(1000)), Some(3));
+    }
+
+    #[test]
+    fn sockets_leave_some_open_files_to_the_server() {
+        assert_eq!(most_sockets(Some(1 << 20), 200_000), 210_000);
+        assert_eq!(most_sockets(Some(20_000), 200_000), 19_744);
+        assert_eq!(most_sockets(Some(100), 200_000), 50);
+        assert_eq!(most_sockets(Some(u64::MAX), 10), 10_010);
+        assert_eq!(most_sockets(None, 10), 10_010);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_nobody_reads_ends_in_an_error() {
+        let (io, _never_reads) = duplex(16);
+        let from = IpAddr::from([127, 0, 0, 1]);
+        let gate = gate(limits(1, 1), &[]);
+        let (mut socket, _visit) = gate.admit(io, from).expect("a place");
+        assert!(socket.is_write_vectored());
+        let error = socket.write_all(&[0; 64]).await.expect_err("it stalls");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_no_stall() {
+        let (io, mut reader) = duplex(16);
+        let from = IpAddr::from([127, 0, 0, 1]);
+        let gate = gate(limits(1, 1), &[]);
+        let (mut socket, _visit) = gate.admit(io, from).expect("a place");
+        let writing = tokio::spawn(async move { socket.write_all(&[0; 64]).await });
+        let mut read = [0; 8];
+        for _ in 0..8 {
+            // Each pause is shorter than the alarm; all of them together are longer.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            reader.read_exact(&mut read).await.expect("bytes");
+        }
+        writing.await.expect("no panic").expect("all is written");
+    }
+}
