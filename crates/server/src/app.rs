@@ -6,7 +6,7 @@ use hexline_model::{Clock, Device, Entropy, Identity, KeyId, Moment, NodeId, Sec
 use hexline_services::audit::AuditService;
 use hexline_services::auth::AuthService;
 use hexline_services::idempotency::IdempotencyService;
-use hexline_services::keys::{AppName, KeyError, KeyService};
+use hexline_services::keys::{AppName, KeyError, KeyRecord, KeyService, RevokedKey};
 use hexline_services::operators::OperatorService;
 use hexline_services::tokens::TokenService;
 use hexline_services::webhooks::WebhookService;
@@ -73,6 +73,26 @@ impl App {
     /// The link of an invitation. The token is in the fragment, which no server or proxy sees.
     pub(crate) fn invitation_url(&self, token: &Secret<String>) -> String {
         invitation_url(&self.url, token)
+    }
+
+    /// Revokes a key and, unless they are to stay, the keys that it made. Besides, how many live
+    /// connections of this node that closes.
+    pub(crate) async fn revoke_key(
+        &self,
+        key: &KeyRecord,
+        keep_made: bool,
+    ) -> Result<(RevokedKey, usize), KeyError> {
+        let mut ids = vec![key.id];
+        if !keep_made {
+            ids.extend(self.keys.keys_made_by(key).iter().map(|made| made.id));
+        }
+        let closed = self.hub.count_by_keys(key.app, &ids);
+        let revoked = if keep_made {
+            self.keys.revoke_key_alone(key.id).await?
+        } else {
+            self.keys.revoke_key(key.id).await?
+        };
+        Ok((revoked, closed))
     }
 }
 

@@ -51,6 +51,14 @@ impl KeyStore for Database {
         expected: Revision,
     ) -> Result<Revision, StoreError> {
         let (mut tx, revision) = self.change(expected).await?;
+        for statement in MAKE_ROOM {
+            sqlx::query(*statement)
+                .bind(key.id.to_string())
+                .bind(key.app.to_string())
+                .execute(&mut *tx)
+                .await
+                .map_err(sort("key"))?;
+        }
         insert(&mut tx, key, signs, revision).await?;
         tx.commit().await.map_err(sort("key"))?;
         Ok(revision)
@@ -80,12 +88,27 @@ impl KeyStore for Database {
 
     async fn set_state(
         &self,
-        id: KeyId,
+        ids: &[KeyId],
         state: KeyState,
         expected: Revision,
     ) -> Result<Revision, StoreError> {
         let (mut tx, revision) = self.change(expected).await?;
-        update_state(&mut tx, id, state, revision).await?;
+        for id in ids {
+            update_state(&mut tx, *id, state, revision).await?;
+        }
+        tx.commit().await.map_err(sort("key"))?;
+        Ok(revision)
+    }
+
+    async fn release(&self, key: &KeyRecord, expected: Revision) -> Result<Revision, StoreError> {
+        let (mut tx, revision) = self.change(expected).await?;
+        update_state(&mut tx, key.id, key.state, revision).await?;
+        sqlx::query(RELEASE)
+            .bind(key.id.to_string())
+            .bind(key.released.map(Timestamp::as_millis))
+            .execute(&mut *tx)
+            .await
+            .map_err(sort("key"))?;
         tx.commit().await.map_err(sort("key"))?;
         Ok(revision)
     }
@@ -163,6 +186,8 @@ async fn insert(
         .bind(sealed)
         .bind(key.material.text().map(str::to_owned))
         .bind(revision.count())
+        .bind(key.made_by.map(|id| id.to_string()))
+        .bind(key.released.map(Timestamp::as_millis))
         .execute(&mut **tx)
         .await
         .map_err(sort("key"))?;
@@ -227,6 +252,8 @@ pub(crate) fn read(row: &AnyRow) -> Result<KeyRecord, StoreError> {
         expires: row.time_if_any("keys.expires_ms")?,
         last_used: row.time_if_any("keys.last_used_ms")?,
         ceiling: row.parsed_if_any("keys.ceiling", "grants", |t| Grants::parse(t).ok())?,
+        made_by: row.parsed_if_any("keys.made_by", "key id", |t| KeyId::parse(t).ok())?,
+        released: row.time_if_any("keys.released_ms")?,
         material: material(row)?,
     })
 }
@@ -253,7 +280,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "select id, app, label, algorithm, created_ms, expires_ms, retiring_until_ms, \
-             revoked_ms, last_used_ms, ceiling, kind, sealed, document from keys ",
+             revoked_ms, last_used_ms, ceiling, kind, sealed, document, made_by, released_ms \
+             from keys ",
             $rest
         )
     };
@@ -265,8 +293,15 @@ const LIST: &str =
 pub(crate) const SINCE: &str = select!("where revision > $1");
 const ADD: &str = "insert into keys \
      (id, app, label, algorithm, created_ms, expires_ms, retiring_until_ms, revoked_ms, \
-     last_used_ms, ceiling, kind, sealed, document, revision) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+     last_used_ms, ceiling, kind, sealed, document, revision, made_by, released_ms) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+/// What is in the way of a key whose id was released by another app.
+const MAKE_ROOM: &[&str] = &[
+    "delete from api_keys where signs_with in \
+     (select id from keys where id = $1 and app <> $2 and released_ms is not null)",
+    "delete from keys where id = $1 and app <> $2 and released_ms is not null",
+];
+const RELEASE: &str = "update keys set released_ms = $2 where id = $1";
 const SET_SIGNING_KEY: &str = "update apps set signing_key = $2, revision = $3 where id = $1";
 const SET_STATE: &str =
     "update keys set retiring_until_ms = $2, revoked_ms = $3, revision = $4 where id = $1";

@@ -113,6 +113,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             7 "0007_auth",
             8 "0008_webhooks",
             9 "0009_idempotency",
+            11 "0011_key_parentage",
             15 "0015_nodes",
         },
         Backend::Postgres => read! { "postgres":
@@ -125,6 +126,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             7 "0007_auth",
             8 "0008_webhooks",
             9 "0009_idempotency",
+            11 "0011_key_parentage",
             15 "0015_nodes",
         },
     }

@@ -2,7 +2,7 @@ use hexline_model::{Clock as _, Identity, IdentityError, SystemClock, Timestamp}
 
 use crate::compact::MAX_BYTES;
 use crate::json::{Json, JsonError, write_escaped, write_string};
-use crate::{Access, Algorithm, KeyScreenError, PrivateKey, base64url, claims};
+use crate::{Access, Algorithm, KeyScreenError, PrivateKey, Source, base64url, claims};
 
 /// Builds access tokens.
 ///
@@ -270,12 +270,22 @@ impl TokenBuilder {
 
     /// The token, issued at that time, in whole seconds.
     pub fn build_at(&self, now: Timestamp) -> Result<String, BuildError> {
+        self.build_exchanged_at(now, &[])
+    }
+
+    /// Makes the token that others are exchanged for: for a server's exchange alone, which writes
+    /// down in `src` what the token stands on.
+    pub fn build_exchanged_at(
+        &self,
+        now: Timestamp,
+        sources: &[Source],
+    ) -> Result<String, BuildError> {
         let (id, key) = self.signer.as_ref().ok_or(BuildError::NoKey)?;
         if id.is_empty() {
             return Err(BuildError::NoKeyId);
         }
         let key = key.as_ref().map_err(Clone::clone)?;
-        let claims = self.claims(id, now)?;
+        let claims = self.claims(id, now, sources)?;
         Json::check(&claims)?; // a member twice or too deep: no server would take it
         let mut token = base64url::encode(self.header(key.algorithm()).as_bytes());
         token.push('.');
@@ -300,7 +310,7 @@ impl TokenBuilder {
     }
 
     /// The claims, in the one order: aud, sub, grants, iss, iat, nbf, exp, jti, profile.
-    fn claims(&self, id: &str, now: Timestamp) -> Result<String, BuildError> {
+    fn claims(&self, id: &str, now: Timestamp, sources: &[Source]) -> Result<String, BuildError> {
         let access = Access::parse(&self.access).ok_or(BuildError::UnknownAccess)?;
         let mut text = String::with_capacity(256);
         text.push_str("{\"aud\":\"");
@@ -352,6 +362,15 @@ impl TokenBuilder {
         if let Some(profile) = &self.profile {
             text.push_str(",\"profile\":");
             profile.write(&mut text)?;
+        }
+        if let Some((first, more)) = sources.split_first() {
+            text.push_str(",\"src\":[");
+            first.write(&mut text);
+            for source in more {
+                text.push(',');
+                source.write(&mut text);
+            }
+            text.push(']');
         }
         text.push('}');
         Ok(text)

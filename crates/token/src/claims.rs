@@ -5,7 +5,7 @@ use hexline_model::{Subject, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::Grants;
-use crate::json::{Kind, Reader, parse_number};
+use crate::json::{Flaw, Kind, Reader, parse_number, write_string};
 use crate::unverified::Claim;
 
 /// What a verified token says.
@@ -19,6 +19,17 @@ pub struct Claims {
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) token_id: Option<Box<str>>,
     pub(crate) profile: Option<Box<RawValue>>,
+    pub(crate) sources: Box<[Source]>,
+}
+
+/// A token that another one was exchanged for: an entry of the claim `src`, which a server's
+/// exchange writes and no builder.
+///
+/// A token stands only while the keys of its sources do, and none of them was revoked.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Source {
+    issuer: Box<str>,
+    token_id: Option<Box<str>>,
 }
 
 impl Claims {
@@ -60,6 +71,48 @@ impl Claims {
     /// `profile`, as it is written.
     pub fn profile(&self) -> Option<&RawValue> {
         self.profile.as_deref()
+    }
+
+    /// `src`: the tokens that this one was exchanged for, the first one first; usually none.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+}
+
+impl Source {
+    /// The token of this key, with this `jti` if it has one.
+    pub fn new(issuer: impl Into<Box<str>>, token_id: Option<&str>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            token_id: token_id.map(Box::from),
+        }
+    }
+
+    /// Its `iss`: the id of the key that signed it.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Its `jti`.
+    pub fn token_id(&self) -> Option<&str> {
+        self.token_id.as_deref()
+    }
+
+    pub(crate) fn write(&self, text: &mut String) {
+        text.push_str("{\"iss\":");
+        write_string(&self.issuer, text);
+        if let Some(id) = &self.token_id {
+            text.push_str(",\"jti\":");
+            write_string(id, text);
+        }
+        text.push('}');
+    }
+}
+
+// A jti may name a person.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({:?})", self.issuer)
     }
 }
 
@@ -107,6 +160,28 @@ pub(crate) fn audiences(claim: Claim<'_>) -> Result<Vec<Cow<'_, str>>, Kind> {
     Ok(found)
 }
 
+/// The entries of `src`; `None` if they are not as an exchange writes them.
+pub(crate) fn sources(claim: Claim<'_>) -> Option<Box<[Source]>> {
+    let mut found = Vec::new();
+    let read = Reader::new(claim.json).array(|reader| {
+        let (mut issuer, mut token_id) = (None, None);
+        reader.object(|reader, name| {
+            match name {
+                "iss" => issuer = Some(reader.string()?),
+                "jti" => token_id = Some(reader.string()?),
+                _ => return Err(Flaw::Syntax),
+            }
+            Ok(())
+        })?;
+        let fits = token_id.as_deref().is_none_or(jti_fits) && found.len() < MOST_SOURCES;
+        let issuer = issuer.filter(|issuer| fits && !issuer.is_empty());
+        let issuer = issuer.ok_or(Flaw::Syntax)?;
+        found.push(Source::new(issuer, token_id.as_deref()));
+        Ok(())
+    });
+    read.ok().map(|()| found.into_boxed_slice())
+}
+
 /// A claim that is a time: seconds since the epoch, perhaps with a fraction, to the millisecond.
 pub(crate) fn time(claim: Claim<'_>) -> Option<Timestamp> {
     if claim.kind != Kind::Number {
@@ -121,5 +196,8 @@ pub(crate) fn time(claim: Claim<'_>) -> Option<Timestamp> {
     Some(Timestamp::from_millis(millis))
 }
 
+/// How many sources a token can have.
+pub const MOST_SOURCES: usize = 4;
+pub(crate) const SRC_RULE: &str = "at most 4 objects with an iss and perhaps a jti";
 pub(crate) const JTI_RULE: &str = "1 to 1024 bytes without control characters";
 const LONGEST_JTI: usize = 1024;

@@ -44,7 +44,7 @@ pub use access::Access;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use audience::Audiences;
 pub use builder::{BuildError, TokenBuilder};
-pub use claims::{Claims, jti_fits};
+pub use claims::{Claims, MOST_SOURCES, Source, jti_fits};
 pub use error::{Reason, Rejection};
 pub use explain::{Check, Explanation, Outcome, explain, explain_offline};
 pub use grants::{

@@ -16,7 +16,12 @@ pub trait Registry {
     /// ([`KeySet::select`]). For any other key a `kid` must equal the issuer ([`kid_fits`]).
     fn key(&self, issuer: &str, kid: Option<&str>, now: Timestamp) -> KeyStatus<Self::Entry>;
 
-    /// Whether a token of that key was revoked, alone or with others, or its app disabled.
+    /// The key of a token that this one was exchanged for ([`Claims::sources`]): it must be one of
+    /// the same app as `entry`.
+    fn source(&self, entry: &Self::Entry, issuer: &str, now: Timestamp) -> KeyStatus<()>;
+
+    /// Whether a token of that key was revoked, alone or with others, or with one that it was
+    /// exchanged for, or its app disabled.
     fn revocation(&self, entry: &Self::Entry, claims: &Claims) -> Option<Revoked>;
 
     /// Whether [`revocation`](Self::revocation) can know: if not, explaining says "not reached".
@@ -61,6 +66,8 @@ pub enum KeyStatus<E> {
 pub enum Revoked {
     /// By its `jti`.
     Token,
+    /// By the `jti` of a token that it was exchanged for.
+    Source,
     /// With all tokens that were issued up to a moment.
     IssuedBefore {
         /// Whose tokens.
@@ -213,6 +220,11 @@ impl Registry for SingleKey {
                 ceiling: self.ceiling.clone(),
             })
         })
+    }
+
+    /// One key says nothing of others.
+    fn source(&self, _: &SingleKeyEntry, _: &str, _: Timestamp) -> KeyStatus<()> {
+        KeyStatus::Usable(())
     }
 
     fn revocation(&self, _: &SingleKeyEntry, _: &Claims) -> Option<Revoked> {

@@ -57,6 +57,7 @@ struct Members {
     not_before: Option<(Kind, Span)>,
     token_id: Option<(Kind, Span)>,
     profile: Option<(Kind, Span)>,
+    sources: Option<(Kind, Span)>,
 }
 
 /// A claim as it is written.
@@ -218,6 +219,10 @@ impl<'a> UnverifiedToken<'a> {
         self.claim(self.members.profile)
     }
 
+    pub(crate) fn sources_claim(&self) -> Option<Claim<'_>> {
+        self.claim(self.members.sources)
+    }
+
     fn claim(&self, member: Option<(Kind, Span)>) -> Option<Claim<'_>> {
         member.map(|(kind, span)| Claim {
             kind,
@@ -242,6 +247,7 @@ impl Members {
                 "nbf" => &mut members.not_before,
                 "jti" => &mut members.token_id,
                 "profile" => &mut members.profile,
+                "src" => &mut members.sources,
                 "iss" => {
                     let kind = reader.peek()?;
                     if kind != Kind::String {

@@ -12,7 +12,7 @@ use crate::json::{Kind, Reader};
 use crate::unverified::Claim;
 use crate::{
     Access, Claims, Grants, KeyEntry, KeyStatus, Permissions, Reason, Registry, Rejection, Revoked,
-    Rules, UnverifiedToken, VerifyingKey, claims,
+    Rules, Source, UnverifiedToken, VerifyingKey, claims,
 };
 
 /// A token that passed, and the key it was signed with.
@@ -66,6 +66,7 @@ pub(crate) struct Content {
     pub(crate) subject: Option<Subject>,
     pub(crate) grants: Grants,
     pub(crate) token_id: Option<Box<str>>,
+    pub(crate) sources: Box<[Source]>,
 }
 
 /// Row 2.
@@ -74,14 +75,31 @@ pub(crate) fn key<R: Registry>(
     registry: &R,
     now: Timestamp,
 ) -> Result<R::Entry, Rejection> {
-    let (reason, found) = match registry.key(token.issuer(), token.key_id(), now) {
+    let status = registry.key(token.issuer(), token.key_id(), now);
+    let entry = usable(status, "a key", || named_key(token))?;
+    // What cannot be read is refused with the other claims.
+    let sources = token.sources_claim().and_then(claims::sources);
+    for source in sources.iter().flatten() {
+        let status = registry.source(&entry, source.issuer(), now);
+        let named = || format!("a src with iss {}", quote(source.issuer()));
+        usable(status, "a src with a key", named)?;
+    }
+    Ok(entry)
+}
+
+fn usable<E>(
+    status: KeyStatus<E>,
+    what: &str,
+    named: impl FnOnce() -> String,
+) -> Result<E, Rejection> {
+    let (reason, found) = match status {
         KeyStatus::Usable(entry) => return Ok(entry),
-        KeyStatus::Unknown => (Reason::KeyUnknown, named_key(token)),
+        KeyStatus::Unknown => (Reason::KeyUnknown, named()),
         KeyStatus::Revoked { at } => (
             Reason::KeyRevoked,
-            format!("a key that was revoked at {at}"),
+            format!("{what} that was revoked at {at}"),
         ),
-        KeyStatus::Expired { at } => (Reason::KeyExpired, format!("a key that expired at {at}")),
+        KeyStatus::Expired { at } => (Reason::KeyExpired, format!("{what} that expired at {at}")),
     };
     Err(Rejection::new(reason, found, "the id of a usable key"))
 }
@@ -210,7 +228,7 @@ fn allowing(edge: Timestamp, rules: &Rules, how: &str) -> String {
     )
 }
 
-/// Row 7: `sub`, then `grants`, then `jti`.
+/// Row 7: `sub`, then `grants`, then `jti`, then `src`.
 pub(crate) fn content(token: &UnverifiedToken<'_>, access: Access) -> Result<Content, Rejection> {
     let subject = match (access, token.subject_claim()) {
         (Access::Client, Some(claim)) => Some(subject(claim)?),
@@ -229,10 +247,16 @@ pub(crate) fn content(token: &UnverifiedToken<'_>, access: Access) -> Result<Con
         None => None,
         Some(claim) => Some(token_id(claim)?),
     };
+    let sources = match token.sources_claim() {
+        None => Box::default(),
+        Some(claim) => claims::sources(claim)
+            .ok_or_else(|| invalid("a src that no exchange wrote", claims::SRC_RULE))?,
+    };
     Ok(Content {
         subject,
         grants,
         token_id,
+        sources,
     })
 }
 
@@ -248,6 +272,7 @@ pub(crate) fn assemble(token: &UnverifiedToken<'_>, times: Times, content: Conte
         profile: token
             .profile_claim()
             .and_then(|claim| RawValue::from_string(claim.json.to_owned()).ok()),
+        sources: content.sources,
     }
 }
 
@@ -260,6 +285,7 @@ pub(crate) fn revocation<R: Registry>(
     let found = match registry.revocation(entry, claims) {
         None => return Ok(()),
         Some(Revoked::Token) => "a token that was revoked by its jti".to_owned(),
+        Some(Revoked::Source) => "a token exchanged for one that was revoked by its jti".to_owned(),
         Some(Revoked::AppDisabled) => "a token of a disabled app".to_owned(),
         Some(Revoked::IssuedBefore { scope, at }) => {
             format!(

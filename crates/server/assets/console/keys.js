@@ -101,11 +101,25 @@ async function ask(dialog, key) {
   const place = open(dialog);
   fill(place, { label: name(key) });
   if (dialog !== "revoke") return;
+  const made = madeBy(key.id);
+  find("#revoke-made").hidden = made.length === 0;
+  find("#revoke-made-keys").textContent = made.map((other) => `${name(other)} (${other.id.slice(0, 8)}…)`).join(", ");
+  find("#revoke form").elements.keep_made.checked = false;
   const warn = (/** @type {number} */ live) =>
     live > 0 ? `This closes ${plural(live, "live connection")} at once.` : "No connection is open with it.";
   find("#revoke-count").textContent = warn(key.connections ?? 0);
   const fresh = await get(ofApp(`keys/${part(key.id)}`)).catch(() => key);
   find("#revoke-count").textContent = warn(fresh.connections ?? 0);
+}
+
+/** The keys that stand which a key made by its tokens, and those that they made. @param {string} id @returns {any[]} */
+function madeBy(id) {
+  const makers = new Set([id]);
+  for (let size = 0; size < makers.size; ) {
+    size = makers.size;
+    for (const key of keys) if (makers.has(key.made_by)) makers.add(key.id);
+  }
+  return keys.filter((key) => key.id !== id && makers.has(key.id) && key.state !== "revoked");
 }
 
 const ceiling = find("#key-ceiling");
@@ -160,10 +174,12 @@ onSubmit(find("#rotate form"), async (form) => {
   reveal(made, "The new key", "Put it in the place of the old one before the overlap is over.");
 });
 
-onSubmit(find("#revoke form"), async () => {
-  const { closed } = await post(ofApp(`keys/${part(chosen.id)}/revoke`));
+onSubmit(find("#revoke form"), async (form) => {
+  const keep_made = form.elements.keep_made.checked;
+  const { closed, made } = await post(ofApp(`keys/${part(chosen.id)}/revoke`), { keep_made });
   find("#revoke").close();
-  say(closed > 0 ? `Revoked; ${plural(closed, "connection")} closed.` : "Revoked.");
+  const also = made.length > 0 ? `Revoked, with ${plural(made.length, "key")} that it made` : "Revoked";
+  say(closed > 0 ? `${also}; ${plural(closed, "connection")} closed.` : `${also}.`);
   await refresh();
 });
 

@@ -10,7 +10,9 @@ use super::exit::{CliError, Exit};
 use super::paint::Paint;
 use super::remote::PlaceArgs;
 use super::{Context, ask, office, print, program};
-use crate::control::{Answer, Command, ImportedKey, KeyOptions, KeyView, NewKeyView};
+use crate::control::{
+    Answer, Command, ImportedKey, KeyOptions, KeyView, NewKeyView, RevokedKeyView,
+};
 
 /// `hexline key`
 #[derive(clap::Args)]
@@ -65,8 +67,20 @@ enum Action {
         #[command(flatten)]
         data: PlaceArgs,
     },
-    /// Refuse all tokens of a key from now on and close what they opened.
+    /// Refuse all tokens of a key from now on and close what they opened; the keys that it made go
+    /// with it.
     Revoke {
+        /// The key id.
+        key: String,
+        /// Leave the keys that it made, by a platform token, as they are.
+        #[arg(long)]
+        keep_made: bool,
+        #[command(flatten)]
+        data: PlaceArgs,
+    },
+    /// Revoke a key and let another app register its id: if an app has taken an id that tokens of
+    /// another one name.
+    Release {
         /// The key id.
         key: String,
         #[command(flatten)]
@@ -148,7 +162,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             )
         }
         Action::Label { key, label, data } => (Command::KeyLabel { key, label }, data),
-        Action::Revoke { key, data } => (Command::KeyRevoke { key }, data),
+        Action::Revoke {
+            key,
+            keep_made,
+            data,
+        } => (Command::KeyRevoke { key, keep_made }, data),
+        Action::Release { key, data } => (Command::KeyRelease { key }, data),
         Action::Import {
             options,
             source,
@@ -178,6 +197,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         }
         (Answer::Key(key), true) => print::json(&key)?,
         (Answer::Key(key), false) => print::text(&describe(&key))?,
+        (Answer::RevokedKey(revoked), true) => print::json(&revoked)?,
+        (Answer::RevokedKey(revoked), false) => print::text(&describe_revoked(&revoked))?,
         (Answer::Keys(keys), true) => print::json(&keys)?,
         (Answer::Keys(keys), false) => print::text(&list(&keys))?,
         (other, _) => return Err(office::unexpected(&other)),
@@ -325,6 +346,9 @@ fn describe(key: &KeyView) -> String {
     }
     line("created", &print::when(Some(key.created_ms)));
     line("last used", &print::when(key.last_used_ms));
+    if let Some(maker) = &key.made_by {
+        line("made by", maker);
+    }
     line(
         "signs",
         if key.signs {
@@ -339,6 +363,15 @@ fn describe(key: &KeyView) -> String {
         .map_or_else(|| "none".to_owned(), Value::to_string);
     line("ceiling", &ceiling);
     lines.join("\n")
+}
+
+fn describe_revoked(revoked: &RevokedKeyView) -> String {
+    let mut text = describe(&revoked.key);
+    if !revoked.made.is_empty() {
+        text.push_str("\nRevoked with it, for it had made them:\n");
+        text.push_str(&list(&revoked.made));
+    }
+    text
 }
 
 fn list(keys: &[KeyView]) -> String {

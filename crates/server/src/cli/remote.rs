@@ -16,7 +16,7 @@ use super::{Context, DataArgs, address, ask, office};
 use crate::adapters::tls::provider;
 use crate::control::{
     Answer, AppChanges, AppView, Command, ImportedKey, KeyOptions, KeyView, NewKeyView,
-    RevokedView, TokenScope,
+    RevokedKeyView, RevokedView, TokenScope,
 };
 
 /// Which records a command on apps and keys works on: a data directory, or a server elsewhere.
@@ -182,11 +182,16 @@ impl Remote {
                     .await?;
                 Ok(Answer::Key(key_view(&key, &app)))
             }
-            Command::KeyRevoke { key } => {
+            Command::KeyRevoke { key, keep_made } => {
                 let app = self.name_of(None).await?;
                 let path = format!("{}/revoke", key_path(&key));
-                let revoked = self.call(Method::POST, &path, None).await?;
-                Ok(Answer::Key(key_view(&revoked["key"], &app)))
+                let body = keep_made.then(|| json!({ "keep_made": true }));
+                let revoked = self.call(Method::POST, &path, body).await?;
+                let made = revoked["made"].as_array().into_iter().flatten();
+                Ok(Answer::RevokedKey(Box::new(RevokedKeyView {
+                    key: key_view(&revoked["key"], &app),
+                    made: made.map(|key| key_view(key, &app)).collect(),
+                })))
             }
             Command::KeyImport {
                 app,
@@ -437,6 +442,7 @@ fn key_view(key: &Value, app: &str) -> KeyView {
         created_ms: key["created_ms"].as_i64().unwrap_or_default(),
         last_used_ms: key["last_used_ms"].as_i64(),
         ceiling: (!ceiling.is_null()).then(|| ceiling.clone()),
+        made_by: text("made_by"),
         signs: key["signs"].as_bool().unwrap_or_default(),
     }
 }

@@ -19,7 +19,7 @@ use super::guard::Signed;
 use super::snippets::{self, Snippet};
 use crate::app::App;
 use crate::http::error::{ErrorBody, Refusal};
-use crate::http::json::{Body, Ids};
+use crate::http::json::{Body, Ids, MaybeBody};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -28,6 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show, change))
         .routes(routes!(rotate))
         .routes(routes!(revoke))
+        .routes(routes!(release))
         .routes(routes!(list_api_keys, create_api_key))
         .routes(routes!(revoke_api_key))
 }
@@ -57,6 +58,11 @@ pub(crate) struct KeyView {
     last_used_ms: Option<i64>,
     /// Live connections on this node that stand on it.
     connections: usize,
+    /// The key whose token made it; null if an operator did.
+    #[schema(value_type = Option<String>)]
+    made_by: Option<KeyId>,
+    /// Since when another app may take its id; only of a revoked key.
+    released_ms: Option<i64>,
     /// Whether it signs what the server mints for the app.
     signs: bool,
     /// What was registered: a public key, a key set or its URL; null for a secret.
@@ -179,6 +185,36 @@ pub(crate) struct Rotation {
 pub(crate) struct Closed {
     /// How many live connections of this node it closes.
     pub(super) closed: usize,
+}
+
+/// How a key is revoked.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = ConsoleKeyRevocation)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Revocation {
+    /// Whether the keys that it made stay; unset, they are revoked with it.
+    keep_made: bool,
+}
+
+/// What the revocation of a key did.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleKeyRevoked)]
+pub(crate) struct Revoked {
+    /// The keys that it had made, and those that they had made in turn: revoked with it.
+    made: Vec<KeyView>,
+    /// How many live connections of this node that closes.
+    closed: usize,
+}
+
+/// A key whose id is free for another app.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleKeyReleased)]
+pub(crate) struct Released {
+    /// The app that had it.
+    #[schema(value_type = String)]
+    app: AppId,
+    /// The key.
+    key: KeyView,
 }
 
 /// The public id of an app at the Auth Service.
@@ -378,7 +414,8 @@ async fn rotate(
 
 /// Revoke a key
 ///
-/// For ever. What it opened is closed.
+/// For ever. What it opened is closed, and the keys that it made are revoked with it, unless
+/// `keep_made` is true.
 #[utoipa::path(
     post,
     path = "/console/api/apps/{app}/keys/{key}/revoke",
@@ -388,22 +425,58 @@ async fn rotate(
         ("app" = String, Path, description = "The app's id"),
         ("key" = String, Path, description = "The key's id"),
     ),
-    responses((status = 200, description = "Revoked", body = Closed))
+    request_body = Revocation,
+    responses((status = 200, description = "Revoked", body = Revoked))
 )]
 async fn revoke(
     State(app): State<Arc<App>>,
     signed: Signed,
     Ids((id, key)): Ids<(AppId, KeyId)>,
-) -> Result<Json<Closed>, Refusal> {
-    writable(&app, &signed, id)?;
-    key_of(&app, id, key).await?;
-    let closed = app.hub.count_by_key(key);
-    app.keys.revoke_key(key).await?;
+    MaybeBody(body): MaybeBody<Revocation>,
+) -> Result<Json<Revoked>, Refusal> {
+    let own = writable(&app, &signed, id)?;
+    let record = key_of(&app, id, key).await?;
+    let (revoked, closed) = app.revoke_key(&record, body.keep_made).await?;
+    let made: Vec<_> = revoked.made.iter().map(|key| key.id).collect();
     let entry = signed.entry("key.revoke", Some(id), key);
     app.audit
-        .record(entry.detail(json!({ "closed": closed })))
+        .record(entry.detail(json!({ "closed": closed, "made": made })))
         .await;
-    Ok(Json(Closed { closed }))
+    let made = revoked.made.iter();
+    Ok(Json(Revoked {
+        made: made.map(|key| view(&app, &own, key)).collect(),
+        closed,
+    }))
+}
+
+/// Release the id of a key
+///
+/// For an id that an app has registered and tokens of another one name: the key is revoked, and
+/// another app may register the id. Takes an owner.
+#[utoipa::path(
+    post,
+    path = "/console/api/keys/{key}/release",
+    tag = "console",
+    security(("consoleSession" = [])),
+    params(("key" = String, Path, description = "The key's id")),
+    responses((status = 200, description = "The app that had it, and the key", body = Released))
+)]
+async fn release(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Ids(key): Ids<KeyId>,
+) -> Result<Json<Released>, Refusal> {
+    signed.may_administer()?;
+    let missing = || Refusal::new(ErrorCode::NotFound, "there is no such key");
+    let known = app.keys.registry().key_record(key).ok_or_else(missing)?;
+    let released = app.keys.release_key(known.id).await?;
+    let entry = signed.entry("key.release", Some(released.app), key);
+    app.audit.record(entry).await;
+    let own = app.keys.registry().app(released.app).ok_or_else(missing)?;
+    Ok(Json(Released {
+        app: own.id,
+        key: view(&app, &own, &released),
+    }))
 }
 
 /// List the API keys of an app
@@ -597,6 +670,8 @@ fn view(app: &App, own: &keys::App, key: &KeyRecord) -> KeyView {
         revoked_ms: revoked.map(Timestamp::as_millis),
         last_used_ms: key.last_used.map(Timestamp::as_millis),
         connections: app.hub.count_by_key(key.id),
+        made_by: key.made_by,
+        released_ms: key.released.map(Timestamp::as_millis),
         signs: own.signing_key == Some(key.id),
         public: key.material.text().map(ToOwned::to_owned),
     }

@@ -428,7 +428,7 @@ async fn revoke(
             let jti = jti.unwrap_or_default();
             let closed = app
                 .hub
-                .count_standing(id, |standing| standing.token_id.as_deref() == Some(&jti));
+                .count_standing(id, |standing| standing.is_or_comes_of(&jti));
             let expires = body.expires_ms.map(Timestamp::from_millis);
             let revoked = app.keys.revoke_token(id, &jti, expires).await?;
             (revoked, format!("jti {jti}"), closed)
@@ -463,6 +463,10 @@ impl Registry for Seen<'_> {
             Some(app) if self.signed.sees(app) => self.registry.key(issuer, kid, now),
             _ => KeyStatus::Unknown,
         }
+    }
+
+    fn source(&self, entry: &KeyHandle, issuer: &str, now: Timestamp) -> KeyStatus<()> {
+        self.registry.source(entry, issuer, now)
     }
 
     fn revocation(&self, entry: &KeyHandle, claims: &Claims) -> Option<Revoked> {

@@ -100,6 +100,14 @@ pub enum Command {
     KeyRevoke {
         /// The key id.
         key: String,
+        /// Whether the keys that it made stay.
+        #[serde(default)]
+        keep_made: bool,
+    },
+    /// Revokes a key and lets another app register its id.
+    KeyRelease {
+        /// The key id.
+        key: String,
     },
     /// Registers a key that was made elsewhere.
     KeyImport {

@@ -21,7 +21,9 @@ use super::command::{
     AppChanges, Command, Failure, FailureKind, ImportedKey, KeyOptions, Outcome, TokenScope,
 };
 use super::note::Note;
-use super::view::{Answer, AppView, KeyView, NewKeyView, RevokedView, RotatedView, StatusView};
+use super::view::{
+    Answer, AppView, KeyView, NewKeyView, RevokedKeyView, RevokedView, RotatedView, StatusView,
+};
 use crate::datadir::{HeldKeyFile, MasterKeyError};
 
 /// Where commands are carried out, in the server and without one.
@@ -175,8 +177,9 @@ impl Desk {
             Command::KeyLabel { key, label } => Ok(Answer::Key(
                 self.view(&self.keys.set_label(key_id(&key)?, label).await?),
             )),
-            Command::KeyRevoke { key } => Ok(Answer::Key(
-                self.view(&self.keys.revoke_key(key_id(&key)?).await?),
+            Command::KeyRevoke { key, keep_made } => self.revoke_key(&key, keep_made).await,
+            Command::KeyRelease { key } => Ok(Answer::Key(
+                self.view(&self.keys.release_key(key_id(&key)?).await?),
             )),
             Command::KeyImport {
                 app,
@@ -265,6 +268,19 @@ impl Desk {
             order = order.ceiling(ceiling);
         }
         Ok(self.keys.create_key(app.id, order).await?)
+    }
+
+    async fn revoke_key(&self, key: &str, keep_made: bool) -> Outcome {
+        let id = key_id(key)?;
+        let revoked = if keep_made {
+            self.keys.revoke_key_alone(id).await?
+        } else {
+            self.keys.revoke_key(id).await?
+        };
+        Ok(Answer::RevokedKey(Box::new(RevokedKeyView {
+            key: self.view(&revoked.record),
+            made: revoked.made.iter().map(|key| self.view(key)).collect(),
+        })))
     }
 
     async fn list_keys(&self, app: Option<&str>) -> Outcome {
@@ -395,6 +411,10 @@ impl Registry for Widened<'_> {
             KeyStatus::Revoked { at } => KeyStatus::Revoked { at },
             KeyStatus::Expired { at } => KeyStatus::Expired { at },
         }
+    }
+
+    fn source(&self, entry: &WidenedKey, issuer: &str, now: Timestamp) -> KeyStatus<()> {
+        self.registry.source(&entry.key, issuer, now)
     }
 
     fn revocation(&self, entry: &WidenedKey, claims: &Claims) -> Option<Revoked> {

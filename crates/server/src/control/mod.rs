@@ -29,4 +29,6 @@ pub use command::{
 pub use desk::Desk;
 pub use operators::{OperatorCommand, OperatorLinkView, OperatorView};
 pub use socket::{CallError, ControlSocket, call, serve};
-pub use view::{Answer, AppView, KeyView, NewKeyView, RevokedView, RotatedView, StatusView};
+pub use view::{
+    Answer, AppView, KeyView, NewKeyView, RevokedKeyView, RevokedView, RotatedView, StatusView,
+};

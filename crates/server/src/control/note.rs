@@ -52,7 +52,8 @@ impl Note {
                 None,
                 Some(key.clone()),
             ),
-            Command::KeyRevoke { key } => ("key.revoke", None, None, Some(key.clone())),
+            Command::KeyRevoke { key, .. } => ("key.revoke", None, None, Some(key.clone())),
+            Command::KeyRelease { key } => ("key.release", None, None, Some(key.clone())),
             Command::KeyImport { .. } => ("key.import", None, None, None),
             Command::Operator(command) => {
                 let (action, target) = of_operator(command)?;
@@ -83,6 +84,12 @@ impl Note {
             Answer::App(app) => Some((AppId::parse(&app.id).ok(), app.name.clone(), Value::Null)),
             Answer::Key(key) => Some(of_key(key)),
             Answer::NewKey(new) => Some(of_key(&new.key)),
+            Answer::RevokedKey(revoked) => {
+                let (app, target, mut detail) = of_key(&revoked.key);
+                let made: Vec<_> = revoked.made.iter().map(|key| key.id.as_str()).collect();
+                detail["made"] = json!(made);
+                Some((app, target, detail))
+            }
             Answer::Operator(operator) => Some(named_operator(operator)),
             Answer::OperatorLink(link) => Some(named_operator(&link.operator)),
             _ => None,

@@ -187,11 +187,12 @@ async fn keys_are_made_shown_rotated_and_revoked() {
     assert!(second.key.signs);
     let revoke = Command::KeyRevoke {
         key: second.key.id.clone(),
+        keep_made: false,
     };
-    let Answer::Key(revoked) = house.ask(revoke).await else {
-        panic!("a key")
+    let Answer::RevokedKey(revoked) = house.ask(revoke).await else {
+        panic!("a revoked key")
     };
-    assert_eq!(revoked.state, "revoked");
+    assert_eq!(revoked.key.state, "revoked");
     let Answer::Keys(keys) = house.ask(Command::KeyList { app: None }).await else {
         panic!("keys")
     };
@@ -300,7 +301,7 @@ async fn a_change_that_is_refused_in_part_is_not_made_at_all() {
     );
     assert_eq!(
         house.refused(set("other", with(&key.key.id))).await,
-        FailureKind::Invalid
+        FailureKind::NotFound
     );
     let part = AppChanges {
         longest_ttl_ms: Some(1_500),
@@ -390,6 +391,7 @@ async fn explaining_names_the_check_that_a_revocation_fails() {
     house
         .ask(Command::KeyRevoke {
             key: key.key.id.clone(),
+            keep_made: false,
         })
         .await;
     assert_eq!(failing().await.as_deref(), Some("key_revoked"));

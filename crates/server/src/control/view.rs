@@ -23,6 +23,8 @@ pub enum Answer {
     Key(KeyView),
     /// Several keys.
     Keys(Vec<KeyView>),
+    /// A key was revoked.
+    RevokedKey(Box<RevokedKeyView>),
     /// A key that was just made, with its secret: shown now and never again.
     NewKey(Box<NewKeyView>),
     /// An operator.
@@ -99,8 +101,20 @@ pub struct KeyView {
     pub last_used_ms: Option<i64>,
     /// What its tokens may be granted at most.
     pub ceiling: Option<Value>,
+    /// The key whose token made it.
+    pub made_by: Option<String>,
     /// Whether the app signs with it what the server mints.
     pub signs: bool,
+}
+
+/// A key that was revoked.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RevokedKeyView {
+    /// The key.
+    #[serde(flatten)]
+    pub key: KeyView,
+    /// The keys that it had made, and those that they had made in turn: revoked with it.
+    pub made: Vec<KeyView>,
 }
 
 /// A key that was just made.
@@ -153,6 +167,7 @@ impl KeyView {
             created_ms: key.created.as_millis(),
             last_used_ms: key.last_used.map(Timestamp::as_millis),
             ceiling: ceiling.transpose().expect("grants are JSON"),
+            made_by: key.made_by.map(|id| id.to_string()),
             signs,
         }
     }

@@ -148,6 +148,7 @@ mod tests {
             jwk: None,
             subject: Some(subject),
             token_id: None,
+            sources: Box::default(),
             issued: Timestamp::from_secs(0),
             expires: None,
         };

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) turns: HashMap<AppId, u64>,
     by_peer: HashMap<IpAddr, usize>,
     pub(super) by_key: HashMap<KeyId, usize>,
+    /// Of tokens that were exchanged: how many stand on the keys of those that came before.
+    pub(super) by_source: HashMap<KeyId, usize>,
     total: usize,
 }
 
@@ -172,7 +174,7 @@ impl Hub {
                 .into_iter()
                 .flat_map(AppState::connections);
             connections
-                .filter(|c| only.is_none_or(|key| c.standing.key == key))
+                .filter(|c| only.is_none_or(|key| c.standing.stands_on(key)))
                 .map(Arc::clone)
                 .collect()
         };
@@ -261,6 +263,9 @@ impl State {
     fn insert(&mut self, connection: &Arc<Connection>) -> bool {
         self.total += 1;
         *self.by_key.entry(connection.standing.key).or_default() += 1;
+        for key in sources(&connection.standing) {
+            *self.by_source.entry(key).or_default() += 1;
+        }
         *self.by_peer.entry(connection.peer.ip()).or_default() += 1;
         *self.turns.entry(connection.standing.app).or_default() += 1;
         let app = self.apps.entry(connection.standing.app).or_default();
@@ -282,6 +287,9 @@ impl State {
     fn remove(&mut self, connection: &Connection) -> bool {
         self.total -= 1;
         release(&mut self.by_key, &connection.standing.key);
+        for key in sources(&connection.standing) {
+            release(&mut self.by_source, &key);
+        }
         release(&mut self.by_peer, &connection.peer.ip());
         // Not for an app that was deleted.
         if let Some(turn) = self.turns.get_mut(&connection.standing.app) {
@@ -332,6 +340,13 @@ impl Drop for Place {
         drop(state);
         self.hub.metrics.connections.dec();
     }
+}
+
+/// The keys, besides its own, that a connection ends with.
+fn sources(standing: &Standing) -> HashSet<KeyId> {
+    let keys = standing.sources.iter();
+    let keys = keys.filter_map(|source| KeyId::parse(source.issuer()).ok());
+    keys.filter(|key| *key != standing.key).collect()
 }
 
 fn release<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {

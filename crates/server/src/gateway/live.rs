@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -126,9 +127,18 @@ impl Hub {
         connections.iter().filter(|c| is(&c.standing)).count()
     }
 
-    /// How many connections stand on a key.
+    /// How many connections stand on a key: their token is one of it, or was exchanged for one.
     pub(crate) fn count_by_key(&self, key: KeyId) -> usize {
-        self.lock().by_key.get(&key).copied().unwrap_or(0)
+        let state = self.lock();
+        let in_map = |map: &HashMap<KeyId, usize>| map.get(&key).copied().unwrap_or(0);
+        in_map(&state.by_key) + in_map(&state.by_source)
+    }
+
+    /// How many connections of an app stand on any of these keys.
+    pub(crate) fn count_by_keys(&self, app: AppId, keys: &[KeyId]) -> usize {
+        self.count_standing(app, |standing| {
+            keys.iter().any(|key| standing.stands_on(*key))
+        })
     }
 
     /// What an app does on this node.

@@ -105,6 +105,7 @@ impl Rig {
             jwk: None,
             subject: Some(subject.clone()),
             token_id: Some("t1".into()),
+            sources: Box::default(),
             issued,
             expires: ttl.map(|ttl| issued.plus(ttl)),
         }

@@ -22,6 +22,9 @@ use crate::app::App;
 /// depth.
 pub(crate) struct Body<T>(pub(crate) T);
 
+/// A JSON body that may be left out, or null; then every member has its default.
+pub(crate) struct MaybeBody<T>(pub(crate) T);
+
 /// The query. Its type says `#[serde(deny_unknown_fields)]`.
 pub(crate) struct Params<T>(pub(crate) T);
 
@@ -40,6 +43,26 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         }
         let PromptBody(body) = PromptBody::from_request(request, app).await?;
         read(&body).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for MaybeBody<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+        let declared = request.headers().contains_key(CONTENT_TYPE);
+        let as_json = is_json(request.headers());
+        let PromptBody(body) = PromptBody::from_request(request, app).await?;
+        match (declared, as_json) {
+            (_, true) => read::<Option<T>>(&body).map(|body| Self(body.unwrap_or_default())),
+            (false, false) if body.is_empty() => Ok(Self(T::default())),
+            _ => {
+                let message = "the body is not of a type that is taken here, expected \
+                               application/json, or no body";
+                Err(Refusal::new(ErrorCode::InvalidRequest, message)
+                    .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+            }
+        }
     }
 }
 

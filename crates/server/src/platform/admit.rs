@@ -49,6 +49,7 @@ async fn identify(app: &App, socket: SocketAddr, headers: &HeaderMap) -> Result<
     Ok(Platform {
         app: entry.app(),
         key: entry.id(),
+        key_ends: entry.end(),
         permissions: Permissions::new(claims.grants().clone(), entry.ceiling().cloned()),
         peer: peer.ip(),
     })

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use hexline_model::{AppId, KeyId};
+use hexline_model::{AppId, KeyId, Timestamp};
 use hexline_protocol::ErrorCode;
 use hexline_services::audit::{Actor, Entry};
 use hexline_token::{Grants, Permissions, PlatformArea};
@@ -18,6 +18,8 @@ pub(crate) struct Platform {
     pub(crate) app: AppId,
     /// The key that signed its token.
     pub(crate) key: KeyId,
+    /// When that key ends, as is known now.
+    pub(crate) key_ends: Option<Timestamp>,
     /// What its token grants, below the ceiling of its key.
     pub(crate) permissions: Permissions,
     /// Whence the request came.

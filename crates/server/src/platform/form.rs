@@ -16,9 +16,6 @@ use crate::http::json::{is_json, read};
 /// What the OAuth standards send: a form, or the same members as JSON.
 pub(super) struct Form<T>(pub(super) T);
 
-/// A JSON body that may be left out; then every member has its default.
-pub(super) struct MaybeBody<T>(pub(super) T);
-
 impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
     type Rejection = Refusal;
 
@@ -45,21 +42,6 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
         }
         let text = serde_json::to_vec(&members).expect("a map is JSON");
         read(&text).map(Self)
-    }
-}
-
-impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for MaybeBody<T> {
-    type Rejection = Refusal;
-
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
-        let declared = request.headers().contains_key(CONTENT_TYPE);
-        let as_json = is_json(request.headers());
-        let PromptBody(body) = PromptBody::from_request(request, app).await?;
-        match (declared, as_json) {
-            (_, true) => read(&body).map(Self),
-            (false, false) if body.is_empty() => Ok(Self(T::default())),
-            _ => Err(unsupported("expected application/json, or no body")),
-        }
     }
 }
 

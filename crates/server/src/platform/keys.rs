@@ -15,11 +15,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caller::Platform;
-use super::form::MaybeBody;
 use super::names::{self, invalid};
 use crate::app::App;
 use crate::http::error::Refusal;
-use crate::http::json::{Body, Ids, Params};
+use crate::http::json::{Body, Ids, MaybeBody, Params};
 use crate::http::paging::{Cursor, Limit, Page};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -56,6 +55,8 @@ pub(super) struct KeyShown {
     /// What its tokens may grant at most; null is no limit.
     #[schema(value_type = Option<Object>)]
     ceiling: Option<Value>,
+    /// The key whose token made it; null if an operator did.
+    made_by: Option<String>,
     /// Whether it signs what the server mints for the app.
     signs: bool,
     /// Its live connections on this node.
@@ -78,8 +79,20 @@ pub(super) struct NewKeyShown {
 pub(super) struct RevokedKey {
     /// The key.
     key: KeyShown,
-    /// How many connections on this node it closed.
+    /// The keys that it had made, and those that they had made in turn: revoked with it.
+    made: Vec<KeyShown>,
+    /// How many connections on this node that closed.
     closed: usize,
+}
+
+/// How a key is ended.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = PlatformKeyRevocation)]
+pub(super) struct RevokeOrder {
+    /// Whether the keys that it made stay; unset, they are revoked with it.
+    #[schema(example = false)]
+    keep_made: bool,
 }
 
 /// An order for a new HMAC key.
@@ -207,6 +220,8 @@ async fn list(
 /// Make a key
 ///
 /// The secret is in this answer and nowhere else. The key's ceiling is within the caller's reach.
+/// It ends no later than the caller's own key does, as that is now, and is revoked with it. A key
+/// that is retiring makes none.
 #[utoipa::path(
     post,
     path = "/platform/v1/keys",
@@ -364,19 +379,22 @@ async fn rotate(
         }
     }
     let overlap = order.overlap_ms.map(Duration::from_millis);
-    let created = app.keys.rotate_key(old.id, overlap).await?;
+    let created = app.keys.rotate_key_by(old.id, overlap, caller.key).await?;
     let detail = json!({"key": created.record.id, "overlap_ms": order.overlap_ms});
     caller.record(&app, "key.rotate", old.id, detail).await;
     Ok((StatusCode::CREATED, Json(newly_made(&app, created))))
 }
 
 /// End a key at once, with everything that it opened
+///
+/// The keys that it made are revoked with it, unless `keep_made` is true.
 #[utoipa::path(
     post,
     path = "/platform/v1/keys/{key}/revoke",
     tag = "platform",
     security(("platformToken" = [])),
     params(("key" = String, Path, description = "The key's id")),
+    request_body = RevokeOrder,
     responses(
         (status = 200, description = "The key, and how many connections it closed", body = RevokedKey)
     )
@@ -385,15 +403,19 @@ async fn revoke(
     State(app): State<Arc<App>>,
     caller: Platform,
     Ids(key): Ids<String>,
+    MaybeBody(order): MaybeBody<RevokeOrder>,
 ) -> Result<Json<RevokedKey>, Refusal> {
     caller.needs(PlatformArea::Keys)?;
     let key = own(&app, &caller, &key).await?;
-    let closed = app.hub.count_by_key(key.id);
-    let key = app.keys.revoke_key(key.id).await?;
-    let detail = json!({"closed": closed});
+    let (revoked, closed) = app.revoke_key(&key, order.keep_made).await?;
+    let made: Vec<_> = revoked.made.iter().map(|key| key.id).collect();
+    let detail = json!({"closed": closed, "made": made});
     caller.record(&app, "key.revoke", key.id, detail).await;
-    let key = shown(&app, &key);
-    Ok(Json(RevokedKey { key, closed }))
+    Ok(Json(RevokedKey {
+        key: shown(&app, &revoked.record),
+        made: revoked.made.iter().map(|key| shown(&app, key)).collect(),
+        closed,
+    }))
 }
 
 /// A key of the caller's app; another's does not exist.
@@ -416,6 +438,7 @@ fn refined(
     expires_ms: Option<i64>,
     ceiling: Option<Value>,
 ) -> Result<NewKey, Refusal> {
+    new = new.made_by(caller.key);
     if let Some(label) = label {
         new = new.label(label);
     }
@@ -492,6 +515,7 @@ fn shown(app: &App, key: &KeyRecord) -> KeyShown {
             .ceiling
             .as_ref()
             .map(|ceiling| serde_json::to_value(ceiling).expect("grants are JSON")),
+        made_by: key.made_by.map(|id| id.to_string()),
         signs: owner.is_some_and(|owner| owner.signing_key == Some(key.id)),
         connections: app.hub.count_by_key(key.id),
     }

@@ -277,6 +277,7 @@ async fn exchange(
     let narrower = Narrower {
         grants,
         ttl: order.ttl_s.map(Duration::from_secs),
+        until: caller.key_ends,
         jti: order.jti.clone(),
     };
     let minted = app

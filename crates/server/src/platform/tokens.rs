@@ -90,6 +90,7 @@ async fn mint(
             grants: order.grants,
             within: caller.permissions.ceiling().cloned(),
             ttl: order.ttl_s.map(Duration::from_secs),
+            until: caller.key_ends,
             profile: order.profile,
             jti: order.jti.clone(),
         },

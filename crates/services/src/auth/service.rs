@@ -231,6 +231,7 @@ impl AuthService {
                 (Some(ttl), Some(longest)) => Some(ttl.min(longest)),
                 (ttl, _) => ttl,
             },
+            until: None,
             profile: outcome.profile,
             jti: None,
         };

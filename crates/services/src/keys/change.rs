@@ -27,10 +27,13 @@ pub(super) enum Change {
         /// The public ids that move to the new key, as they are then.
         api_keys: Vec<ApiKeyRecord>,
     },
+    /// Revoked by now.
     Revoke {
-        key: Box<KeyRecord>,
+        keys: Vec<KeyRecord>,
         at: Timestamp,
     },
+    /// Revoked and released by now.
+    Release(Box<KeyRecord>),
     Label(Box<KeyRecord>),
     DeleteApp {
         app: AppId,
@@ -176,12 +179,12 @@ impl Change {
                     .rotate(old.id, *until, &new.key, new.signs, expected)
                     .await
             }
-            Self::Revoke { key, at } => {
-                stores
-                    .keys
-                    .set_state(key.id, KeyState::Revoked { at: *at }, expected)
-                    .await
+            Self::Revoke { keys, at } => {
+                let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
+                let state = KeyState::Revoked { at: *at };
+                stores.keys.set_state(&ids, state, expected).await
             }
+            Self::Release(key) => stores.keys.release(key, expected).await,
             Self::Label(key) => stores.keys.set_label(key.id, &key.label, expected).await,
             Self::DeleteApp { app, at } => stores.apps.remove(*app, *at, expected).await,
             Self::AddApiKey(record) => stores.api_keys.add(record, expected).await,
@@ -215,11 +218,8 @@ impl Change {
                 });
                 changes.api_keys = api_keys;
             }
-            Self::Revoke { key, at } => changes.keys.push(KeyRecord {
-                state: KeyState::Revoked { at },
-                ..*key
-            }),
-            Self::Label(key) => changes.keys.push(*key),
+            Self::Revoke { keys, .. } => changes.keys = keys,
+            Self::Release(key) | Self::Label(key) => changes.keys.push(*key),
             Self::DeleteApp { app, .. } => changes.deleted.push(app),
             Self::AddApiKey(record) | Self::RevokeApiKey(record) => changes.api_keys.push(record),
         }

@@ -34,14 +34,6 @@ pub enum KeyError {
         /// What was asked for.
         id: KeyId,
     },
-    /// Only a key of its own signs for an app.
-    #[error("key {id} belongs to another app, expected one of {app}")]
-    KeyElsewhere {
-        /// The key.
-        id: KeyId,
-        /// The app that it was to sign for.
-        app: AppName,
-    },
     /// The id to import is in use, in this app or another.
     #[error("there is a key {id} already")]
     KeyExists {
@@ -170,7 +162,6 @@ impl KeyError {
             | Self::Store(StoreError::Conflict { .. }) => ErrorCode::Conflict,
             Self::Settings(_)
             | Self::Screen(_)
-            | Self::KeyElsewhere { .. }
             | Self::KeySort { .. }
             | Self::Order { .. }
             | Self::TokenId(_)

@@ -29,6 +29,10 @@ pub struct KeyRecord {
     pub last_used: Option<Timestamp>,
     /// What its tokens may grant at most; `None` is no limit.
     pub ceiling: Option<Grants>,
+    /// The key whose token made it, if an app's server did.
+    pub made_by: Option<KeyId>,
+    /// Since when another app may take its id; only of a revoked key.
+    pub released: Option<Timestamp>,
     /// What verifies.
     pub material: KeyMaterial,
 }
@@ -81,6 +85,7 @@ pub struct NewKey {
     pub(super) label: String,
     pub(super) expires: Option<Timestamp>,
     pub(super) ceiling: Option<Grants>,
+    pub(super) made_by: Option<KeyId>,
 }
 
 /// Where the material of a new key comes from.
@@ -108,6 +113,15 @@ pub struct CreatedKey {
     pub record: KeyRecord,
     /// Its secret, if it has one.
     pub secret: Option<Secret<String>>,
+}
+
+/// A key that was revoked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RevokedKey {
+    /// The key as stored.
+    pub record: KeyRecord,
+    /// The keys that it had made, and those that they had made in turn, which were revoked with it.
+    pub made: Vec<KeyRecord>,
 }
 
 /// What signs the tokens that the server mints for an app.
@@ -182,12 +196,21 @@ impl NewKey {
         self
     }
 
+    /// Says whose token makes it: it ends no later than that key as it is now, and is revoked with
+    /// it.
+    #[must_use]
+    pub fn made_by(mut self, key: KeyId) -> Self {
+        self.made_by = Some(key);
+        self
+    }
+
     fn from_source(source: KeySource) -> Self {
         Self {
             source,
             label: String::new(),
             expires: None,
             ceiling: None,
+            made_by: None,
         }
     }
 }

@@ -21,6 +21,8 @@
 //!   ([`Sealer`]); in memory it stands as the cipher's key, and sealed for minting.
 //! * A revocation is forgotten only when every token that it names is dead for good, whatever
 //!   the app's settings become ([`App::longest_life`]).
+//! * A key that an app's server made ends no later than the key whose token asked for it, and is
+//!   revoked with it.
 //! * Changes take turns across processes by the store's [`Revision`].
 //!
 //! **To add** something to remember: a method on the trait in `store.rs` with its promise, both
@@ -56,7 +58,7 @@ pub use error::KeyError;
 pub use event::KeyEvent;
 pub use held::KeyHandle;
 pub use jwks::JwksOrder;
-pub use key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, SigningKey};
+pub use key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
 pub use registry::{KeyRegistry, Lapse, Observer, Standing, StandingJwk};
 pub use revocation::{Revocation, Scope, SweepHorizon, Target, TargetKind, TokenId, TokenIdError};
 pub use seal::{Fingerprint, MasterKey, MasterKeyError, Purpose, SealError, Sealed, Sealer};

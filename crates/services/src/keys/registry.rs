@@ -6,7 +6,7 @@ use std::time::Duration;
 use hexline_model::{ApiKey, AppId, KeyId, Subject, Timestamp};
 use hexline_token::{
     Audiences, Claims, KeySet, KeyStatus, Reason, Registry, Rejection, RevocationScope, Revoked,
-    Rules, Verified, VerifyingKey, kid_fits,
+    Rules, Source, Verified, VerifyingKey, kid_fits,
 };
 
 use super::api_key::ApiKeyRecord;
@@ -47,6 +47,8 @@ pub struct Standing {
     pub subject: Option<Subject>,
     /// The token's `jti`.
     pub token_id: Option<Box<str>>,
+    /// The tokens that it was exchanged for.
+    pub sources: Box<[Source]>,
     /// The token's `iat`.
     pub issued: Timestamp,
     /// The token's `exp`.
@@ -183,24 +185,13 @@ impl KeyRegistry {
         let Some((key, app)) = held else {
             return Err(unknown_key().into());
         };
-        match key.end(now) {
-            Some(End::Revoked(at)) => {
-                return Err(Rejection::new(
-                    Reason::KeyRevoked,
-                    format!("a key that was revoked at {at}"),
-                    "a key that is in use",
-                )
-                .into());
+        let mut key_end = key.record.end();
+        for key in std::iter::once(Some(key)).chain(state.sources(standing)) {
+            let key = key.ok_or_else(unknown_key)?;
+            if let Some(end) = key.end(now) {
+                return Err(ended_key(&end).into());
             }
-            Some(End::Expired(at)) => {
-                return Err(Rejection::new(
-                    Reason::KeyExpired,
-                    format!("a key that ended at {at}"),
-                    "a key that is in use",
-                )
-                .into());
-            }
-            None => {}
+            key_end = earlier(key_end, key.record.end());
         }
         if let (Verifies::Fetched(cache), Some(jwk)) = (&key.verifies, &standing.jwk)
             && cache.lost(jwk.kid.as_deref(), &jwk.key)
@@ -219,6 +210,7 @@ impl KeyRegistry {
         let marks = TokenMarks {
             subject: standing.subject.as_ref(),
             token_id: standing.token_id.as_deref(),
+            sources: &standing.sources,
             issued: standing.issued,
         };
         match state.revocation(app, marks) {
@@ -226,10 +218,7 @@ impl KeyRegistry {
             Some(Revoked::AppDisabled) => return Err(Lapse::AppDisabled),
             Some(revoked) => return Err(refusal(revoked).into()),
         }
-        Ok(match (expires, key.record.end()) {
-            (Some(token), Some(key)) => Some(token.min(key)),
-            (token, key) => token.or(key),
-        })
+        Ok(earlier(expires, key_end))
     }
 
     /// Whether what somebody was given then is revoked by who they are or when it was; also if
@@ -239,6 +228,7 @@ impl KeyRegistry {
         let marks = TokenMarks {
             subject: Some(subject),
             token_id: None,
+            sources: &[],
             issued,
         };
         let app = state.apps.get(&app);
@@ -276,6 +266,23 @@ impl KeyRegistry {
         self.key_of(id).map(|key| key.shown())
     }
 
+    /// The keys that these ones made, and those that they made in turn, oldest first.
+    pub(super) fn made_by(&self, app: AppId, makers: &[KeyId]) -> Vec<KeyRecord> {
+        let state = self.read();
+        let own = || state.keys.values().filter(|key| key.record.app == app);
+        let (mut made, mut makers) = (Vec::<KeyRecord>::new(), makers.to_vec());
+        while let Some(maker) = makers.pop() {
+            for key in own().filter(|key| key.record.made_by == Some(maker)) {
+                if !made.iter().any(|known| known.id == key.record.id) {
+                    makers.push(key.record.id);
+                    made.push(key.shown());
+                }
+            }
+        }
+        made.sort_by_key(|key| (key.created, key.id));
+        made
+    }
+
     /// The key with this id as it is stored, for a change of it.
     pub(super) fn stored_record(&self, id: KeyId) -> Option<KeyRecord> {
         self.key_of(id).map(|key| key.record.clone())
@@ -286,7 +293,7 @@ impl KeyRegistry {
         let state = self.read();
         let app = state.apps.get(state.names.get(app)?)?;
         let key = &state.keys.get(&app.app.signing_key?)?.record;
-        key.may_sign(now).then_some(key.id)
+        (key.app == app.app.id && key.may_sign(now)).then_some(key.id)
     }
 
     pub(super) fn api_key(&self, id: ApiKey) -> Option<ApiKeyRecord> {
@@ -410,7 +417,9 @@ impl KeyRegistry {
             app: record.app,
             key: record.id,
         };
+        // Whoever had the id before is another key.
         let known = self.key_of(record.id);
+        let known = known.filter(|known| known.record.app == record.app);
         // A seal that only another master key opens is of no use here; the old one is.
         if let Some(known) = &known
             && let KeyMaterial::Hmac(old) = &known.record.material
@@ -519,10 +528,24 @@ impl Registry for KeyRegistry {
         })
     }
 
+    fn source(&self, entry: &KeyHandle, issuer: &str, now: Timestamp) -> KeyStatus<()> {
+        let state = self.read();
+        let key = KeyId::parse(issuer).ok().and_then(|id| state.keys.get(&id));
+        match key.filter(|key| key.record.app == entry.app()) {
+            None => KeyStatus::Unknown,
+            Some(key) => match key.end(now) {
+                None => KeyStatus::Usable(()),
+                Some(End::Revoked(at)) => KeyStatus::Revoked { at },
+                Some(End::Expired(at)) => KeyStatus::Expired { at },
+            },
+        }
+    }
+
     fn revocation(&self, entry: &KeyHandle, claims: &Claims) -> Option<Revoked> {
         let marks = TokenMarks {
             subject: claims.subject(),
             token_id: claims.token_id(),
+            sources: claims.sources(),
             issued: claims.issued(),
         };
         // The app as it is now: it may have been disabled since the handle was made.
@@ -545,9 +568,23 @@ impl Standing {
             jwk: entry.jwk(),
             subject: claims.subject().cloned(),
             token_id: claims.token_id().map(Box::from),
+            sources: claims.sources().into(),
             issued: claims.issued(),
             expires: claims.expires(),
         }
+    }
+
+    /// Whether it ends with this key: the one that verified the token, or that of a token which it
+    /// was exchanged for.
+    pub fn stands_on(&self, key: KeyId) -> bool {
+        let is_it = |source: &Source| KeyId::parse(source.issuer()) == Ok(key);
+        self.key == key || self.sources.iter().any(is_it)
+    }
+
+    /// Whether it ends with the token of this `jti`: its own, or one that it was exchanged for.
+    pub fn is_or_comes_of(&self, jti: &str) -> bool {
+        let is_it = |source: &Source| source.token_id() == Some(jti);
+        self.token_id.as_deref() == Some(jti) || self.sources.iter().any(is_it)
     }
 }
 
@@ -582,6 +619,17 @@ impl State {
         true
     }
 
+    /// The keys of the tokens that a connection's token was exchanged for.
+    fn sources<'a>(
+        &'a self,
+        standing: &'a Standing,
+    ) -> impl Iterator<Item = Option<&'a Arc<HeldKey>>> {
+        standing.sources.iter().map(|source| {
+            let key = self.keys.get(&KeyId::parse(source.issuer()).ok()?)?;
+            (key.record.app == standing.app).then_some(key)
+        })
+    }
+
     fn revocation(&self, app: &HeldApp, token: TokenMarks<'_>) -> Option<Revoked> {
         if app.app.disabled.is_some() {
             return Some(Revoked::AppDisabled);
@@ -614,6 +662,7 @@ impl fmt::Debug for Standing {
 fn refusal(revoked: Revoked) -> Rejection {
     let found = match revoked {
         Revoked::Token => "a token that was revoked".to_owned(),
+        Revoked::Source => "a token exchanged for one that was revoked".to_owned(),
         Revoked::AppDisabled => "an app that is disabled".to_owned(),
         Revoked::IssuedBefore { scope, at } => {
             let scope = match scope {
@@ -625,6 +674,25 @@ fn refusal(revoked: Revoked) -> Rejection {
         }
     };
     Rejection::new(Reason::TokenRevoked, found, "a token that was not revoked")
+}
+
+/// The earlier of two ends; `None` is no end.
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+fn ended_key(end: &End) -> Rejection {
+    let (reason, found) = match end {
+        End::Revoked(at) => (
+            Reason::KeyRevoked,
+            format!("a key that was revoked at {at}"),
+        ),
+        End::Expired(at) => (Reason::KeyExpired, format!("a key that ended at {at}")),
+    };
+    Rejection::new(reason, found, "a key that is in use")
 }
 
 fn unknown_key() -> Rejection {

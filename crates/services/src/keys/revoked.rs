@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use hexline_model::{Identity, Subject, Timestamp};
-use hexline_token::{RevocationScope, Revoked};
+use hexline_token::{RevocationScope, Revoked, Source};
 
 use super::revocation::{Revocation, Scope, SweepHorizon, Target};
 
@@ -25,6 +25,8 @@ struct SingleToken {
 pub(super) struct TokenMarks<'a> {
     pub(super) subject: Option<&'a Subject>,
     pub(super) token_id: Option<&'a str>,
+    /// The tokens that it was exchanged for.
+    pub(super) sources: &'a [Source],
     pub(super) issued: Timestamp,
 }
 
@@ -96,6 +98,10 @@ impl RevokedTokens {
             .is_some_and(|jti| self.tokens.contains_key(jti))
         {
             return Some(Revoked::Token);
+        }
+        let mut sources = token.sources.iter().filter_map(Source::token_id);
+        if sources.any(|jti| self.tokens.contains_key(jti)) {
+            return Some(Revoked::Source);
         }
         // Whole seconds on both sides: a token made in the second of the revocation is caught.
         let caught = |at: Option<&Timestamp>, scope| {

@@ -22,6 +22,7 @@ pub(super) struct Screened {
     label: String,
     expires: Option<Timestamp>,
     ceiling: Option<Grants>,
+    pub(super) made_by: Option<KeyId>,
     algorithm: Option<Algorithm>,
     material: Material,
 }
@@ -76,6 +77,7 @@ impl Screen {
             label: order.label,
             expires: order.expires,
             ceiling: order.ceiling,
+            made_by: order.made_by,
             algorithm,
             material,
         })
@@ -190,6 +192,8 @@ impl Screened {
             expires: self.expires,
             last_used: None,
             ceiling: self.ceiling.clone(),
+            made_by: self.made_by,
+            released: None,
             material,
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use super::app::{App, AppChanges, AppName, AppSettings, TokenLife};
 use super::change::{ATTEMPTS, Change, NewcomerKey};
 use super::error::KeyError;
-use super::key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, SigningKey};
+use super::key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
 use super::registry::{KeyRegistry, Observer};
 use super::revocation::{Revocation, Scope, SweepHorizon, Target, TokenId};
 use super::screen::{Screen, check_label, new_secret};
@@ -210,10 +210,16 @@ impl KeyService {
         let screened = self.screen.check(order, now, &*self.entropy)?;
         self.change(|| {
             let app = self.app(app)?;
-            if self.registry.key_record(screened.id).is_some() {
+            if let Some(old) = self.registry.key_record(screened.id)
+                && (old.released.is_none() || old.app == app.id)
+            {
                 return Err(KeyError::KeyExists { id: screened.id });
             }
-            let record = screened.record(app.id, now, &self.sealer());
+            let mut record = screened.record(app.id, now, &self.sealer());
+            if let Some(maker) = screened.made_by {
+                let end = self.end_of_maker(maker, &app, now)?;
+                record.expires = earlier(record.expires, end);
+            }
             let signs = record.may_sign(now) && self.signer(&app, now).is_none();
             let created = CreatedKey {
                 record: record.clone(),
@@ -238,6 +244,25 @@ impl KeyService {
         &self,
         id: KeyId,
         overlap: Option<Duration>,
+    ) -> Result<CreatedKey, KeyError> {
+        self.rotate(id, overlap, None).await
+    }
+
+    /// The same for an app's server with a token of this key, which made the new key then.
+    pub async fn rotate_key_by(
+        &self,
+        id: KeyId,
+        overlap: Option<Duration>,
+        maker: KeyId,
+    ) -> Result<CreatedKey, KeyError> {
+        self.rotate(id, overlap, Some(maker)).await
+    }
+
+    async fn rotate(
+        &self,
+        id: KeyId,
+        overlap: Option<Duration>,
+        maker: Option<KeyId>,
     ) -> Result<CreatedKey, KeyError> {
         let overlap = overlap.unwrap_or(DEFAULT_OVERLAP);
         if overlap > MAX_OVERLAP {
@@ -264,10 +289,19 @@ impl KeyService {
                 app: old.app,
                 key: fresh,
             };
+            let (made_by, expires) = match maker {
+                None => (old.made_by, old.expires),
+                Some(maker) => {
+                    let end = self.end_of_maker(maker, &app, now)?;
+                    (Some(maker), earlier(old.expires, end))
+                }
+            };
             let new = KeyRecord {
                 id: fresh,
                 created: now,
+                expires,
                 last_used: None,
+                made_by,
                 material: KeyMaterial::Hmac(self.sealer().seal(purpose, secret.expose())),
                 ..old.clone()
             };
@@ -298,20 +332,58 @@ impl KeyService {
         .await
     }
 
-    /// Ends a key at once and for ever, with everything that it opened. Twice is once.
-    pub async fn revoke_key(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
+    /// Ends a key at once and for ever, with everything that it opened and every key that it made.
+    /// Twice is once.
+    pub async fn revoke_key(&self, id: KeyId) -> Result<RevokedKey, KeyError> {
+        self.revoke_with(id, |key| self.registry.made_by(key.app, &[id]))
+            .await
+    }
+
+    /// The same, but the keys that it made stay.
+    pub async fn revoke_key_alone(&self, id: KeyId) -> Result<RevokedKey, KeyError> {
+        self.revoke_with(id, |_| Vec::new()).await
+    }
+
+    async fn revoke_with(
+        &self,
+        id: KeyId,
+        made: impl Fn(&KeyRecord) -> Vec<KeyRecord>,
+    ) -> Result<RevokedKey, KeyError> {
+        let at = self.clock.now();
+        let stands = |key: &KeyRecord| !matches!(key.state, KeyState::Revoked { .. });
+        self.change(|| {
+            let mut record = self.lookup(id)?;
+            let mut made = made(&record);
+            made.retain(stands);
+            let own = stands(&record).then_some(&mut record);
+            let revoked: Vec<KeyRecord> = own
+                .into_iter()
+                .chain(&mut made)
+                .map(|key| {
+                    key.state = KeyState::Revoked { at };
+                    key.clone()
+                })
+                .collect();
+            let change = (!revoked.is_empty()).then_some(Change::Revoke { keys: revoked, at });
+            Ok((change, RevokedKey { record, made }))
+        })
+        .await
+    }
+
+    /// Revokes a key and lets another app take its id: the app that has it may not be the one that
+    /// tokens of this id are from. Twice is once.
+    pub async fn release_key(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
         let at = self.clock.now();
         self.change(|| {
-            let key = self.lookup(id)?;
-            if matches!(key.state, KeyState::Revoked { .. }) {
+            let mut key = self.lookup(id)?;
+            if key.released.is_some() {
                 return Ok((None, key));
             }
-            let revoked = KeyRecord {
-                state: KeyState::Revoked { at },
-                ..key.clone()
-            };
-            let key = Box::new(key);
-            Ok((Some(Change::Revoke { key, at }), revoked))
+            if !matches!(key.state, KeyState::Revoked { .. }) {
+                key.state = KeyState::Revoked { at };
+            }
+            key.released = Some(at);
+            Ok((Some(Change::Release(Box::new(key.clone()))), key))
         })
         .await
     }
@@ -439,6 +511,12 @@ impl KeyService {
         stored
             .map(|key| self.with_last_use(key))
             .ok_or(KeyError::KeyUnknown { id })
+    }
+
+    /// The keys that a key made, and those that they made in turn, oldest first; what
+    /// [`revoke_key`](Self::revoke_key) revokes with it, if it stands. Answers from memory.
+    pub fn keys_made_by(&self, key: &KeyRecord) -> Vec<KeyRecord> {
+        self.registry.made_by(key.app, &[key.id])
     }
 
     /// Every key of an app, oldest first.
@@ -572,7 +650,22 @@ impl KeyService {
     fn signer(&self, app: &App, now: Timestamp) -> Option<KeyRecord> {
         self.registry
             .key_record(app.signing_key?)
-            .filter(|key| key.may_sign(now))
+            .filter(|key| key.app == app.id && key.may_sign(now))
+    }
+
+    /// When what this key makes for its app ends at the latest; refused if it makes nothing now.
+    fn end_of_maker(
+        &self,
+        maker: KeyId,
+        app: &App,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, KeyError> {
+        let key = self.lookup(maker)?;
+        if key.app != app.id {
+            return Err(KeyError::KeyUnknown { id: maker });
+        }
+        require_active(&key, now)?;
+        Ok(key.expires)
     }
 
     pub(super) fn app(&self, id: AppId) -> Result<App, KeyError> {
@@ -633,14 +726,20 @@ fn mark_of_loosening(old: &App, new: &App, now: Timestamp) -> Option<Revocation>
 }
 
 pub(super) fn check_signs(key: &KeyRecord, app: &App, now: Timestamp) -> Result<(), KeyError> {
+    // Another app's key is as unknown as none.
     if key.app != app.id {
-        return Err(KeyError::KeyElsewhere {
-            id: key.id,
-            app: app.name.clone(),
-        });
+        return Err(KeyError::KeyUnknown { id: key.id });
     }
     require_secret(key)?;
     require_active(key, now)
+}
+
+/// The earlier of two ends; `None` is no end.
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 fn require_secret(key: &KeyRecord) -> Result<(), KeyError> {

@@ -184,8 +184,9 @@ pub trait KeyStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<KeyRecord>, StoreError>;
 
-    /// Adds a key and, if it `signs`, makes it its app's signing key in the same transaction.
-    /// Conflicts if its id exists in any app. `NotFound` if its app does not exist.
+    /// Adds a key and, if it `signs`, makes it its app's signing key in the same transaction. A
+    /// released key of another app with its id makes room, with the public ids that named it.
+    /// Conflicts if its id exists in any app otherwise. `NotFound` if its app does not exist.
     async fn add(
         &self,
         key: &KeyRecord,
@@ -204,13 +205,17 @@ pub trait KeyStore: Send + Sync {
         expected: Revision,
     ) -> Result<Revision, StoreError>;
 
-    /// Changes the state of a key.
+    /// Changes the state of some keys, in one transaction. `NotFound`, and nothing changed, if one
+    /// does not exist.
     async fn set_state(
         &self,
-        id: KeyId,
+        ids: &[KeyId],
         state: KeyState,
         expected: Revision,
     ) -> Result<Revision, StoreError>;
+
+    /// Writes the state of a key and since when it is released, as they are in this record.
+    async fn release(&self, key: &KeyRecord, expected: Revision) -> Result<Revision, StoreError>;
 
     /// Changes the label of a key.
     async fn set_label(

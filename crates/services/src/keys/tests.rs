@@ -86,6 +86,8 @@ impl Rig {
             expires: None,
             last_used: None,
             ceiling: None,
+            made_by: None,
+            released: None,
             material,
         }
     }

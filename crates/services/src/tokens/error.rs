@@ -1,5 +1,5 @@
 use hexline_protocol::ErrorCode;
-use hexline_token::{BuildError, GrantsError};
+use hexline_token::{BuildError, GrantsError, MOST_SOURCES};
 
 use crate::keys::KeyError;
 
@@ -34,6 +34,12 @@ pub enum TokenError {
     /// The token that was to be exchanged is another app's, or no client token.
     #[error("found a token that is none of this app's users', expected one")]
     Foreign,
+    /// The token was exchanged too often: it cannot name what it stands on any more.
+    #[error(
+        "found a token that stands on {MOST_SOURCES} others by exchange, expected one with fewer; \
+         exchange the first one again"
+    )]
+    Exchanged,
     /// The token cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -50,9 +56,11 @@ impl TokenError {
             Self::Foreign => ErrorCode::KeyUnknown,
             Self::Build(BuildError::TooLarge { .. }) => ErrorCode::TooLarge,
             Self::Build(BuildError::Signing | BuildError::Key(_)) => ErrorCode::Unavailable,
-            Self::Grants(_) | Self::Platform | Self::Ttl { .. } | Self::Build(_) => {
-                ErrorCode::InvalidRequest
-            }
+            Self::Grants(_)
+            | Self::Platform
+            | Self::Ttl { .. }
+            | Self::Exchanged
+            | Self::Build(_) => ErrorCode::InvalidRequest,
             Self::Keys(error) => error.code(),
         }
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use hexline_model::{AppId, Clock, Device, Identity, KeyId, Subject, Timestamp};
 use hexline_token::{
-    Grants, KeyEntry as _, Permissions, PlatformGrant, PrivateKey, TokenBuilder, Verified,
+    Claims, Grants, KeyEntry as _, MOST_SOURCES, Permissions, PlatformGrant, PrivateKey, Source,
+    TokenBuilder, Verified,
 };
 use serde_json::Value;
 
@@ -44,6 +45,8 @@ pub struct Order {
     pub within: Option<Grants>,
     /// How long it lives, in whole seconds; unset, an hour or the app's longest.
     pub ttl: Option<Duration>,
+    /// When it ends at the latest: with the key of whoever orders it.
+    pub until: Option<Timestamp>,
     /// Something about the user, for whoever reads the token.
     pub profile: Option<Value>,
     /// A name by which it can be revoked.
@@ -57,6 +60,8 @@ pub struct Narrower {
     pub grants: Option<Value>,
     /// How long it lives; at the longest, and unless set, as long as the old one.
     pub ttl: Option<Duration>,
+    /// When it ends at the latest: with the key of whoever orders it.
+    pub until: Option<Timestamp>,
     /// Its name; unset, that of the old one, so that who revokes the one revokes both.
     pub jti: Option<String>,
 }
@@ -81,6 +86,7 @@ struct Draft<'a> {
     expires: Timestamp,
     profile: Option<Value>,
     jti: Option<&'a str>,
+    sources: &'a [Source],
 }
 
 impl TokenService {
@@ -100,7 +106,7 @@ impl TokenService {
             };
             grants.within(limit).map_err(limited)?;
         }
-        let expires = self.expires(app, order.ttl)?;
+        let expires = within(self.expires(app, order.ttl)?, order.until);
         let subject = Subject {
             identity: order.identity,
             device: order.device,
@@ -114,12 +120,14 @@ impl TokenService {
                 expires,
                 profile: order.profile,
                 jti: order.jti.as_deref(),
+                sources: &[],
             },
         )
     }
 
     /// Makes a narrower token in the place of a client token of the app that was just verified:
-    /// the same user and device, no grant beyond what the old one really gives, no longer life.
+    /// the same user and device, no grant beyond what the old one really gives, no longer life. It
+    /// names the old one in `src`, and whatever ends that one ends it too.
     pub fn exchange(
         &self,
         app: AppId,
@@ -127,7 +135,12 @@ impl TokenService {
         old: &Verified<KeyHandle>,
         order: Narrower,
     ) -> Result<Minted, TokenError> {
-        let Narrower { grants, ttl, jti } = order;
+        let Narrower {
+            grants,
+            ttl,
+            until,
+            jti,
+        } = order;
         let (entry, claims) = (&old.entry, &old.claims);
         let subject = claims.subject().filter(|_| entry.app() == app);
         let subject = subject.ok_or(TokenError::Foreign)?.clone();
@@ -154,15 +167,17 @@ impl TokenService {
                 ends.map_or(wanted, |ends| ends.min(wanted))
             }
         };
+        let sources = sources_of(claims)?;
         let profile = claims.profile();
         let profile = profile.and_then(|raw| serde_json::from_str(raw.get()).ok());
         let jti = jti.as_deref().or(claims.token_id());
         let draft = Draft {
             subject,
             grants,
-            expires,
+            expires: within(expires, until),
             profile,
             jti,
+            sources: &sources,
         };
         self.sign(app, signer, draft)
     }
@@ -189,7 +204,7 @@ impl TokenService {
             builder = builder.jti(jti);
         }
         Ok(Minted {
-            token: builder.build_at(self.clock.now())?,
+            token: builder.build_exchanged_at(self.clock.now(), draft.sources)?,
             expires: Timestamp::from_secs(expires),
             grants: draft.grants,
             key: key.id,
@@ -240,6 +255,23 @@ impl TokenService {
     fn issued(&self) -> Timestamp {
         Timestamp::from_secs(self.clock.now().as_millis().div_euclid(1000))
     }
+}
+
+fn within(expires: Timestamp, until: Option<Timestamp>) -> Timestamp {
+    until.map_or(expires, |until| until.min(expires))
+}
+
+/// What a token that is exchanged for this one names in `src`.
+fn sources_of(old: &Claims) -> Result<Vec<Source>, TokenError> {
+    let mut sources = old.sources().to_vec();
+    let own = Source::new(old.issuer(), old.token_id());
+    if !sources.contains(&own) {
+        sources.push(own);
+    }
+    if sources.len() > MOST_SOURCES {
+        return Err(TokenError::Exchanged);
+    }
+    Ok(sources)
 }
 
 /// Reads grants for a client token as strictly as a ceiling: whoever wrote them is there to be

@@ -124,7 +124,7 @@ async fn what_was_acknowledged_is_there_for_another_connection_at_once(rig: &mut
         revision = another
             .stores()
             .keys
-            .set_state(one.id, state, revision)
+            .set_state(&[one.id], state, revision)
             .await
             .expect("changes");
         let found = rig

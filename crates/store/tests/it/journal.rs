@@ -66,7 +66,7 @@ async fn only_what_changed_comes_after_a_revision(rig: &mut Rig) {
     let state = KeyState::Revoked { at: NOW };
     let after = stores
         .keys
-        .set_state(two.id, state, before)
+        .set_state(&[two.id], state, before)
         .await
         .expect("changes");
     let changes = stores.journal.since(before).await.expect("reads");

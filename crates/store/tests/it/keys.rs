@@ -34,6 +34,8 @@ async fn every_kind_of_key_is_found_as_it_was_added(rig: &mut Rig) {
         ceiling: Some(
             Grants::parse(r#"{"signal":{"channels":["news.*"],"publish":false}}"#).expect("grants"),
         ),
+        made_by: Some(plain.id),
+        released: Some(NOW),
         ..key(&demo)
     };
     let mut all = vec![plain, full];
@@ -201,7 +203,7 @@ async fn every_state_is_kept(rig: &mut Rig) {
         },
     ] {
         revision = keys
-            .set_state(one.id, state, revision)
+            .set_state(&[one.id], state, revision)
             .await
             .expect("changes");
         let found = keys.lookup(one.id).await.expect("reads").expect("is there");
@@ -214,7 +216,7 @@ async fn every_state_is_kept(rig: &mut Rig) {
         );
     }
     let missing = keys
-        .set_state(key(&demo).id, KeyState::Active, revision)
+        .set_state(&[key(&demo).id], KeyState::Active, revision)
         .await;
     assert!(
         matches!(missing, Err(StoreError::NotFound { what: "key" })),

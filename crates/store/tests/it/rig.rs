@@ -203,6 +203,8 @@ pub(crate) fn key(app: &App) -> KeyRecord {
         expires: None,
         last_used: None,
         ceiling: None,
+        made_by: None,
+        released: None,
         material: KeyMaterial::Hmac(sealed),
     }
 }

@@ -106,7 +106,7 @@ async fn revoking_a_key_closes_what_it_opened_and_says_how_many() {
     let path = format!("/apps/{}/keys/{}", app.id(), app.key_id());
     assert_eq!(owner.get(&path).await["connections"], 2);
     let done = owner.post(&format!("{path}/revoke"), &Value::Null).await;
-    assert_eq!(done, json!({"closed": 2}));
+    assert_eq!(done, json!({"closed": 2, "made": []}));
     for socket in &mut doomed {
         assert_eq!(socket.closed().await, 4501);
     }

@@ -28,6 +28,7 @@ mod frames;
 mod grants;
 mod hostile;
 mod http;
+mod key_parentage;
 mod keys;
 mod lifetime;
 mod limits;

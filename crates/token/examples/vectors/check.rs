@@ -252,6 +252,15 @@ impl Registry for CaseRegistry {
         }
     }
 
+    fn source(&self, _: &Arc<Entry>, issuer: &str, now: Timestamp) -> KeyStatus<()> {
+        match self.keys.get(issuer).map(|registered| registered.status) {
+            None => KeyStatus::Unknown,
+            Some(Some((true, at))) => KeyStatus::Revoked { at },
+            Some(Some((false, at))) if at <= now => KeyStatus::Expired { at },
+            Some(_) => KeyStatus::Usable(()),
+        }
+    }
+
     fn revocation(&self, _: &Arc<Entry>, claims: &Claims) -> Option<Revoked> {
         if self.policy["app_disabled"] == true {
             return Some(Revoked::AppDisabled);
@@ -261,7 +270,13 @@ impl Registry for CaseRegistry {
             .iter()
             .find_map(|revocation| {
                 if let Some(jti) = revocation["jti"].as_str() {
-                    return (claims.token_id() == Some(jti)).then_some(Revoked::Token);
+                    let mut sources = claims.sources().iter();
+                    return if claims.token_id() == Some(jti) {
+                        Some(Revoked::Token)
+                    } else {
+                        let is_source = sources.any(|source| source.token_id() == Some(jti));
+                        is_source.then_some(Revoked::Source)
+                    };
                 }
                 let at = revocation["issued_before_s"].as_i64()?;
                 let subject = claims.subject();

@@ -17,6 +17,10 @@ on_both!(
     a_rotated_key_verifies_until_the_overlap_is_over,
     only_an_active_hmac_key_is_rotated,
     a_revoked_key_stays_revoked,
+    a_key_that_a_key_made_ends_with_it_and_is_revoked_with_it,
+    a_later_rotation_of_its_maker_changes_nothing_for_a_key,
+    a_key_that_retires_or_is_of_another_app_makes_none,
+    an_id_that_was_released_is_free_for_another_app_alone,
     names_and_ids_are_taken_once,
     a_disabled_app_lets_nobody_in,
     a_token_check_touches_no_database,
@@ -272,7 +276,7 @@ async fn a_revoked_key_stays_revoked(rig: &mut Rig) {
     let key = hmac(&service, &app).await;
     let events = events_of(&service);
     let first = service.revoke_key(key.record.id).await.expect("revokes");
-    assert_eq!(first.state, KeyState::Revoked { at: NOW });
+    assert_eq!(first.record.state, KeyState::Revoked { at: NOW });
     assert_eq!(
         take(&events),
         [KeyEvent::KeyChanged {
@@ -282,7 +286,7 @@ async fn a_revoked_key_stays_revoked(rig: &mut Rig) {
     );
     let later = rig.advance(Duration::from_secs(5));
     let second = service.revoke_key(key.record.id).await.expect("is revoked");
-    assert_eq!(second.state, KeyState::Revoked { at: NOW });
+    assert_eq!(second.record.state, KeyState::Revoked { at: NOW });
     assert_eq!(take(&events), []);
     assert_eq!(
         check(&service, &token(&key, NOW), later),
@@ -294,6 +298,134 @@ async fn a_revoked_key_stays_revoked(rig: &mut Rig) {
         check(&again, &token(&key, NOW), later),
         Err(Reason::KeyRevoked)
     );
+}
+
+async fn a_key_that_a_key_made_ends_with_it_and_is_revoked_with_it(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let ends = NOW.plus(Duration::from_hours(1));
+    let maker = NewKey::generate(Algorithm::Hs256).expires(ends);
+    let maker = service.create_key(app.id, maker).await.expect("creates");
+    let make = async |by: KeyId, order: NewKey| {
+        let made = service.create_key(app.id, order.made_by(by)).await;
+        made.expect("creates").record
+    };
+    let plain = make(maker.record.id, NewKey::generate(Algorithm::Hs256)).await;
+    assert_eq!(
+        (plain.made_by, plain.expires),
+        (Some(maker.record.id), Some(ends))
+    );
+    let later = NewKey::generate(Algorithm::Hs256).expires(NOW.plus(Duration::from_hours(2)));
+    assert_eq!(
+        make(maker.record.id, later).await.expires,
+        Some(ends),
+        "no later"
+    );
+    let sooner = NOW.plus(Duration::from_mins(1));
+    let order = NewKey::generate(Algorithm::Hs256).expires(sooner);
+    assert_eq!(make(plain.id, order).await.expires, Some(sooner));
+    let rotated = service.rotate_key_by(plain.id, None, maker.record.id).await;
+    let rotated = rotated.expect("rotates").record;
+    assert_eq!(rotated.made_by, Some(maker.record.id));
+    let bystander = hmac(&service, &app).await.record.id;
+
+    rig.reopen().await;
+    let service = rig.service().await;
+    let revoked = service.revoke_key(maker.record.id).await.expect("revokes");
+    assert_eq!(revoked.made.len(), 4, "its own, and those that they made");
+    for key in service.list_keys(app.id).await.expect("lists") {
+        let stands = key.state == KeyState::Active;
+        assert_eq!(stands, key.id == bystander, "{}", key.id);
+    }
+    let again = service
+        .revoke_key(maker.record.id)
+        .await
+        .expect("is revoked");
+    assert_eq!(again.made, []);
+}
+
+async fn a_later_rotation_of_its_maker_changes_nothing_for_a_key(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let maker = hmac(&service, &app).await.record.id;
+    let order = NewKey::generate(Algorithm::Hs256).made_by(maker);
+    let made = service
+        .create_key(app.id, order)
+        .await
+        .expect("creates")
+        .record;
+    let next = service
+        .rotate_key(maker, Some(Duration::from_mins(1)))
+        .await;
+    let next = next.expect("rotates").record;
+    assert_eq!(next.made_by, None, "an operator made it");
+    let found = service.lookup_key(made.id).await.expect("is there");
+    assert_eq!(found, made);
+    service.revoke_key(next.id).await.expect("revokes");
+    let found = service.lookup_key(made.id).await.expect("is there");
+    assert_eq!(found.state, KeyState::Active);
+    let kept = service.revoke_key_alone(maker).await.expect("revokes");
+    assert_eq!(kept.made, []);
+    let found = service.lookup_key(made.id).await.expect("is there");
+    assert_eq!(found.state, KeyState::Active);
+    let revoked = service.revoke_key(maker).await.expect("is revoked");
+    let made_ids: Vec<_> = revoked.made.iter().map(|key| key.id).collect();
+    assert_eq!(made_ids, [made.id], "whoever kept it may think again");
+}
+
+async fn a_key_that_retires_or_is_of_another_app_makes_none(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let other = create(&service, "other").await.expect("creates");
+    let (maker, target) = (hmac(&service, &app).await, hmac(&service, &app).await);
+    let (maker, target) = (maker.record.id, target.record.id);
+    let foreign = hmac(&service, &other).await.record.id;
+    service.rotate_key(maker, None).await.expect("rotates");
+    let unknown = KeyId::generate(&SystemEntropy);
+    for (by, code) in [
+        (maker, "conflict"),
+        (foreign, "not_found"),
+        (unknown, "not_found"),
+    ] {
+        let order = NewKey::generate(Algorithm::Hs256).made_by(by);
+        let refused = service.create_key(app.id, order).await;
+        assert_eq!(refused.expect_err("is refused").code().text(), code);
+        let refused = service.rotate_key_by(target, None, by).await;
+        assert_eq!(refused.expect_err("is refused").code().text(), code);
+    }
+}
+
+async fn an_id_that_was_released_is_free_for_another_app_alone(rig: &mut Rig) {
+    let service = rig.service().await;
+    let (app, owner) = (demo(&service).await, create(&service, "owner").await);
+    let owner = owner.expect("creates");
+    let id = KeyId::generate(&SystemEntropy);
+    let order = |secret: &str| NewKey::hmac(id, Algorithm::Hs256, Secret::new(secret.repeat(32)));
+    service
+        .create_key(app.id, order("a"))
+        .await
+        .expect("takes it");
+    let api_key = service.create_api_key(app.id, Some(id), "web").await;
+    api_key.expect("names it");
+    let taken = service.create_key(owner.id, order("b")).await;
+    assert_eq!(taken.expect_err("is taken").code().text(), "conflict");
+    let released = service.release_key(id).await.expect("releases");
+    assert_eq!(released.state, KeyState::Revoked { at: NOW });
+    let back = service.create_key(app.id, order("c")).await;
+    let message = "whoever had it does not take it again";
+    assert_eq!(back.expect_err(message).code().text(), "conflict");
+    let own = service
+        .create_key(owner.id, order("b"))
+        .await
+        .expect("takes it");
+    assert_eq!(check(&service, &token(&own, NOW), NOW), Ok(()));
+    rig.reopen().await;
+    let service = rig.service().await;
+    assert_eq!(check(&service, &token(&own, NOW), NOW), Ok(()));
+    assert_eq!(service.list_keys(app.id).await.expect("lists"), []);
+    let signing = service.signing_key(app.id).expect_err("has none any more");
+    assert_eq!(signing.code().text(), "no_signing_key");
+    assert_eq!(service.signing_key(owner.id).expect("signs").id, id);
 }
 
 async fn names_and_ids_are_taken_once(rig: &mut Rig) {

@@ -97,7 +97,7 @@ async fn a_decision_on_old_facts_is_made_again(rig: &mut Rig) {
     theirs.revoke_key(new.record.id).await.expect("revokes");
     let other = create(&ours, "other").await.expect("creates");
     let again = ours.revoke_key(new.record.id).await.expect("is revoked");
-    assert!(matches!(again.state, KeyState::Revoked { .. }));
+    assert!(matches!(again.record.state, KeyState::Revoked { .. }));
     assert_eq!(theirs.find_app("demo").expect("is there").id, app.id);
     assert!(theirs.refresh().await.expect("refreshes"));
     assert_eq!(theirs.find_app("other").expect("is there").id, other.id);

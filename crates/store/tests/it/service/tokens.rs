@@ -4,7 +4,7 @@ use std::time::Duration;
 use hexline_model::{Device, Identity};
 use hexline_services::keys::{App, AppSettings, CreatedKey, KeyHandle, KeyService, NewKey};
 use hexline_services::tokens::{Minted, Narrower, Order, Signer, TokenService};
-use hexline_token::{Access, Algorithm, Grants, TokenBuilder, Verified, verify};
+use hexline_token::{Access, Algorithm, Grants, Reason, Source, TokenBuilder, Verified, verify};
 use serde_json::{Value, json};
 
 use super::{create, demo, hmac};
@@ -17,6 +17,8 @@ on_both!(
     a_token_lives_as_long_as_the_app_allows,
     nobody_hands_out_more_than_they_may,
     an_exchanged_token_is_narrower,
+    an_exchanged_token_ends_with_what_it_was_exchanged_for,
+    a_minted_token_ends_with_the_key_that_ordered_it,
     nothing_is_exchanged_for_another_apps_token,
 );
 
@@ -66,6 +68,7 @@ fn order(grants: Value) -> Order {
         grants,
         within: None,
         ttl: None,
+        until: None,
         profile: None,
         jti: None,
     }
@@ -225,7 +228,7 @@ async fn an_exchanged_token_is_narrower(rig: &mut Rig) {
         Narrower {
             grants: Some(json!({"signal": {"channels": ["a"]}})),
             ttl: Some(Duration::from_mins(1)),
-            jti: None,
+            ..Narrower::default()
         },
     );
     let new = new.expect("exchanges");
@@ -261,6 +264,84 @@ async fn an_exchanged_token_is_narrower(rig: &mut Rig) {
     let same = mint.exchange(&old.token, Narrower::default());
     let same = same.expect("exchanges");
     assert_eq!((same.expires, same.grants), (old.expires, old.grants));
+}
+
+async fn an_exchanged_token_ends_with_what_it_was_exchanged_for(rig: &mut Rig) {
+    let mint = Mint::new(rig).await;
+    let source = hmac(&mint.keys, &mint.app).await;
+    let secret = source.secret.as_ref().expect("an HMAC key has one");
+    let token = TokenBuilder::create()
+        .key(source.record.id.to_string(), secret.expose())
+        .identity("alice")
+        .device("web1")
+        .grants(json!({"signal": true}))
+        .jti("s1")
+        .build_at(NOW)
+        .expect("builds");
+    let named = |jti: &str| Narrower {
+        jti: Some(jti.to_owned()),
+        ..Narrower::default()
+    };
+    let once = mint.exchange(&token, named("e1")).expect("exchanges");
+    let twice = mint.exchange(&once.token, named("e2")).expect("exchanges");
+    let claims = mint.verified(&twice.token).claims;
+    let (source_id, signer) = (source.record.id.to_string(), mint.key.record.id.to_string());
+    assert_eq!(
+        claims.sources(),
+        [
+            Source::new(source_id, Some("s1")),
+            Source::new(signer, Some("e1"))
+        ]
+    );
+    let mut last = twice.token.clone();
+    for n in 3..=4 {
+        let next = mint.exchange(&last, named(&format!("e{n}")));
+        last = next.expect("exchanges").token;
+    }
+    let refused = mint.exchange(&last, named("e5"));
+    assert_eq!(refused.err().as_deref(), Some("invalid_request"));
+    let refusal = |token: &str| {
+        let registry = mint.keys.registry().as_ref();
+        let refused = verify(token, Access::Client, registry, NOW).err();
+        refused.map(|rejection| rejection.reason)
+    };
+    mint.keys
+        .revoke_token(mint.app.id, "e1", None)
+        .await
+        .expect("revokes");
+    for token in [&once.token, &twice.token, &last] {
+        assert_eq!(refusal(token), Some(Reason::TokenRevoked));
+    }
+    assert_eq!(refusal(&token), None);
+    mint.keys
+        .revoke_key(source.record.id)
+        .await
+        .expect("revokes");
+    for token in [&token, &once.token, &twice.token, &last] {
+        assert_eq!(
+            refusal(token),
+            Some(Reason::KeyRevoked),
+            "the key comes first"
+        );
+    }
+}
+
+async fn a_minted_token_ends_with_the_key_that_ordered_it(rig: &mut Rig) {
+    let mint = Mint::new(rig).await;
+    let ends = NOW.plus(Duration::from_mins(2));
+    let minted = mint.mint(Order {
+        until: Some(ends),
+        ..order(json!({"signal": true}))
+    });
+    let minted = minted.expect("mints");
+    assert_eq!(minted.expires, ends);
+    let whole = mint.mint(order(json!({"signal": true}))).expect("mints");
+    let sooner = Narrower {
+        until: Some(NOW.plus(Duration::from_mins(1))),
+        ..Narrower::default()
+    };
+    let new = mint.exchange(&whole.token, sooner).expect("exchanges");
+    assert_eq!(new.expires, NOW.plus(Duration::from_mins(1)));
 }
 
 async fn nothing_is_exchanged_for_another_apps_token(rig: &mut Rig) {

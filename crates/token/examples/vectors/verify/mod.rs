@@ -5,6 +5,7 @@ mod claims;
 mod form;
 mod grants;
 mod keys;
+mod sources;
 
 use hexline_token::jws::sign_unchecked;
 use serde_json::{Value, json};
@@ -39,6 +40,7 @@ pub(crate) fn cases() -> Vec<Value> {
     claims::audiences(&mut list);
     claims::times(&mut list);
     claims::claims(&mut list);
+    sources::sources(&mut list);
     grants::revocations(&mut list);
     grants::grants(&mut list);
     list.0
