@@ -45,6 +45,8 @@ pub enum ErrorCode {
     SignInFailed,
     /// The password fits; a one-time code is wanted beside it.
     TotpRequired,
+    /// The password or a passkey has to be given once more.
+    ConfirmationRequired,
     /// The token or its key does not grant this.
     GrantMissing,
     /// Not allowed to this caller.
@@ -67,7 +69,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of the table.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::ParseError,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -88,6 +90,7 @@ impl ErrorCode {
         Self::SignedOut,
         Self::SignInFailed,
         Self::TotpRequired,
+        Self::ConfirmationRequired,
         Self::GrantMissing,
         Self::Forbidden,
         Self::OriginRefused,
@@ -122,6 +125,7 @@ impl ErrorCode {
             Self::SignedOut => ("signed_out", -32001, 401),
             Self::SignInFailed => ("sign_in_failed", -32001, 401),
             Self::TotpRequired => ("totp_required", -32001, 401),
+            Self::ConfirmationRequired => ("confirmation_required", -32003, 403),
             Self::GrantMissing => ("grant_missing", -32003, 403),
             Self::Forbidden => ("forbidden", -32003, 403),
             Self::OriginRefused => ("origin_refused", -32003, 403),

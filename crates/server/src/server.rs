@@ -71,13 +71,17 @@ pub struct DevApp {
 
 impl Server {
     /// Opens the data directory, listens, and serves until [`Running::shutdown`].
+    pub async fn start(config: Config) -> anyhow::Result<Running> {
+        Self::start_at(config, Arc::new(SystemClock::new())).await
+    }
+
+    /// The same with a clock of one's own.
     #[expect(
         clippy::too_many_lines,
         reason = "one list of parts, each made once and handed on"
     )]
-    pub async fn start(config: Config) -> anyhow::Result<Running> {
+    pub async fn start_at(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
         config.check()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let lock = claim(&config).await?;
         // A connection is an open file. What the system allows at most is not ours to exceed.
@@ -86,9 +90,10 @@ impl Server {
         let listener = listen(config.listen, config.limits.send_buffer_bytes)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let local_addr = listener.local_addr()?;
-        let records =
-            records::open(&config, local_addr.port(), Arc::clone(&entropy), &lock).await?;
-        let url = config.base_url(local_addr.port());
+        let port = local_addr.port();
+        let (at, random) = (Arc::clone(&clock), Arc::clone(&entropy));
+        let records = records::open_at(&config, port, at, random, &lock).await?;
+        let url = config.base_url(port);
         let node = NodeId::generate(&*entropy);
         let registration = Registration::new(&config, node, &url, clock.now()).await?;
         let dev = if config.dev {

@@ -31,6 +31,7 @@ impl ConsoleSessionStore for Database {
             .bind(session.operator.to_string())
             .bind(session.created.as_millis())
             .bind(session.seen.as_millis())
+            .bind(session.confirmed.map(Timestamp::as_millis))
             .bind(session.peer.as_str())
             .bind(session.agent.as_str());
         run(&mut tx, query).await.map_err(of_operator)?;
@@ -63,6 +64,15 @@ impl ConsoleSessionStore for Database {
     async fn touch(&self, id: ConsoleSessionId, at: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let query = sqlx::query(TOUCH).bind(id.to_string()).bind(at.as_millis());
+        run(&mut tx, query).await?;
+        tx.commit().await.map_err(sort(SESSION))
+    }
+
+    async fn confirm(&self, id: ConsoleSessionId, at: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        let query = sqlx::query(CONFIRM)
+            .bind(id.to_string())
+            .bind(at.as_millis());
         run(&mut tx, query).await?;
         tx.commit().await.map_err(sort(SESSION))
     }
@@ -103,6 +113,7 @@ fn read(row: &AnyRow) -> Result<ConsoleSession, StoreError> {
         })?,
         created: row.time("operator_sessions.created_ms")?,
         seen: row.time("operator_sessions.seen_ms")?,
+        confirmed: row.time_if_any("operator_sessions.confirmed_ms")?,
         peer: row.column("operator_sessions.peer")?,
         agent: row.column("operator_sessions.agent")?,
     })
@@ -110,7 +121,7 @@ fn read(row: &AnyRow) -> Result<ConsoleSession, StoreError> {
 
 macro_rules! session_columns {
     () => {
-        "s.id as session_id, s.hash, s.operator, s.created_ms, s.seen_ms, s.peer, s.agent"
+        "s.id as session_id, s.hash, s.operator, s.created_ms, s.seen_ms, s.confirmed_ms, s.peer, s.agent"
     };
 }
 
@@ -119,7 +130,8 @@ const SESSION: &str = "session";
 const HOLD: &str = "update operators set last_sign_in_ms = last_sign_in_ms \
      where id = $1 and disabled_ms is null and ($2 = '' or password = $2)";
 const ADD: &str = "insert into operator_sessions \
-     (id, hash, operator, created_ms, seen_ms, peer, agent) values ($1, $2, $3, $4, $5, $6, $7)";
+     (id, hash, operator, created_ms, seen_ms, confirmed_ms, peer, agent) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8)";
 const FIND: &str = concat!(
     "select ",
     session_columns!(),
@@ -133,5 +145,7 @@ const LIST: &str = concat!(
     " from operator_sessions s where s.operator = $1 order by s.created_ms desc, s.id"
 );
 const TOUCH: &str = "update operator_sessions set seen_ms = $2 where id = $1 and seen_ms < $2";
+const CONFIRM: &str = "update operator_sessions set confirmed_ms = $2 \
+     where id = $1 and (confirmed_ms is null or confirmed_ms < $2)";
 const END: &str = "delete from operator_sessions where operator = $1 and id = $2";
 const SWEEP: &str = "delete from operator_sessions where created_ms <= $1 or seen_ms <= $2";

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use hexline_model::{AppId, ConsoleSessionId, OperatorId, Timestamp};
 use hexline_services::keys::StoreError;
 use hexline_services::operators::{
-    Email, Invitation, Operator, OperatorChanges, OperatorStore, OperatorStores, PasswordHash,
-    PersonName, Role, TokenHash,
+    AddressHash, Email, Invitation, Operator, OperatorChanges, OperatorStore, OperatorStores,
+    PasswordHash, PersonName, Role, TokenHash,
 };
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
@@ -192,7 +192,12 @@ impl OperatorStore for Database {
         tx.commit().await.map_err(sort(OPERATOR))
     }
 
-    async fn signed_in(&self, id: OperatorId, peer: &str, at: Timestamp) -> Result<(), StoreError> {
+    async fn signed_in(
+        &self,
+        id: OperatorId,
+        address: &AddressHash,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let query = sqlx::query(SIGNED_IN)
             .bind(id.to_string())
@@ -200,26 +205,28 @@ impl OperatorStore for Database {
         run(&mut tx, query).await?;
         let query = sqlx::query(SEEN_AT)
             .bind(id.to_string())
-            .bind(peer)
+            .bind(address.as_bytes())
             .bind(at.as_millis());
         run(&mut tx, query).await.map_err(of_operator)?;
         tx.commit().await.map_err(sort(OPERATOR))
     }
 
-    async fn knows(
-        &self,
-        id: OperatorId,
-        peer: &str,
-        since: Timestamp,
-    ) -> Result<bool, StoreError> {
+    async fn knows(&self, address: &AddressHash, since: Timestamp) -> Result<bool, StoreError> {
         let row = sqlx::query(KNOWS)
-            .bind(id.to_string())
-            .bind(peer)
+            .bind(address.as_bytes())
             .bind(since.as_millis())
             .fetch_one(self.reader())
             .await
             .map_err(sort(OPERATOR))?;
-        Ok(row.column::<i64>("operator_peers.n")? > 0)
+        Ok(row.column::<i64>("operator_addresses.n")? > 0)
+    }
+
+    async fn sweep_addresses(&self, seen: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.write().await?;
+        let query = sqlx::query(SWEEP_ADDRESSES).bind(seen.as_millis());
+        let swept = run(&mut tx, query).await?;
+        tx.commit().await.map_err(sort(OPERATOR))?;
+        Ok(swept)
     }
 
     async fn set_totp(
@@ -461,10 +468,12 @@ const PASSWORD: &str = "select password from operators where id = $1";
 const SET_PASSWORD: &str = "update operators set password = $2 where id = $1";
 const REHASH: &str = "update operators set password = $3 where id = $1 and password = $2";
 const SIGNED_IN: &str = "update operators set last_sign_in_ms = $2 where id = $1";
-const SEEN_AT: &str = "insert into operator_peers (operator, peer, seen_ms) values ($1, $2, $3) \
-     on conflict (operator, peer) do update set seen_ms = excluded.seen_ms";
-const KNOWS: &str = "select count(*) as n from operator_peers \
-     where operator = $1 and peer = $2 and seen_ms >= $3";
+const SEEN_AT: &str = "insert into operator_addresses (operator, hash, seen_ms) \
+     values ($1, $2, $3) on conflict (operator, hash) do update set seen_ms = excluded.seen_ms";
+const KNOWS: &str = "select count(*) as n from operator_addresses \
+     join operators on operators.id = operator_addresses.operator \
+     where hash = $1 and seen_ms > $2 and disabled_ms is null";
+const SWEEP_ADDRESSES: &str = "delete from operator_addresses where seen_ms <= $1";
 const END_SESSIONS: &str = "delete from operator_sessions where operator = $1 and id <> $2";
 const INVITE: &str = "insert into operator_invitations (operator, hash, expires_ms) \
      values ($1, $2, $3) \

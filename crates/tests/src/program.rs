@@ -78,6 +78,17 @@ impl Program {
         line
     }
 
+    /// How much memory of the machine it holds, in bytes.
+    pub fn memory(&self) -> u64 {
+        let process = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+        let status = status.expect("Linux tells of its processes");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        let kib: u64 = kib.and_then(|kib| kib.parse().ok()).expect("a number");
+        kib << 10
+    }
+
     /// What was written to standard error so far.
     pub fn log(&self) -> String {
         self.log

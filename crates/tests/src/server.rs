@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio_tungstenite::tungstenite::http::Request;
 
 use crate::app::TestApp;
+use crate::clock::TestClock;
 use crate::operator::TestOperator;
 use crate::socket::Socket;
 use crate::within;
@@ -19,6 +20,7 @@ pub struct TestServer {
     at: SocketAddr,
     base: String,
     data: TempDir,
+    clock: TestClock,
 }
 
 impl TestServer {
@@ -48,13 +50,15 @@ impl TestServer {
             ..Config::defaults()
         };
         change(&mut config);
-        let running = run(&config).await;
+        let clock = TestClock::new();
+        let running = run(&config, &clock).await;
         Self {
             at: running.local_addr(),
             base: base(&running),
             running: Some(running),
             config,
             data,
+            clock,
         }
     }
 
@@ -72,7 +76,7 @@ impl TestServer {
 
     /// Starts a server again that was stopped.
     pub async fn resume(&mut self) {
-        let running = run(&self.config).await;
+        let running = run(&self.config, &self.clock).await;
         self.at = running.local_addr();
         self.base = base(&running);
         self.running = Some(running);
@@ -92,6 +96,11 @@ impl TestServer {
     pub fn console_setup_url(&self) -> Option<String> {
         let url = self.running().console_setup_url();
         url.map(|url| url.expose().clone())
+    }
+
+    /// Turns the server's calendar forward.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
     }
 
     /// The data directory.
@@ -149,8 +158,9 @@ impl TestServer {
     }
 }
 
-async fn run(config: &Config) -> Running {
-    within("the start", Server::start(config.clone()))
+async fn run(config: &Config, clock: &TestClock) -> Running {
+    let clock = Arc::new(clock.clone());
+    within("the start", Server::start_at(config.clone(), clock))
         .await
         .unwrap_or_else(|error| panic!("the server starts: {error:#}"))
 }

@@ -59,6 +59,11 @@ export async function call(method, path, body) {
   }
   if (response.ok) return answer;
   const error = failure(response, answer);
+  if (error.code === UNCONFIRMED && document.querySelector("#confirm")) {
+    const { confirmed } = await import("./confirm.js");
+    await confirmed();
+    return call(method, path, body);
+  }
   if (error.code === OUT && document.documentElement.dataset.operator) leave();
   throw error;
 }
@@ -137,3 +142,5 @@ function sentence(text) {
 
 /** The refusal which means that this browser is no longer signed in. */
 const OUT = "signed_out";
+/** The refusal which means that the password or a passkey has to be given once more. */
+const UNCONFIRMED = "confirmation_required";

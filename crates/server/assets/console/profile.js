@@ -7,7 +7,7 @@ import { needed } from "./entrance.js";
 import { FormError, onSubmit, open, optional, text } from "./form.js";
 import { attempt, complain, say } from "./notice.js";
 import * as passkey from "./passkey.js";
-import { ago } from "./time.js";
+import { ago, day } from "./time.js";
 
 async function load() {
   const profile = await get("profile");
@@ -78,11 +78,34 @@ onSubmit(find("#profile-name"), async (form) => {
 onSubmit(find("#password-form"), async (form) => {
   const fresh = form.elements.new.value;
   if ([...fresh].length < 12) throw new FormError("The new password needs at least 12 characters.");
-  await post("profile/password", { current: form.elements.current.value, new: fresh });
+  const { passkeys } = await post("profile/password", { new: fresh });
   form.reset();
   say("The password is changed.");
+  if (passkeys.length > 0) {
+    showLeft(passkeys);
+    open("left");
+  }
   await loadSessions();
 });
+
+/** The passkeys that still sign in after the password has changed. @param {any[]} passkeys */
+function showLeft(passkeys) {
+  if (passkeys.length === 0) find("#left").close();
+  find("#left-passkeys").replaceChildren(
+    ...passkeys.map((passkey) => {
+      const line = stamp("left-row", { name: passkey.label, created: day(passkey.created_ms), used: ago(passkey.last_used_ms, "never") });
+      on(line, "delete", (event) =>
+        attempt(event.currentTarget, async () => {
+          await remove(`profile/passkeys/${part(passkey.id)}`);
+          showLeft(passkeys.filter((other) => other !== passkey));
+          say("Removed.");
+          await loadPasskeys();
+        }),
+      );
+      return line;
+    }),
+  );
+}
 
 find("#totp-start").addEventListener("click", (/** @type {any} */ event) =>
   attempt(event.currentTarget, async () => {
@@ -112,8 +135,8 @@ find("#recovery").addEventListener("close", () => {
 });
 
 find("#totp-end").addEventListener("click", () => open("totp-remove"));
-onSubmit(find("#totp-remove form"), async (form) => {
-  await post("profile/totp/remove", { password: form.elements.password.value });
+onSubmit(find("#totp-remove form"), async () => {
+  await post("profile/totp/remove");
   find("#totp-remove").close();
   say("Switched off.");
   await load();

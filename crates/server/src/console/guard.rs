@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use hexline_model::{AppId, Secret};
 use hexline_protocol::ErrorCode;
 use hexline_services::operators::{LONGEST, Operator, OperatorError, Origin, SignedIn};
-use http::header::{CONTENT_TYPE, COOKIE, HOST, ORIGIN, USER_AGENT};
+use http::header::{CONTENT_TYPE, COOKIE as COOKIE_HEADER, HOST, ORIGIN, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -67,6 +67,11 @@ impl Signed {
         allow(self.operator.administers(), "an owner")
     }
 
+    /// The password or a passkey must have been given in this session a short time ago.
+    pub(crate) fn confirmed(&self, app: &App) -> Result<(), Refusal> {
+        Ok(app.operators.require_confirmation(&self.session)?)
+    }
+
     /// The session as the service knows it.
     pub(crate) fn signed_in(&self) -> SignedIn {
         SignedIn {
@@ -91,7 +96,7 @@ impl FromRequestParts<Arc<App>> for Signed {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         let Visitor(origin) = Visitor::from_request_parts(parts, app).await?;
-        let signed_in = match token_of(&parts.headers) {
+        let signed_in = match Cookie::of(&app.url).token(&parts.headers) {
             Some(token) => app.operators.authenticate(token.expose()).await?,
             None => None,
         };
@@ -210,34 +215,75 @@ impl Site {
     }
 }
 
-/// The token of the session's cookie.
-pub(crate) fn token_of(headers: &HeaderMap) -> Option<Secret<String>> {
-    let lines = headers.get_all(COOKIE).iter();
-    let mut pairs = lines
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='));
-    let (_, token) = pairs.find(|(name, _)| *name == COOKIE_NAME)?;
-    Some(Secret::new(token.to_owned()))
+/// The cookie that holds an operator's session.
+///
+/// Where the server is reached by https and has its host name for itself, the name begins with
+/// `__Host-`: browsers take such a cookie from this host alone, and from no other of its domain.
+struct Cookie<'a> {
+    name: &'static str,
+    /// Without a slash at its end.
+    prefix: &'a str,
+    is_secure: bool,
+}
+
+impl<'a> Cookie<'a> {
+    /// That of a server with this public URL.
+    fn of(url: &'a str) -> Self {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let prefix = rest.find('/').map_or("", |at| &rest[at..]);
+        let prefix = prefix.trim_end_matches('/');
+        let is_secure = scheme.eq_ignore_ascii_case("https");
+        let name = if is_secure && prefix.is_empty() {
+            HOST_COOKIE
+        } else {
+            COOKIE
+        };
+        Self {
+            name,
+            prefix,
+            is_secure,
+        }
+    }
+
+    /// The session's token, if a request has the cookie.
+    fn token(&self, headers: &HeaderMap) -> Option<Secret<String>> {
+        let lines = headers.get_all(COOKIE_HEADER).iter();
+        let mut pairs = lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='));
+        let (_, token) = pairs.find(|(name, _)| *name == self.name)?;
+        Some(Secret::new(token.to_owned()))
+    }
+
+    fn set(&self, token: Option<&Secret<String>>) -> HeaderValue {
+        let (value, age) = match token {
+            Some(token) => (token.expose().as_str(), LONGEST.as_secs()),
+            None => ("", 0),
+        };
+        let Self { name, prefix, .. } = self;
+        // A browser takes a cookie of this name for the whole host only.
+        let path = if *name == HOST_COOKIE {
+            "/"
+        } else {
+            &format!("{prefix}/console")
+        };
+        let secure = if self.is_secure { "; Secure" } else { "" };
+        let cookie = format!(
+            "{name}={value}; Path={path}; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"
+        );
+        let cookie = HeaderValue::from_str(&cookie);
+        let mut cookie = cookie.expect("a URL's path and base64url are ASCII");
+        cookie.set_sensitive(true);
+        cookie
+    }
 }
 
 /// The `Set-Cookie` that hands a session to the browser, or, with none, takes it back.
 pub(crate) fn cookie(app: &App, token: Option<&Secret<String>>) -> HeaderValue {
-    let (scheme, rest) = app.url.split_once("://").unwrap_or(("http", &app.url));
-    let prefix = rest.find('/').map_or("", |at| &rest[at..]);
-    let prefix = prefix.trim_end_matches('/');
-    let secure = if scheme == "https" { "; Secure" } else { "" };
-    let (value, age) = match token {
-        Some(token) => (token.expose().as_str(), LONGEST.as_secs()),
-        None => ("", 0),
-    };
-    let cookie = format!(
-        "{COOKIE_NAME}={value}; Path={prefix}/console; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"
-    );
-    let mut cookie = HeaderValue::from_str(&cookie).expect("a URL's path and base64url are ASCII");
-    cookie.set_sensitive(true);
-    cookie
+    Cookie::of(&app.url).set(token)
 }
 
-const COOKIE_NAME: &str = "hexline_console";
+const COOKIE: &str = "hexline_console";
+const HOST_COOKIE: &str = "__Host-hexline_console";
 const CONSOLE_HEADER: &str = "x-hexline-console";

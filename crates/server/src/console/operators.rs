@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::guard::Signed;
 use crate::app::App;
-use crate::http::error::Refusal;
+use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -134,13 +134,18 @@ async fn list(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<Operat
 }
 
 /// Invite an operator
+///
+/// In a session that was confirmed.
 #[utoipa::path(
     post,
     path = "/console/api/operators",
     tag = "console",
     security(("consoleSession" = [])),
     request_body = Invite,
-    responses((status = 201, description = "Invited", body = Invited))
+    responses(
+        (status = 201, description = "Invited", body = Invited),
+        (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
+    )
 )]
 async fn invite(
     State(app): State<Arc<App>>,
@@ -148,6 +153,7 @@ async fn invite(
     Body(body): Body<Invite>,
 ) -> Result<(StatusCode, Json<Invited>), Refusal> {
     signed.may_administer()?;
+    signed.confirmed(&app)?;
     let email = Email::parse(&body.email).map_err(OperatorError::from)?;
     check_apps(&app, body.apps.as_deref())?;
     let (operator, token) = app
@@ -164,7 +170,8 @@ async fn invite(
 
 /// Change an operator
 ///
-/// Disabling one ends its sessions. The last owner who can sign in stays one.
+/// Disabling one ends its sessions. The last owner who can sign in stays one. Role
+/// and apps are changed, and one who was disabled is let in again, in a session that was confirmed.
 #[utoipa::path(
     patch,
     path = "/console/api/operators/{operator}",
@@ -172,7 +179,10 @@ async fn invite(
     security(("consoleSession" = [])),
     params(("operator" = String, Path, description = "The operator's id")),
     request_body = Changes,
-    responses((status = 200, description = "Changed", body = OperatorView))
+    responses(
+        (status = 200, description = "Changed", body = OperatorView),
+        (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
+    )
 )]
 async fn change(
     State(app): State<Arc<App>>,
@@ -191,6 +201,10 @@ async fn change(
         apps: body.apps,
         disabled: body.disabled,
     };
+    let before = app.operators.lookup(id).await?;
+    if opens(&before, &changes.apply(before.clone(), app.clock.now())) {
+        signed.confirmed(&app)?;
+    }
     let changed = app.operators.update(id, changes).await?;
     note(&app, &signed, "operator.update", &changed).await;
     Ok(Json(changed.into()))
@@ -205,7 +219,7 @@ async fn change(
     params(("operator" = String, Path, description = "The operator's id")),
     responses(
         (status = 204, description = "Removed, its sessions with it"),
-        (status = 409, description = "It is the last owner who can sign in", body = crate::http::error::ErrorBody),
+        (status = 409, description = "It is the last owner who can sign in", body = ErrorBody),
     )
 )]
 async fn remove(
@@ -223,14 +237,18 @@ async fn remove(
 /// Make a new link for an operator
 ///
 /// For one who was invited, or has lost the password or the authenticator: whoever opens the link
-/// sets a new password, one-time codes are off and passkeys are gone. An older link is dead.
+/// sets a new password, one-time codes are off and passkeys are gone. An older link is dead. In a
+/// session that was confirmed.
 #[utoipa::path(
     post,
     path = "/console/api/operators/{operator}/invitation",
     tag = "console",
     security(("consoleSession" = [])),
     params(("operator" = String, Path, description = "The operator's id")),
-    responses((status = 200, description = "The link", body = Link))
+    responses(
+        (status = 200, description = "The link", body = Link),
+        (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
+    )
 )]
 async fn invite_again(
     State(app): State<Arc<App>>,
@@ -238,12 +256,19 @@ async fn invite_again(
     Ids(id): Ids<OperatorId>,
 ) -> Result<Json<Link>, Refusal> {
     signed.may_administer()?;
+    signed.confirmed(&app)?;
     let operator = app.operators.lookup(id).await?;
     let token = app.operators.invite_again(id).await?;
     note(&app, &signed, "operator.reset", &operator).await;
     Ok(Json(Link {
         invitation_url: app.invitation_url(&token),
     }))
+}
+
+/// Whether a change may let an operator do more than before.
+fn opens(before: &Operator, after: &Operator) -> bool {
+    let is_let_in = before.disabled.is_some() && after.disabled.is_none();
+    is_let_in || before.role != after.role || before.apps != after.apps
 }
 
 /// Writes down what was done to an operator, and what it is now.

@@ -111,7 +111,7 @@ pub(crate) struct Passkeys {
     next: Option<String>,
 }
 
-/// Ask for a passkey to sign in with
+/// Ask for a passkey to sign in or to confirm a session with
 #[utoipa::path(
     post,
     path = "/console/api/session/passkey/start",
@@ -146,15 +146,10 @@ async fn sign_in(
     Visitor(origin): Visitor,
     Body(body): Body<Answer>,
 ) -> Result<Response, Refusal> {
-    let assertion = Assertion {
-        id: body.credential.raw_id,
-        client_data: body.credential.response.client_data_json,
-        authenticator_data: body.credential.response.authenticator_data,
-        signature: body.credential.response.signature,
-    };
+    let (challenge, assertion) = body.read();
     let new = app
         .operators
-        .sign_in_with_passkey(&body.id, &assertion, &origin)
+        .sign_in_with_passkey(&challenge, &assertion, &origin)
         .await;
     if let Err(OperatorError::SignInFailed) = new {
         session::failed(&app, None, &origin).await;
@@ -179,6 +174,8 @@ async fn list(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<Passke
 }
 
 /// Ask for a new passkey
+///
+/// In a session that was confirmed.
 #[utoipa::path(
     post,
     path = "/console/api/profile/passkeys/start",
@@ -186,28 +183,36 @@ async fn list(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<Passke
     security(("consoleSession" = [])),
     responses(
         (status = 200, description = "For `navigator.credentials.create`", body = Question),
+        (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
         (status = 409, description = "The server has no host name, or there are too many", body = ErrorBody),
     )
 )]
 async fn offer(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<Question>, Refusal> {
+    signed.confirmed(&app)?;
     let question = app.operators.offer_passkey(&signed.operator).await?;
     Ok(Json(question.into()))
 }
 
 /// Register a passkey
+///
+/// In a session that was confirmed.
 #[utoipa::path(
     post,
     path = "/console/api/profile/passkeys/finish",
     tag = "console",
     security(("consoleSession" = [])),
     request_body = NewPasskey,
-    responses((status = 201, description = "Registered", body = PasskeyView))
+    responses(
+        (status = 201, description = "Registered", body = PasskeyView),
+        (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
+    )
 )]
 async fn add(
     State(app): State<Arc<App>>,
     signed: Signed,
     Body(body): Body<NewPasskey>,
 ) -> Result<(StatusCode, Json<PasskeyView>), Refusal> {
+    signed.confirmed(&app)?;
     let registration = Registration {
         client_data: body.credential.response.client_data_json,
         attestation: body.credential.response.attestation_object,
@@ -224,25 +229,45 @@ async fn add(
 }
 
 /// Remove one of one's passkeys
+///
+/// In a session that was confirmed.
 #[utoipa::path(
     delete,
     path = "/console/api/profile/passkeys/{passkey}",
     tag = "console",
     security(("consoleSession" = [])),
     params(("passkey" = String, Path, description = "The passkey's id")),
-    responses((status = 204, description = "Removed"))
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
+    )
 )]
 async fn remove(
     State(app): State<Arc<App>>,
     signed: Signed,
     Ids(id): Ids<String>,
 ) -> Result<StatusCode, Refusal> {
+    signed.confirmed(&app)?;
     app.operators
         .remove_passkey(signed.operator.id, &id)
         .await?;
     let entry = signed.entry("passkey.remove", None, &signed.operator.email);
     app.audit.record(entry).await;
     Ok(StatusCode::NO_CONTENT)
+}
+
+impl Answer {
+    /// The challenge's id, and what was answered.
+    pub(super) fn read(self) -> (String, Assertion) {
+        let Credential { raw_id, response } = self.credential;
+        let assertion = Assertion {
+            id: raw_id,
+            client_data: response.client_data_json,
+            authenticator_data: response.authenticator_data,
+            signature: response.signature,
+        };
+        (self.id, assertion)
+    }
 }
 
 impl From<Challenge> for Question {

@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 
 use super::guard::Signed;
 use super::operators::OperatorView;
+use super::passkeys::PasskeyView;
 use crate::app::App;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids};
@@ -41,11 +42,16 @@ pub(crate) struct Changes {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPassword {
-    #[schema(format = Password)]
-    current: String,
     /// At least 12 characters, at most 1024 bytes.
     #[schema(format = Password)]
     new: String,
+}
+
+/// What a changed password leaves in force.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PasswordChanged {
+    /// The operator's passkeys, oldest first: each still signs in. Remove those that are not known.
+    passkeys: Vec<PasskeyView>,
 }
 
 /// A session.
@@ -100,14 +106,6 @@ pub(crate) struct RecoveryCodes {
     recovery_codes: Vec<String>,
 }
 
-/// The password, to confirm.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Confirmation {
-    #[schema(format = Password)]
-    password: String,
-}
-
 /// Show oneself
 #[utoipa::path(
     get,
@@ -148,7 +146,8 @@ async fn change(
 
 /// Change one's password
 ///
-/// Ends all other sessions of the operator.
+/// In a session that was confirmed. Ends all other sessions of the operator; passkeys stay, and the
+/// answer lists them.
 #[utoipa::path(
     post,
     path = "/console/api/profile/password",
@@ -156,21 +155,25 @@ async fn change(
     security(("consoleSession" = [])),
     request_body = NewPassword,
     responses(
-        (status = 204, description = "Changed"),
-        (status = 403, description = "The current password does not fit", body = ErrorBody),
+        (status = 200, description = "Changed", body = PasswordChanged),
+        (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
     )
 )]
 async fn change_password(
     State(app): State<Arc<App>>,
     signed: Signed,
     Body(body): Body<NewPassword>,
-) -> Result<StatusCode, Refusal> {
-    let (current, new) = (Secret::new(body.current), Secret::new(body.new));
+) -> Result<Json<PasswordChanged>, Refusal> {
+    signed.confirmed(&app)?;
+    let new = Secret::new(body.new);
     app.operators
-        .change_password(&signed.signed_in(), current, new)
+        .change_password(&signed.signed_in(), new)
         .await?;
     note(&app, &signed, "operator.change_password").await;
-    Ok(StatusCode::NO_CONTENT)
+    let passkeys = app.operators.list_passkeys(signed.operator.id).await?;
+    Ok(Json(PasswordChanged {
+        passkeys: passkeys.into_iter().map(PasskeyView::from).collect(),
+    }))
 }
 
 /// List one's sessions
@@ -219,7 +222,8 @@ async fn end_session(
 
 /// Begin with one-time codes
 ///
-/// Makes a secret for an authenticator app. Codes are asked for once the first one was confirmed.
+/// In a session that was confirmed. Makes a secret for an authenticator app. Codes are asked for
+/// once the first one was confirmed.
 #[utoipa::path(
     post,
     path = "/console/api/profile/totp",
@@ -227,10 +231,12 @@ async fn end_session(
     security(("consoleSession" = [])),
     responses(
         (status = 200, description = "What to tell the authenticator app", body = Offer),
+        (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
         (status = 409, description = "One-time codes are on already", body = ErrorBody),
     )
 )]
 async fn offer_totp(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<Offer>, Refusal> {
+    signed.confirmed(&app)?;
     let offer = app.operators.offer_totp(&signed.operator).await?;
     let picture = QrCode::new(offer.uri.expose().as_bytes()).expect("a URI of this length fits");
     let mut svg = picture.render::<svg::Color<'_>>();
@@ -243,19 +249,25 @@ async fn offer_totp(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<
 }
 
 /// Turn one-time codes on
+///
+/// In a session that was confirmed.
 #[utoipa::path(
     post,
     path = "/console/api/profile/totp/confirm",
     tag = "console",
     security(("consoleSession" = [])),
     request_body = FirstCode,
-    responses((status = 200, description = "They are on", body = RecoveryCodes))
+    responses(
+        (status = 200, description = "They are on", body = RecoveryCodes),
+        (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
+    )
 )]
 async fn confirm_totp(
     State(app): State<Arc<App>>,
     signed: Signed,
     Body(body): Body<FirstCode>,
 ) -> Result<Json<RecoveryCodes>, Refusal> {
+    signed.confirmed(&app)?;
     let codes = app
         .operators
         .confirm_totp(&signed.operator, &body.code)
@@ -267,26 +279,21 @@ async fn confirm_totp(
 }
 
 /// Turn one-time codes off
+///
+/// In a session that was confirmed.
 #[utoipa::path(
     post,
     path = "/console/api/profile/totp/remove",
     tag = "console",
     security(("consoleSession" = [])),
-    request_body = Confirmation,
     responses(
         (status = 204, description = "They are off"),
-        (status = 403, description = "The password does not fit", body = ErrorBody),
+        (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
     )
 )]
-async fn remove_totp(
-    State(app): State<Arc<App>>,
-    signed: Signed,
-    Body(body): Body<Confirmation>,
-) -> Result<StatusCode, Refusal> {
-    let password = Secret::new(body.password);
-    app.operators
-        .remove_totp(&signed.operator, password)
-        .await?;
+async fn remove_totp(State(app): State<Arc<App>>, signed: Signed) -> Result<StatusCode, Refusal> {
+    signed.confirmed(&app)?;
+    app.operators.remove_totp(&signed.operator).await?;
     note(&app, &signed, "totp.disable").await;
     Ok(StatusCode::NO_CONTENT)
 }

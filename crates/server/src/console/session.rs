@@ -6,7 +6,7 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use hexline_model::{AppId, OperatorId, Secret};
 use hexline_services::audit::{Actor, Entry};
 use hexline_services::operators::{
-    Credentials, Email, NewSession, Operator, OperatorError, Origin,
+    Credentials, Email, NewSession, Operator, OperatorError, Origin, Proof,
 };
 use http::StatusCode;
 use http::header::SET_COOKIE;
@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 
 use super::guard::{self, Signed, Visitor};
 use super::operators::RoleName;
+use super::passkeys::Answer;
 use crate::app::App;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::Body;
@@ -26,6 +27,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show, sign_in, sign_out))
         .routes(routes!(set_up))
         .routes(routes!(accept))
+        .routes(routes!(confirm))
 }
 
 /// Who is signed in, and to what.
@@ -92,6 +94,16 @@ pub(crate) struct Acceptance {
     password: String,
 }
 
+/// What shows that it is still the operator who sits there.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Confirmation {
+    /// The password.
+    Password(String),
+    /// The answer of one of the operator's passkeys, asked for as to sign in.
+    Passkey(Answer),
+}
+
 /// Who is signed in
 #[utoipa::path(
     get,
@@ -151,6 +163,54 @@ async fn sign_out(State(app): State<Arc<App>>, signed: Signed) -> Result<Respons
     app.audit.record(entry).await;
     let cookie = AppendHeaders([(SET_COOKIE, guard::cookie(&app, None))]);
     Ok((StatusCode::NO_CONTENT, cookie).into_response())
+}
+
+/// Confirm a session
+///
+/// With the password or a passkey. What changes how operators sign in is refused with
+/// `confirmation_required` unless this was done, or the session began, in the last five minutes.
+#[utoipa::path(
+    post,
+    path = "/console/api/session/confirm",
+    tag = "console",
+    security(("consoleSession" = [])),
+    request_body = Confirmation,
+    responses(
+        (status = 204, description = "Confirmed, for five minutes"),
+        (status = 403, description = "It does not fit", body = ErrorBody),
+        (status = 409, description = "A passkey, and the server has no host name", body = ErrorBody),
+        (status = 429, description = "Too many wrong passwords", body = ErrorBody),
+    )
+)]
+async fn confirm(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Body(body): Body<Confirmation>,
+) -> Result<StatusCode, Refusal> {
+    let proof = match body {
+        Confirmation::Password(password) => Proof::Password(Secret::new(password)),
+        Confirmation::Passkey(answer) => {
+            let (challenge, assertion) = answer.read();
+            Proof::Passkey {
+                challenge,
+                assertion,
+            }
+        }
+    };
+    let confirmed = app.operators.confirm(&signed.signed_in(), proof).await;
+    let action = match &confirmed {
+        Ok(()) => Some("operator.confirm"),
+        Err(OperatorError::PasswordWrong | OperatorError::PasskeyWrong) => {
+            Some("operator.confirm_failed")
+        }
+        Err(_) => None,
+    };
+    if let Some(action) = action {
+        let entry = signed.entry(action, None, &signed.operator.email);
+        app.audit.record(entry).await;
+    }
+    confirmed?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Make the first operator

@@ -335,7 +335,8 @@ fn security_schemes() -> [(&'static str, SecurityScheme); 4] {
             "consoleSession",
             SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
                 "hexline_console",
-                "What an operator's sign-in sets.",
+                "What an operator's sign-in sets. Where the public URL is https without a path, \
+                 its name is __Host-hexline_console.",
             ))),
         ),
         (

@@ -31,8 +31,17 @@ pub enum OperatorError {
     #[error("too many are signing in at once: try again")]
     Busy,
     /// The password given for confirmation is wrong.
-    #[error("the current password does not fit")]
+    #[error("the password does not fit")]
     PasswordWrong,
+    /// The passkey given for confirmation is not the operator's, or was refused.
+    #[error("the passkey does not fit: use one of your own")]
+    PasskeyWrong,
+    /// Neither password nor passkey was given in this session lately.
+    #[error(
+        "this changes how operators sign in: confirm the session with your password or a passkey \
+         first"
+    )]
+    ConfirmationRequired,
     /// Too short a password.
     #[error("the password has {found} characters, expected at least 12")]
     PasswordTooShort {
@@ -87,7 +96,8 @@ impl OperatorError {
     /// The code that a caller is told.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::LinkInvalid | Self::PasswordWrong => ErrorCode::Forbidden,
+            Self::LinkInvalid | Self::PasswordWrong | Self::PasskeyWrong => ErrorCode::Forbidden,
+            Self::ConfirmationRequired => ErrorCode::ConfirmationRequired,
             Self::SignInFailed => ErrorCode::SignInFailed,
             Self::TotpRequired => ErrorCode::TotpRequired,
             Self::SignedOut => ErrorCode::SignedOut,

@@ -10,7 +10,11 @@
 //! **Invariants.**
 //! * Of passwords there is only argon2id, of random tokens only SHA-256, in the database and in
 //!   memory.
-//! * A failed sign-in tells nothing about the account, also not by its time.
+//! * A failed sign-in tells nothing about the account: an unknown one costs the same work, waits in
+//!   the same queue and is counted in the same way, from whatever address.
+//! * Neither guesses nor a flood from elsewhere keep an operator at a familiar address out.
+//! * Who changes credentials has given the password or a passkey a short time ago: what a session
+//!   opens ends with it.
 //! * Attempts are counted before they are known to be good, so that many at once are many.
 //! * There always is an owner who can sign in, once there was one. Changes of who may do
 //!   everything take turns across processes.
@@ -20,7 +24,10 @@
 //! migrations and the SQL in the store crate, a case in its shared suite; then a rule in
 //! `service.rs`. A new error: a variant, and its word in [`OperatorError::code`].
 
+mod confirmation;
 mod error;
+mod familiar;
+mod hasher;
 mod onetime;
 mod operator;
 mod passkey;
@@ -35,14 +42,16 @@ mod totp;
 mod vault;
 mod webauthn;
 
+pub use confirmation::Proof;
 pub use error::OperatorError;
+pub use familiar::AddressHash;
 pub use onetime::TokenHash;
 pub use operator::{Email, EmailError, Operator, PersonName, PersonNameError, Role};
 pub use passkey::{Challenge, Passkey};
 pub use password::{Password, PasswordHash};
 pub use second_factor::TotpOffer;
 pub use service::{Credentials, INVITATION_LIFE, NewSession, OperatorChanges, OperatorService};
-pub use session::{ConsoleSession, IDLE, LONGEST, Origin, SignedIn};
+pub use session::{CONFIRMED_FOR, ConsoleSession, IDLE, LONGEST, Origin, SignedIn};
 pub use store::{
     AttemptStore, ConsoleSessionStore, Invitation, OperatorStore, OperatorStores, PasskeyStore,
     SecretVault,

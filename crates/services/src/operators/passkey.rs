@@ -169,7 +169,7 @@ impl OperatorService {
         removed.then_some(()).ok_or(missing)
     }
 
-    /// Asks for a passkey of whoever wants to sign in.
+    /// Asks for a passkey, to sign in or to confirm a session with.
     pub fn ask_for_passkey(&self) -> Result<Challenge, OperatorError> {
         let party = self.party()?;
         let (challenge, id) = self.challenge(None);
@@ -195,13 +195,29 @@ impl OperatorService {
         let now = self.clock.now();
         let attempts = &*self.stores.attempts;
         let charge = throttle::charge(attempts, Subject::Peer(&origin.peer), now).await?;
+        let operator = self.check_passkey(challenge, assertion, None).await?;
+        charge.refund(attempts).await?;
+        self.begin_session(operator, None, origin).await
+    }
+
+    /// Whether an answer to a challenge is good, by a passkey of this operator if one is named;
+    /// both are used up then. Whose passkey it is.
+    pub(super) async fn check_passkey(
+        &self,
+        challenge: &str,
+        assertion: &Assertion,
+        of: Option<OperatorId>,
+    ) -> Result<Operator, OperatorError> {
+        let now = self.clock.now();
         let party = self.party()?;
         let passkeys = &self.stores.passkeys;
         let failed = OperatorError::SignInFailed;
         let Some(id) = assertion.credential() else {
             return Err(failed);
         };
-        let Some(passkey) = passkeys.find(&id).await? else {
+        let found = passkeys.find(&id).await?;
+        let is_wanted = |passkey: &Passkey| of.is_none_or(|of| passkey.operator == of);
+        let Some(passkey) = found.filter(is_wanted) else {
             return Err(failed);
         };
         let mut question = None;
@@ -226,8 +242,7 @@ impl OperatorService {
         if !passkeys.use_challenge(&hash, until).await? || !passkeys.used(&id, count, now).await? {
             return Err(failed);
         }
-        charge.refund(attempts).await?;
-        self.begin_session(operator, None, origin).await
+        Ok(operator)
     }
 
     fn challenge(&self, whose: Option<OperatorId>) -> (String, String) {

@@ -1,18 +1,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use hexline_model::{AppId, Clock, ConsoleSessionId, Entropy, OperatorId, Secret, Timestamp};
 
 use super::error::OperatorError;
+use super::familiar::FAMILIAR;
+use super::hasher::{Hasher, Lane, Verdict};
 use super::onetime::TokenHash;
 use super::operator::{Email, Operator, PersonName, Role};
 use super::passkey::Challenges;
-use super::password::{self, Hasher, Password, PasswordHash, Verdict};
+use super::password::{self, Password, PasswordHash};
 use super::session::{ConsoleSession, IDLE, LONGEST, Origin, SEEN_EVERY, SignedIn};
 use super::setup::SetupLink;
 use super::store::{Invitation, OperatorStores, SecretVault};
 use super::throttle::{self, Subject};
 use super::webauthn::RelyingParty;
+use tokio::sync::OnceCell;
 
 /// Who may sign in to the Console, and how.
 pub struct OperatorService {
@@ -23,6 +27,8 @@ pub struct OperatorService {
     pub(super) vault: Arc<dyn SecretVault>,
     pub(super) party: Option<RelyingParty>,
     pub(super) challenges: Challenges,
+    /// What network addresses are hashed with, once it was needed.
+    pub(super) address_key: OnceCell<hmac::Key>,
     setup: SetupLink,
 }
 
@@ -98,6 +104,7 @@ impl OperatorService {
             vault,
             party,
             challenges: Challenges::new(key.expose()),
+            address_key: OnceCell::new(),
             setup: SetupLink::default(),
         }
     }
@@ -135,7 +142,7 @@ impl OperatorService {
             ..operator
         };
         let password = Password::parse(password)?;
-        let hash = self.hasher.hash(password, &*self.entropy).await?;
+        let hash = self.hash(password).await?;
         let added = self.stores.operators.add_first(&operator, &hash).await?;
         self.setup.close();
         if !added {
@@ -146,9 +153,9 @@ impl OperatorService {
 
     /// Signs in with e-mail, password and, if that is on, a one-time code.
     ///
-    /// Whether the account exists is not told, also not by time. Failures count against the
-    /// network address, and against the account unless it has signed in from there before: so a
-    /// stranger elsewhere does not lock it out.
+    /// Whether the account exists is not told: an unknown one is looked up, hashed and counted in
+    /// the same way. Failures count against the network address and against the account; for
+    /// addresses that are familiar, and only for those, in a counter of their own.
     pub async fn sign_in(
         &self,
         credentials: Credentials,
@@ -156,35 +163,29 @@ impl OperatorService {
     ) -> Result<NewSession, OperatorError> {
         let now = self.clock.now();
         let attempts = &*self.stores.attempts;
+        let lane = self.lane_of(origin).await?;
+        let place = self.hasher.place(lane)?;
         let peer = throttle::charge(attempts, Subject::Peer(&origin.peer), now).await?;
-        // What is no address belongs to nobody, and costs as much.
+        // What is no address is no account's, and costs as much.
         let email = Email::parse(&credentials.email).ok();
+        let account = match &email {
+            Some(email) => {
+                Some(throttle::charge(attempts, Subject::Account(lane, email), now).await?)
+            }
+            None => None,
+        };
         let found = match &email {
             Some(email) => self.stores.operators.find_by_email(email).await?,
             None => None,
         };
-        let is_familiar = match &found {
-            Some(operator) => {
-                let since = now.minus(FAMILIAR);
-                let operators = &self.stores.operators;
-                operators.knows(operator.id, &origin.peer, since).await?
-            }
-            None => false,
+        let id = match &found {
+            Some(operator) => operator.id,
+            None => OperatorId::generate(&*self.entropy),
         };
-        let account = match &email {
-            Some(email) if !is_familiar => {
-                Some(throttle::charge(attempts, Subject::Account(email), now).await?)
-            }
-            _ => None,
-        };
-        let stored = match &found {
-            Some(operator) => self.stores.operators.password(operator.id).await?,
-            None => None,
-        };
-        let verdict = self
-            .hasher
-            .verify(credentials.password, stored.clone(), &*self.entropy)
-            .await?;
+        let stored = self.stores.operators.password(id).await?;
+        let (password, entropy) = (credentials.password, &*self.entropy);
+        let verdict = self.hasher.verify(place, password, stored.clone(), entropy);
+        let verdict = verdict.await?;
         let (Some(operator), false) = (found, matches!(verdict, Verdict::Wrong)) else {
             return Err(OperatorError::SignInFailed);
         };
@@ -330,7 +331,7 @@ impl OperatorService {
         }
         let name = PersonName::parse(name)?;
         let password = Password::parse(password)?;
-        let password = self.hasher.hash(password, &*self.entropy).await?;
+        let password = self.hash(password).await?;
         if !operators
             .accept(&hash, name.as_str(), &password, now)
             .await?
@@ -363,41 +364,24 @@ impl OperatorService {
     pub async fn change_password(
         &self,
         signed_in: &SignedIn,
-        current: Secret<String>,
         new: Secret<String>,
     ) -> Result<(), OperatorError> {
-        let id = signed_in.operator.id;
-        let new = Password::parse(new)?;
-        self.confirm(id, current).await?;
-        let hash = self.hasher.hash(new, &*self.entropy).await?;
+        let hash = self.hash(Password::parse(new)?).await?;
         let operators = &self.stores.operators;
         let keep = Some(signed_in.session.id);
+        let id = signed_in.operator.id;
         Ok(operators.set_password(id, &hash, keep).await?)
     }
 
-    /// Checks that whoever is signed in knows the password.
-    pub(super) async fn confirm(
-        &self,
-        id: OperatorId,
-        password: Secret<String>,
-    ) -> Result<(), OperatorError> {
-        let attempts = &*self.stores.attempts;
-        let now = self.clock.now();
-        let charge = throttle::charge(attempts, Subject::Confirmation(id), now).await?;
-        let stored = self.stores.operators.password(id).await?;
-        let verdict = self.hasher.verify(password, stored, &*self.entropy).await?;
-        if matches!(verdict, Verdict::Wrong) {
-            return Err(OperatorError::PasswordWrong);
-        }
-        charge.refund(attempts).await
-    }
-
-    /// Forgets sessions that have ended and failures that are forgiven.
+    /// Forgets sessions that have ended, failures that are forgiven, and addresses that are
+    /// familiar no longer.
     pub async fn sweep(&self) -> Result<(), OperatorError> {
         let now = self.clock.now();
         let sessions = &self.stores.sessions;
         sessions.sweep(now.minus(LONGEST), now.minus(IDLE)).await?;
         self.stores.attempts.sweep(now).await?;
+        let operators = &self.stores.operators;
+        operators.sweep_addresses(now.minus(FAMILIAR)).await?;
         self.stores.passkeys.sweep_challenges(now).await?;
         Ok(())
     }
@@ -423,6 +407,7 @@ impl OperatorService {
             operator: operator.id,
             created: now,
             seen: now,
+            confirmed: Some(now),
             peer: origin.peer.clone(),
             agent: origin.agent.clone(),
         };
@@ -430,7 +415,8 @@ impl OperatorService {
             return Err(OperatorError::SignInFailed);
         }
         let operators = &self.stores.operators;
-        operators.signed_in(operator.id, &origin.peer, now).await?;
+        let address = self.address_hash(origin).await?;
+        operators.signed_in(operator.id, &address, now).await?;
         let operator = Operator {
             last_sign_in: Some(now),
             ..operator
@@ -439,6 +425,12 @@ impl OperatorService {
             signed_in: SignedIn { operator, session },
             token,
         })
+    }
+
+    /// Hashes a password of somebody who is signed in or holds a link.
+    async fn hash(&self, password: Password) -> Result<PasswordHash, OperatorError> {
+        let place = self.hasher.place(Lane::Familiar)?;
+        self.hasher.hash(place, password, &*self.entropy).await
     }
 
     fn newcomer(&self, email: Email, name: PersonName, role: Role) -> Operator {
@@ -477,13 +469,10 @@ fn apps_of(role: Role, apps: Option<Vec<AppId>>) -> Option<Vec<AppId>> {
     Some(apps)
 }
 
-/// How many passwords are hashed at once, at most.
-const MOST_AT_ONCE: usize = 4;
+/// How many passwords from unfamiliar addresses are hashed at once, at most.
+const MOST_AT_ONCE: usize = 3;
 
 /// How long an invitation is good.
 pub const INVITATION_LIFE: Duration = Duration::from_hours(7 * 24);
-
-/// How long it is remembered whence an operator signed in.
-const FAMILIAR: Duration = Duration::from_hours(90 * 24);
 
 const NAME_FROM_EMAIL: usize = 100;

@@ -19,6 +19,8 @@ pub struct ConsoleSession {
     pub created: Timestamp,
     /// When it was last used, to the minute.
     pub seen: Timestamp,
+    /// When password or passkey were last given in it.
+    pub confirmed: Option<Timestamp>,
     /// From where it began.
     pub peer: String,
     /// What the browser calls itself.
@@ -48,6 +50,12 @@ impl ConsoleSession {
     pub fn ends(&self) -> Timestamp {
         self.created.plus(LONGEST).min(self.seen.plus(IDLE))
     }
+
+    /// Whether the password or a passkey was given a short time ago.
+    pub fn is_confirmed(&self, now: Timestamp) -> bool {
+        self.confirmed
+            .is_some_and(|confirmed| now < confirmed.plus(CONFIRMED_FOR))
+    }
 }
 
 impl Origin {
@@ -69,6 +77,9 @@ pub const IDLE: Duration = Duration::from_hours(12);
 
 /// How long a session lasts.
 pub const LONGEST: Duration = Duration::from_hours(7 * 24);
+
+/// How long a password or passkey counts that was given: changes of credentials ask for one.
+pub const CONFIRMED_FOR: Duration = Duration::from_mins(5);
 
 /// How exactly it is noted when a session was used.
 pub(super) const SEEN_EVERY: Duration = Duration::from_mins(1);

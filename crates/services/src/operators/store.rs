@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use hexline_model::{ConsoleSessionId, OperatorId, Secret, Timestamp};
 
 use super::error::OperatorError;
+use super::familiar::AddressHash;
 use super::onetime::TokenHash;
 use super::operator::{Email, Operator};
 use super::passkey::Passkey;
@@ -108,12 +109,19 @@ pub trait OperatorStore: Send + Sync {
         new: &PasswordHash,
     ) -> Result<(), StoreError>;
 
-    /// Notes a sign-in and whence it came.
-    async fn signed_in(&self, id: OperatorId, peer: &str, at: Timestamp) -> Result<(), StoreError>;
+    /// Notes a sign-in and the address that it came from.
+    async fn signed_in(
+        &self,
+        id: OperatorId,
+        address: &AddressHash,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
 
-    /// Whether the operator has signed in from there since then.
-    async fn knows(&self, id: OperatorId, peer: &str, since: Timestamp)
-    -> Result<bool, StoreError>;
+    /// Whether an operator who is not disabled has signed in from there since then.
+    async fn knows(&self, address: &AddressHash, since: Timestamp) -> Result<bool, StoreError>;
+
+    /// Forgets the addresses that were last seen at `seen` or before.
+    async fn sweep_addresses(&self, seen: Timestamp) -> Result<u64, StoreError>;
 
     /// Turns one-time codes on: the step of the first code, and the recovery codes. `false`, and
     /// nothing changed, if they are on.
@@ -187,6 +195,10 @@ pub trait SecretVault: Send + Sync {
     /// Puts a secret in the place of one of the same name.
     async fn put(&self, name: &str, secret: Secret<String>) -> Result<(), OperatorError>;
 
+    /// Keeps a secret, unless there is one of the same name: of several that try at once, one
+    /// succeeds, and all find its secret afterwards.
+    async fn put_once(&self, name: &str, secret: Secret<String>) -> Result<(), OperatorError>;
+
     /// The secret of this name.
     async fn open(&self, name: &str) -> Result<Option<Secret<String>>, OperatorError>;
 
@@ -217,6 +229,9 @@ pub trait ConsoleSessionStore: Send + Sync {
 
     /// Notes that a session was used; the later time stays.
     async fn touch(&self, id: ConsoleSessionId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// Notes that the operator has confirmed who it is; the later time stays.
+    async fn confirm(&self, id: ConsoleSessionId, at: Timestamp) -> Result<(), StoreError>;
 
     /// Ends a session of this operator; whether there was one.
     async fn end(&self, operator: OperatorId, id: ConsoleSessionId) -> Result<bool, StoreError>;

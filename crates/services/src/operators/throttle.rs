@@ -6,6 +6,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hexline_model::{OperatorId, Timestamp};
 
 use super::error::OperatorError;
+use super::hasher::Lane;
 use super::operator::Email;
 use super::store::AttemptStore;
 
@@ -14,8 +15,8 @@ use super::store::AttemptStore;
 pub(super) enum Subject<'a> {
     /// A network address.
     Peer(&'a str),
-    /// An account, whether it exists or not.
-    Account(&'a Email),
+    /// An account, whether it exists or not; familiar addresses have a counter of their own.
+    Account(Lane, &'a Email),
     /// The one-time codes of an operator.
     Code(OperatorId),
     /// The password of an operator who is signed in and confirms something.
@@ -33,7 +34,7 @@ impl Subject<'_> {
     /// How many attempts are free, and how long one counts.
     fn allowance(self) -> (u32, Duration) {
         match self {
-            Self::Account(_) => (20, Duration::from_secs(30)),
+            Self::Account(..) => (20, Duration::from_secs(30)),
             Self::Peer(_) | Self::Code(_) | Self::Confirmation(_) => (10, Duration::from_mins(1)),
         }
     }
@@ -42,9 +43,13 @@ impl Subject<'_> {
     fn text(self) -> String {
         match self {
             Self::Peer(peer) => format!("peer:{peer}"),
-            Self::Account(email) => {
+            Self::Account(lane, email) => {
                 let hash = digest::digest(&digest::SHA256, email.as_str().as_bytes());
-                format!("account:{}", BASE64_URL_SAFE_NO_PAD.encode(hash))
+                let hash = BASE64_URL_SAFE_NO_PAD.encode(hash);
+                match lane {
+                    Lane::Familiar => format!("familiar:{hash}"),
+                    Lane::Other => format!("account:{hash}"),
+                }
             }
             Self::Code(id) => format!("code:{id}"),
             Self::Confirmation(id) => format!("confirmation:{id}"),

@@ -12,6 +12,10 @@ impl SecretVault for KeyService {
         Ok(self.put_secret(name, None, secret).await?)
     }
 
+    async fn put_once(&self, name: &str, secret: Secret<String>) -> Result<(), OperatorError> {
+        Ok(self.put_secret_once(name, None, secret).await?)
+    }
+
     async fn open(&self, name: &str) -> Result<Option<Secret<String>>, OperatorError> {
         Ok(self.open_secret(name).await?)
     }

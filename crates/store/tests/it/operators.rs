@@ -3,8 +3,8 @@ use std::time::Duration;
 use hexline_model::{AppId, ConsoleSessionId, OperatorId, SystemEntropy, Timestamp};
 use hexline_services::keys::StoreError;
 use hexline_services::operators::{
-    ConsoleSession, Email, Invitation, Operator, OperatorChanges, OperatorStores, Passkey,
-    PasswordHash, PersonName, Role, TokenHash,
+    AddressHash, ConsoleSession, Email, Invitation, Operator, OperatorChanges, OperatorStores,
+    Passkey, PasswordHash, PersonName, Role, TokenHash,
 };
 
 use crate::rig::{NOW, Rig};
@@ -243,6 +243,17 @@ async fn a_session_is_found_by_its_hash_until_it_ends(rig: &mut Rig) {
         panic!("one session")
     };
     assert_eq!(seen.seen, LATER);
+    sessions.confirm(here.id, LATER).await.expect("confirms");
+    sessions
+        .confirm(here.id, NOW)
+        .await
+        .expect("changes nothing");
+    let (found, _) = sessions
+        .find(&here.hash)
+        .await
+        .expect("reads")
+        .expect("is there");
+    assert_eq!(found.confirmed, Some(LATER));
     let mallory = OperatorId::generate(&SystemEntropy);
     assert!(!sessions.end(mallory, here.id).await.expect("ends nothing"));
     assert!(sessions.end(olga.id, here.id).await.expect("ends"));
@@ -435,20 +446,41 @@ async fn where_an_operator_signed_in_is_remembered(rig: &mut Rig) {
     let stores = stores(rig);
     let olga = owner(&stores).await;
     let operators = &stores.operators;
-    operators
-        .signed_in(olga.id, "192.0.2.1", NOW)
-        .await
-        .expect("notes");
-    for (peer, since, known) in [
-        ("192.0.2.1", NOW, true),
-        ("192.0.2.1", LATER, false),
-        ("192.0.2.2", NOW, false),
+    let adam = operator("adam@example.org", Role::Admin);
+    operators.add(&adam, None, None).await.expect("adds");
+    let address = |n: u8| AddressHash::from_stored(&[n; 32]).expect("32 bytes");
+    for (id, n) in [(olga.id, 1), (adam.id, 1), (adam.id, 2)] {
+        let noted = operators.signed_in(id, &address(n), NOW).await;
+        noted.expect("notes");
+    }
+    let earlier = NOW.minus(Duration::from_millis(1));
+    for (n, since, known) in [
+        (1, earlier, true),
+        (1, NOW, false),
+        (2, earlier, true),
+        (3, earlier, false),
     ] {
-        let found = operators.knows(olga.id, peer, since).await;
-        assert_eq!(found.expect("reads"), known, "{peer}");
+        let found = operators.knows(&address(n), since).await;
+        assert_eq!(found.expect("reads"), known, "{n}");
     }
     let found = operators.lookup(olga.id).await.expect("reads");
     assert_eq!(found.and_then(|olga| olga.last_sign_in), Some(NOW));
+    // Those of an operator who may not sign in are as unfamiliar as any.
+    let updated = operators.update(adam.id, &disabled(), NOW).await;
+    updated.expect("updates");
+    for (n, known) in [(1, true), (2, false)] {
+        let found = operators.knows(&address(n), earlier).await;
+        assert_eq!(found.expect("reads"), known, "{n}");
+    }
+    operators.remove(adam.id).await.expect("removes");
+    let swept = operators.sweep_addresses(earlier).await;
+    assert_eq!(swept.expect("sweeps"), 0);
+    let swept = operators.sweep_addresses(NOW).await;
+    assert_eq!(
+        swept.expect("sweeps"),
+        1,
+        "the other went with its operator"
+    );
 }
 
 fn stores(rig: &Rig) -> OperatorStores {
@@ -511,6 +543,7 @@ fn session(operator: &Operator, token: &str) -> ConsoleSession {
         operator: operator.id,
         created: NOW,
         seen: NOW,
+        confirmed: Some(NOW),
         peer: "192.0.2.1".to_owned(),
         agent: "a browser".to_owned(),
     }

@@ -71,6 +71,36 @@ async fn the_cookie_is_for_this_site_the_console_and_no_script() {
 }
 
 #[tokio::test]
+async fn on_https_without_a_path_no_other_host_can_plant_the_cookie() {
+    let server = TestServer::start_with(|config| {
+        config.public_url = Some("https://rt.example.org".to_owned());
+    })
+    .await;
+    let owner = server.operator().await;
+    let body = json!({"email": OWNER_EMAIL, "password": OWNER_PASSWORD});
+    let stranger = TestOperator::stranger(&server);
+    let request = stranger.request(Method::POST, "/session").json(&body);
+    let response = request.send().await.expect("an answer");
+    let cookie = response.headers()["set-cookie"].to_str().expect("text");
+    let (pair, rest) = cookie.split_once("; ").expect("attributes");
+    // What browsers ask of this name: Secure, the whole host, and no domain.
+    assert_eq!(
+        rest,
+        "Path=/; Max-Age=604800; HttpOnly; SameSite=Strict; Secure"
+    );
+    let (name, token) = pair.split_once('=').expect("a pair");
+    assert_eq!(name, "__Host-hexline_console");
+    owner.get("/session").await;
+    let planted = stranger.request(Method::GET, "/session");
+    let planted = planted.header("cookie", format!("hexline_console={token}"));
+    assert_eq!(refusal_of(planted).await, refusal(401, "signed_out"));
+    let request = owner.request(Method::DELETE, "/session");
+    let response = request.send().await.expect("an answer");
+    let cookie = response.headers()["set-cookie"].to_str().expect("text");
+    assert!(cookie.starts_with("__Host-hexline_console=; Path=/; Max-Age=0;"));
+}
+
+#[tokio::test]
 async fn another_site_gets_nowhere_even_with_the_cookie() {
     let server = TestServer::start().await;
     let owner = server.operator().await;
@@ -203,26 +233,14 @@ async fn another_password_ends_the_other_sessions() {
     let server = TestServer::start().await;
     let here = server.operator().await;
     let there = TestOperator::sign_in(&server, OWNER_EMAIL, OWNER_PASSWORD).await;
-    let change = |current: &str, new: &str| json!({"current": current, "new": new});
     let path = "/profile/password";
-    for (body, wanted) in [
-        (
-            change("not the password", "another good password"),
-            refusal(403, "forbidden"),
-        ),
-        (
-            change(OWNER_PASSWORD, "too short"),
-            refusal(400, "invalid_params"),
-        ),
-        (
-            change(OWNER_PASSWORD, &"x".repeat(1025)),
-            refusal(400, "invalid_params"),
-        ),
-    ] {
-        assert_eq!(here.refused(Method::POST, path, &body).await, wanted);
+    for wrong in ["too short".to_owned(), "x".repeat(1025)] {
+        let change = json!({"new": wrong});
+        let refused = here.refused(Method::POST, path, &change).await;
+        assert_eq!(refused, refusal(400, "invalid_params"));
     }
     there.get("/session").await;
-    here.post(path, &change(OWNER_PASSWORD, "another good password"))
+    here.post(path, &json!({"new": "another good password"}))
         .await;
     here.get("/session").await;
     assert_eq!(
