@@ -152,11 +152,8 @@ impl ApiWorld {
                 ("email", owned(OWNER_EMAIL)),
                 ("password", owned(OWNER_PASSWORD)),
             ],
-            "/console/api/profile/password" => vec![
-                ("current", owned(OWNER_PASSWORD)),
-                ("new", owned("another horse, another staple")),
-            ],
-            "/console/api/profile/totp/remove" => vec![("password", owned(OWNER_PASSWORD))],
+            "/console/api/profile/password" => vec![("new", owned(OWNER_PASSWORD))],
+            "/console/api/session/confirm" => vec![("password", owned(OWNER_PASSWORD))],
             "/console/assets/{version}/{name}" => vec![("name", owned("base.css"))],
             "/console/api/invitation" => {
                 let order = json!({"email": "ivan@example.org", "role": "viewer", "apps": null});
