@@ -10,7 +10,7 @@
 //! * **Presence.** Of two visible members each learns of the other, however they race. A
 //!   newcomer's `join_back`s are queued before anything that a member sends it afterwards.
 //! * **Room.** No channel has more visible members than a join allows, however they race: what a
-//!   newcomer is told at once is bounded.
+//!   newcomer is told at once is bounded. One too many is a member all the same, a hidden one.
 //! * **Never to the sender.** A link's own receiver hears nothing that the link sends.
 //! * **Apps are worlds.** Nothing attached under one app hears anything of another.
 //! * **No waiting.** No call blocks on a receiver; one that can't take a message loses itself, not
@@ -78,14 +78,6 @@ pub trait Occupancy: Send + Sync {
     /// The last member has gone. Of one channel both are told in turns, in the order in which they
     /// happen; whoever hears of it must be quick and must not call the bus.
     fn vacated(&self, app: AppId, channel: &ChannelName);
-}
-
-/// A channel has as many visible members as it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the channel has {at_most} visible members, which is the limit")]
-pub struct Crowded {
-    /// The limit that was met.
-    pub at_most: usize,
 }
 
 impl Presence {
@@ -180,9 +172,9 @@ pub trait Bus: Send + Sync {
 pub trait Link: Send {
     /// Becomes a member. The visible members and one that becomes visible are announced to each
     /// other. Joining again changes the presence; without a change nothing happens. One that finds
-    /// no room is refused, and is the member that it was, or none; looking and joining are one
-    /// step, so no race lets one more in.
-    fn join(&mut self, channel: &ChannelName, presence: Presence) -> Result<(), Crowded>;
+    /// no room among the visible is a hidden member; looking and joining are one step, so no race
+    /// lets one more in. Returns whether it is visible now.
+    fn join(&mut self, channel: &ChannelName, presence: Presence) -> bool;
 
     /// Stops being a member; `false` if it was none.
     fn leave(&mut self, channel: &ChannelName) -> bool;

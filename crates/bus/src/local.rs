@@ -7,8 +7,8 @@ use hexline_model::{Address, AppId, ChannelName, Destination, Identity, Route};
 
 use crate::page::smallest;
 use crate::{
-    Announcer, Bus, ChannelView, Crowded, DeviceView, Link, MemberView, Occupancy, Presence,
-    Receiver, Roster,
+    Announcer, Bus, ChannelView, DeviceView, Link, MemberView, Occupancy, Presence, Receiver,
+    Roster,
 };
 
 /// Fan-out within one process.
@@ -221,7 +221,7 @@ impl App {
 }
 
 impl Channel {
-    /// `None` if the channel has vanished meanwhile.
+    /// The ticket, and whether it is visible; `None` if the channel has vanished meanwhile.
     fn join(
         &self,
         name: &ChannelName,
@@ -229,16 +229,17 @@ impl Channel {
         presence: Presence,
         announcer: &dyn Announcer,
         app: &App,
-    ) -> Option<Result<u64, Crowded>> {
+    ) -> Option<(u64, bool)> {
         let mut members = write(&self.members);
         if members.gone {
             return None;
         }
-        if let Presence::Visible { at_most } = presence
-            && let Err(crowded) = members.introduce(name, receiver.as_ref(), at_most, announcer)
-        {
-            return Some(Err(crowded));
-        }
+        let visible = match presence {
+            Presence::Visible { at_most } => {
+                members.introduce(name, receiver.as_ref(), at_most, announcer)
+            }
+            Presence::Hidden => false,
+        };
         if members.by_ticket.is_empty()
             && let Some(occupancy) = &app.occupancy
         {
@@ -250,39 +251,38 @@ impl Channel {
             ticket,
             Member {
                 receiver: Arc::clone(receiver),
-                visible: presence.is_visible(),
+                visible,
             },
         );
-        Some(Ok(ticket))
+        Some((ticket, visible))
     }
 
+    /// Returns whether the member is visible now.
     fn set_presence(
         &self,
         name: &ChannelName,
         ticket: u64,
         presence: Presence,
         announcer: &dyn Announcer,
-    ) -> Result<(), Crowded> {
+    ) -> bool {
         let mut members = write(&self.members);
         let Some(mut member) = members.by_ticket.remove(&ticket) else {
-            return Ok(());
+            return false;
         };
         let receiver = member.receiver.as_ref();
-        let outcome = match presence {
+        member.visible = match presence {
             Presence::Visible { at_most } if !member.visible => {
                 members.introduce(name, receiver, at_most, announcer)
             }
             Presence::Hidden if member.visible => {
                 members.part(name, receiver, announcer);
-                Ok(())
+                false
             }
-            Presence::Visible { .. } | Presence::Hidden => Ok(()),
+            Presence::Visible { .. } | Presence::Hidden => member.visible,
         };
-        if outcome.is_ok() {
-            member.visible = presence.is_visible();
-        }
+        let visible = member.visible;
         members.by_ticket.insert(ticket, member);
-        outcome
+        visible
     }
 
     /// Returns whether the channel is empty now.
@@ -344,17 +344,16 @@ impl Channel {
 }
 
 impl Members {
-    /// Announces one that becomes visible, unless that would be too many.
+    /// Announces one that becomes visible; `false` if that would be too many.
     fn introduce(
         &mut self,
         name: &ChannelName,
         newcomer: &dyn Receiver,
         at_most: usize,
         announcer: &dyn Announcer,
-    ) -> Result<(), Crowded> {
-        // There is always room for one, so a refusal leaves no empty channel behind.
+    ) -> bool {
         if self.visible >= at_most.max(1) {
-            return Err(Crowded { at_most });
+            return false;
         }
         if self.visible > 0 {
             let joined = announcer.joined(name, newcomer.address());
@@ -364,7 +363,7 @@ impl Members {
             }
         }
         self.visible += 1;
-        Ok(())
+        true
     }
 
     /// Announces that one is visible no more.
@@ -380,7 +379,7 @@ impl Members {
 }
 
 impl Link for LocalLink {
-    fn join(&mut self, channel: &ChannelName, presence: Presence) -> Result<(), Crowded> {
+    fn join(&mut self, channel: &ChannelName, presence: Presence) -> bool {
         let announcer = self.announcer.as_ref();
         match self.joined.entry(channel.clone()) {
             Entry::Occupied(here) => {
@@ -392,15 +391,15 @@ impl Link for LocalLink {
             }
             Entry::Vacant(here) => loop {
                 let members = self.app.channel_or_new(channel);
-                if let Some(joined) =
+                if let Some((ticket, visible)) =
                     members.join(channel, &self.receiver, presence, announcer, &self.app)
                 {
                     here.insert(Membership {
                         channel: members,
-                        ticket: joined?,
+                        ticket,
                     });
                     self.receiver.member_of(self.joined.len());
-                    return Ok(());
+                    return visible;
                 }
             },
         }

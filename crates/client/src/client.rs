@@ -123,11 +123,12 @@ impl Client {
     }
 
     /// Joins a channel. With `presence`, the others hear of it, and `signal.join_back` pushes tell
-    /// who is there.
-    pub async fn join(&self, channel: &str, presence: bool) -> Result<(), CallError> {
-        self.call("signal.join", json!({"id": channel, "presence": presence}))
-            .await
-            .map(drop)
+    /// who is there; a channel that has its fill of such members is joined without. Returns whether
+    /// there is presence.
+    pub async fn join(&self, channel: &str, presence: bool) -> Result<bool, CallError> {
+        let params = json!({"id": channel, "presence": presence});
+        let result = self.call("signal.join", params).await?;
+        Ok(presence && !joined_without(&result))
     }
 
     /// Leaves a channel.
@@ -281,6 +282,15 @@ fn delivered(result: &RawValue) -> u64 {
         delivered: u64,
     }
     serde_json::from_str::<Delivered>(result.get()).map_or(0, |d| d.delivered)
+}
+
+/// The server says so where presence was asked for and not given.
+fn joined_without(result: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Joined {
+        presence: Option<bool>,
+    }
+    serde_json::from_str::<Joined>(result.get()).is_ok_and(|j| j.presence == Some(false))
 }
 
 const READ_BUFFER: usize = 4096;

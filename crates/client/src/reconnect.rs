@@ -150,13 +150,14 @@ impl Reconnecting {
     }
 
     /// Joins a channel, now and after every reconnect, until the server refuses it or
-    /// [`leave`](Self::leave) is called. Waits for a connection if there is none.
-    pub async fn join(&self, channel: &str, presence: bool) -> Result<(), CallError> {
+    /// [`leave`](Self::leave) is called. Waits for a connection if there is none. Returns whether
+    /// there is presence.
+    pub async fn join(&self, channel: &str, presence: bool) -> Result<bool, CallError> {
         self.remembered().insert(channel.to_owned(), presence);
         let client = self.client().await.ok_or(CallError::Closed)?;
         match client.join(channel, presence).await {
             // Lost on the way: it is joined again with the others.
-            Err(CallError::Closed) => Ok(()),
+            Err(CallError::Closed) => Ok(presence),
             Err(error @ (CallError::Refused { .. } | CallError::Params(_))) => {
                 self.remembered().remove(channel);
                 Err(error)

@@ -51,6 +51,15 @@ impl<'a> Fields<'a> {
         self.read(name, "a string")
     }
 
+    /// A name; `None` if it is absent or null. Old clients look at no types: an integer is its
+    /// decimal text.
+    pub fn name(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, FieldsError> {
+        match self.find(name) {
+            Some(value) if is_integer(value.get()) => Ok(Some(Cow::Borrowed(value.get()))),
+            _ => self.read(name, "a string or an integer"),
+        }
+    }
+
     /// A member that is `true` or `false`; `None` if it is absent or null.
     pub fn flag(&self, name: &'static str) -> Result<Option<bool>, FieldsError> {
         self.read(name, "true or false")
@@ -130,6 +139,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
         }
         deserializer.deserialize_str(NameVisitor)
     }
+}
+
+// Of JSON; `-0` is no text that anyone would take for a number's.
+fn is_integer(json: &str) -> bool {
+    let digits = json.strip_prefix('-').unwrap_or(json);
+    json != "-0" && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 pub(crate) fn kind(value: &RawValue) -> &'static str {

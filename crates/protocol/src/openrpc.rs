@@ -51,6 +51,8 @@ pub struct Param {
 pub enum Kind {
     /// A string that is not empty.
     Text,
+    /// The same, or an integer, which is its decimal text.
+    Name,
     /// `true` or `false`.
     Flag,
 }
@@ -61,6 +63,8 @@ pub enum Kind {
 pub enum Answer {
     /// `{}`
     Done,
+    /// `{}`, or `{"presence":false}`
+    Joined,
     /// `{"delivered":n}`
     Delivered,
 }
@@ -150,6 +154,7 @@ impl Kind {
     fn schema(self) -> Value {
         match self {
             Self::Text => json!({ "type": "string", "minLength": 1 }),
+            Self::Name => json!({ "type": ["string", "integer"], "minLength": 1 }),
             Self::Flag => json!({ "type": "boolean" }),
         }
     }
@@ -161,6 +166,17 @@ impl Answer {
             Self::Done => {
                 json!({ "type": "object", "additionalProperties": false })
             }
+            Self::Joined => json!({
+                "type": "object",
+                "properties": {
+                    "presence": {
+                        "const": false,
+                        "description": "The channel has as many members with presence as it may: \
+                            the connection is a member without.",
+                    },
+                },
+                "additionalProperties": false,
+            }),
             Self::Delivered => json!({
                 "type": "object",
                 "required": ["delivered"],

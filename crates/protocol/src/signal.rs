@@ -1,7 +1,7 @@
 //! `signal.*`: direct messages, channels and presence. Source: docs/protocol.md "Signal".
 //!
 //! A relayed message keeps every member that the sender wrote, byte for byte, except `from`,
-//! which is always the sender's own address. A direct message never carries an `id`: old clients
+//! which is always the sender's own address, and a number as channel or address, which becomes text. A direct message never carries an `id`: old clients
 //! would look for a channel of that name.
 
 use std::borrow::Cow;
@@ -64,8 +64,8 @@ impl<'a> Send<'a> {
     };
 
     pub(crate) fn parse(mut fields: Fields<'a>) -> Result<Self, CallError> {
-        let to = fields.text("to")?.ok_or(CallError::Missing("to"))?;
-        let id = fields.text("id")?;
+        let to = fields.name("to")?.ok_or(CallError::Missing("to"))?;
+        let id = fields.name("id")?;
         if id.is_none() {
             fields.remove("id");
         }
@@ -74,7 +74,7 @@ impl<'a> Send<'a> {
 
     /// The push that the receivers get.
     pub fn push(&self, from: &Address) -> Bytes {
-        relay(&SENT, &self.fields, from)
+        relay(&SENT, &["to", "id"], &self.fields, from)
     }
 }
 
@@ -83,7 +83,7 @@ impl<'a> Join<'a> {
         summary: "Makes the connection a member of a channel.",
         params: &[CHANNEL, PRESENCE],
         relays: false,
-        result: Answer::Done,
+        result: Answer::Joined,
         errors: &[ErrorCode::Forbidden, ErrorCode::TooLarge],
         example: r#"{"id":"room","presence":true}"#,
     };
@@ -93,7 +93,7 @@ impl<'a> Join<'a> {
         reason = "the same shape for every method"
     )]
     pub(crate) fn parse(fields: Fields<'a>) -> Result<Self, CallError> {
-        let id = fields.text("id")?.ok_or(CallError::Missing("id"))?;
+        let id = fields.name("id")?.ok_or(CallError::Missing("id"))?;
         Ok(Self {
             id,
             presence: fields.flag("presence")?.unwrap_or(false),
@@ -117,7 +117,7 @@ impl<'a> Leave<'a> {
     )]
     pub(crate) fn parse(fields: Fields<'a>) -> Result<Self, CallError> {
         Ok(Self {
-            id: fields.text("id")?.ok_or(CallError::Missing("id"))?,
+            id: fields.name("id")?.ok_or(CallError::Missing("id"))?,
         })
     }
 }
@@ -133,13 +133,13 @@ impl<'a> Publish<'a> {
     };
 
     pub(crate) fn parse(fields: Fields<'a>) -> Result<Self, CallError> {
-        let id = fields.text("id")?.ok_or(CallError::Missing("id"))?;
+        let id = fields.name("id")?.ok_or(CallError::Missing("id"))?;
         Ok(Self { id, fields })
     }
 
     /// The push that the other subscribers get.
     pub fn push(&self, from: &Address) -> Bytes {
-        relay(&PUBLISHED, &self.fields, from)
+        relay(&PUBLISHED, &["id"], &self.fields, from)
     }
 }
 
@@ -177,17 +177,20 @@ pub fn delivered(count: usize) -> String {
 /// The result of `join` and `leave`.
 pub const DONE: &str = "{}";
 
+/// The result of a `join` with presence that found no room for one more: a member without.
+pub const HIDDEN: &str = r#"{"presence":false}"#;
+
 const TO: Param = Param {
     name: "to",
     text: "Whom it is for: identity, identity/device or identity/device/route.",
-    kind: Kind::Text,
+    kind: Kind::Name,
     required: true,
 };
 
 const CHANNEL: Param = Param {
     name: "id",
     text: "The channel.",
-    kind: Kind::Text,
+    kind: Kind::Name,
     required: true,
 };
 
@@ -196,6 +199,17 @@ const PRESENCE: Param = Param {
     text: "Whether to be announced to, and to hear of, the other members; absent means no.",
     kind: Kind::Flag,
     required: false,
+};
+
+/// As a push says them.
+const PUSHED_TO: Param = Param {
+    kind: Kind::Text,
+    ..TO
+};
+
+const PUSHED_CHANNEL: Param = Param {
+    kind: Kind::Text,
+    ..CHANNEL
 };
 
 const FROM: Param = Param {
@@ -220,12 +234,12 @@ pushes! {
         name: "signal.send",
         summary: "A message for this connection.",
         params: &[
-            TO,
+            PUSHED_TO,
             FROM,
             Param {
                 required: false,
                 text: "The channel that the message belongs to, if any.",
-                ..CHANNEL
+                ..PUSHED_CHANNEL
             },
         ],
         relays: true,
@@ -234,14 +248,14 @@ pushes! {
     PUBLISHED = Push {
         name: "signal.publish",
         summary: "A message in a channel.",
-        params: &[CHANNEL, FROM],
+        params: &[PUSHED_CHANNEL, FROM],
         relays: true,
     };
 
     JOINED = Push {
         name: "signal.join",
         summary: "A member has joined with presence.",
-        params: &[CHANNEL, FROM],
+        params: &[PUSHED_CHANNEL, FROM],
         relays: false,
     };
 
@@ -265,10 +279,11 @@ fn announce(push: &Push, channel: &ChannelName, from: &Address) -> Bytes {
     close(push, from.as_str())
 }
 
-fn relay(push: &Push, fields: &Fields<'_>, from: &Address) -> Bytes {
+/// `names` are members that were read as names: one that was a number goes out as text.
+fn relay(push: &Push, names: &[&str], fields: &Fields<'_>, from: &Address) -> Bytes {
     let size: usize = fields
         .iter()
-        .map(|(name, value)| name.len() + value.get().len() + 4)
+        .map(|(name, value)| name.len() + value.get().len() + 6)
         .sum();
     let mut push = open(push, size + from.as_str().len());
     for (n, (name, value)) in fields
@@ -281,7 +296,14 @@ fn relay(push: &Push, fields: &Fields<'_>, from: &Address) -> Bytes {
         }
         push_string(&mut push, name);
         push.push(b':');
+        let number = names.contains(&name) && !value.get().starts_with('"');
+        if number {
+            push.push(b'"');
+        }
         push.extend_from_slice(value.get().as_bytes());
+        if number {
+            push.push(b'"');
+        }
     }
     close(push, from.as_str())
 }
@@ -366,20 +388,28 @@ mod tests {
                 r#"{"to":"al/web/r","id":"room","state":{"pub":{}}}"#,
             ),
             ("signal.send", r#"{"to":5}"#),
+            ("signal.send", r#"{"to":-12,"id":0,"n":7}"#),
+            ("signal.send", r#"{"to":1.5}"#),
+            ("signal.send", r#"{"to":"al","id":1e3}"#),
             ("signal.send", r#"{"text":"nobody"}"#),
             ("signal.send", "[]"),
             (
                 "signal.publish",
                 r#"{"id":"room","we\"ird\n\u0001":"\u00e9"}"#,
             ),
+            ("signal.publish", r#"{"id":42,"to":42}"#),
+            ("signal.publish", r#"{"id":true}"#),
             ("signal.publish", r"{}"),
             (
                 "signal.join",
                 r#"{"id":"room","presence":true,"history":5}"#,
             ),
             ("signal.join", r#"{"id":"room"}"#),
+            ("signal.join", r#"{"id":42}"#),
+            ("signal.join", r#"{"id":-0}"#),
             ("signal.join", r#"{"id":"room","presence":"yes"}"#),
             ("signal.leave", r#"{"id":"room"}"#),
+            ("signal.leave", r#"{"id":18446744073709551616}"#),
             ("signal.dance", r"{}"),
         ];
         let shown: Vec<String> = cases

@@ -63,7 +63,10 @@ struct ConnectArgs {
 pub(crate) async fn listen(args: ListenArgs, context: &Context) -> Result<Exit, CliError> {
     let (client, mut events) = args.connect.open().await?;
     for channel in &args.channels {
-        client.join(channel, args.presence).await?;
+        let visible = client.join(channel, args.presence).await?;
+        if args.presence && !visible {
+            eprintln!("The channel {channel} is full of members with presence: joined without.");
+        }
     }
     let paint = Paint::stderr();
     eprintln!("{}", paint.faint("Connected. Ctrl-C ends it."));

@@ -1,4 +1,3 @@
-use hexline_bus::Crowded;
 use hexline_model::{AddressError, ChannelError};
 use hexline_protocol::ErrorCode;
 use hexline_token::Rejection;
@@ -28,9 +27,6 @@ pub enum SignalError {
         /// The limit.
         limit: usize,
     },
-    /// The channel has too many presence members.
-    #[error("the channel has {} presence members, which is the limit; without presence it can be joined", .0.at_most)]
-    TooMuchPresence(#[from] Crowded),
 }
 
 impl SignalError {
@@ -40,7 +36,7 @@ impl SignalError {
             Self::Destination(_) | Self::Channel(_) => ErrorCode::InvalidParams,
             Self::Grant(_) => ErrorCode::GrantMissing,
             Self::NotMember | Self::Reserved => ErrorCode::Forbidden,
-            Self::TooManyChannels { .. } | Self::TooMuchPresence(_) => ErrorCode::TooLarge,
+            Self::TooManyChannels { .. } => ErrorCode::TooLarge,
         }
     }
 }

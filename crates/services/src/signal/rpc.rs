@@ -2,7 +2,7 @@
 
 use hexline_bus::Link;
 use hexline_model::{ChannelName, Destination};
-use hexline_protocol::signal::{DONE, Join, Leave, Publish, Send, delivered};
+use hexline_protocol::signal::{DONE, HIDDEN, Join, Leave, Publish, Send, delivered};
 
 use super::{SignalError, SignalService};
 use crate::Caller;
@@ -30,13 +30,14 @@ pub fn join(
     link: &mut dyn Link,
     params: &Join<'_>,
 ) -> Result<String, SignalError> {
-    service.join(
-        caller,
-        link,
-        &ChannelName::parse(&params.id)?,
-        params.presence,
-    )?;
-    Ok(DONE.to_owned())
+    let channel = ChannelName::parse(&params.id)?;
+    let visible = service.join(caller, link, &channel, params.presence)?;
+    let result = if params.presence && !visible {
+        HIDDEN
+    } else {
+        DONE
+    };
+    Ok(result.to_owned())
 }
 
 /// `signal.leave`

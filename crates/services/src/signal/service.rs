@@ -21,7 +21,8 @@ impl SignalService {
         }
     }
 
-    /// Bounds the presence members of one channel: a newcomer is told of all of them at once.
+    /// Bounds the presence members of one channel: a newcomer is told of all of them at once. One
+    /// more is a member without presence.
     #[must_use]
     pub fn presence_per_channel(self, presence_per_channel: usize) -> Self {
         Self {
@@ -55,14 +56,15 @@ impl SignalService {
         Ok(link.send_in(channel, to, &message()))
     }
 
-    /// Becomes a member; with `presence`, a visible one.
+    /// Becomes a member; with `presence`, a visible one while there is room. Returns whether it is
+    /// visible.
     pub fn join(
         &self,
         caller: &Caller,
         link: &mut dyn Link,
         channel: &ChannelName,
         presence: bool,
-    ) -> Result<(), SignalError> {
+    ) -> Result<bool, SignalError> {
         may_enter(caller, channel)?;
         let open = |name: &ChannelName| name.kind() == ChannelKind::Open;
         if !link.is_member(channel) && link.count(&open) >= self.channels_per_connection {
@@ -77,7 +79,7 @@ impl SignalService {
         } else {
             Presence::Hidden
         };
-        Ok(link.join(channel, presence)?)
+        Ok(link.join(channel, presence))
     }
 
     /// Stops being a member. Leaving a channel twice is no error.

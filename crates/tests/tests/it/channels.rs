@@ -200,3 +200,41 @@ async fn a_channel_vanishes_with_its_last_member() {
     assert_eq!(bob.after_ping().await, []);
     alice.hears_nothing_of(&mut bob).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_integer_as_channel_or_address_is_its_decimal_text() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let mut alice = app.connect("alice/web").await;
+    let mut bob = app.connect("42/web").await;
+    for client in [&mut alice, &mut bob] {
+        client
+            .call("signal.join", json!({"id": 7, "presence": true}))
+            .await;
+    }
+    assert_eq!(alice.expect("signal.join").await["id"], "7");
+    assert_eq!(bob.expect("signal.join_back").await["id"], "7");
+    let delivered = json!({"delivered": 1});
+    let sent = alice.call("signal.send", json!({"to": 42, "n": 1})).await;
+    assert_eq!(sent, delivered);
+    let push = bob.expect("signal.send").await;
+    assert_eq!((&push["to"], &push["n"]), (&json!("42"), &json!(1)));
+    let sent = alice.call("signal.send", json!({"to": 42, "id": 7})).await;
+    assert_eq!(sent, delivered);
+    assert_eq!(bob.expect("signal.send").await["id"], "7");
+    let sent = bob.call("signal.publish", json!({"id": "7", "n": 2})).await;
+    assert_eq!(sent, delivered);
+    let sent = bob.call("signal.publish", json!({"id": 7, "to": 5})).await;
+    assert_eq!(sent, delivered);
+    assert_eq!(alice.expect("signal.publish").await["id"], "7");
+    let push = alice.expect("signal.publish").await;
+    assert_eq!((&push["id"], &push["to"]), (&json!("7"), &json!(5)));
+    bob.call("signal.leave", json!({"id": 7})).await;
+    assert_eq!(alice.expect("signal.leave").await["id"], "7");
+    for wrong in [json!(1.5), json!(true), json!(["7"])] {
+        let error = alice.refused("signal.join", json!({"id": wrong})).await;
+        assert_eq!(error["code"], -32602, "{error}");
+        let message = error["message"].as_str().expect("a message");
+        assert!(message.contains("not a string or an integer"), "{message}");
+    }
+}

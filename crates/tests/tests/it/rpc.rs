@@ -116,7 +116,7 @@ async fn an_unknown_method_and_wrong_params_are_told_apart() {
     for (method, params) in [
         ("signal.send", json!({})),
         ("signal.send", json!({"to": null})),
-        ("signal.send", json!({"to": 5})),
+        ("signal.send", json!({"to": 5.5})),
         ("signal.send", json!({"to": "bob", "id": 5})),
         ("signal.send", json!([])),
         ("signal.join", json!({})),
