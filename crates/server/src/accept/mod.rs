@@ -21,3 +21,4 @@ mod socket;
 
 pub(crate) use gate::{Gate, GateLimits, files_for_sockets, most_sockets};
 pub(crate) use listener::{Doors, DoorsOptions};
+pub(crate) use socket::Guarded;

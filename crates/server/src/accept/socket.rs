@@ -1,4 +1,5 @@
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use super::place::{Phase, Place};
 ///
 /// It holds its place for as long as it lives, as a WebSocket too, and breaks off a write that makes
 /// no progress: who asks and never reads the answers would hold a socket without end.
-pub(super) struct Guarded<I> {
+pub(crate) struct Guarded<I> {
     io: I,
     /// Set while a write makes no progress.
     alarm: Option<Pin<Box<Sleep>>>,
@@ -49,6 +50,12 @@ impl<I> Guarded<I> {
             .as_mut()
             .poll(cx)
             .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<I: AsFd> AsFd for Guarded<I> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
     }
 }
 

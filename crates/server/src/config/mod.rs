@@ -169,7 +169,9 @@ pub struct Limits {
     pub calls_per_second: u32,
     /// Calls that one connection may make at once.
     pub call_burst: u32,
-    /// How long a connection over its rate is not read before it is closed.
+    /// Calls that it may make beyond that, once, when it opens.
+    pub opening_calls: u32,
+    /// How long what an overfast connection has waiting may not become less before it is closed.
     pub rate_patience: Duration,
     /// Devices of one identity that may be connected at once.
     pub devices_per_identity: usize,

@@ -129,6 +129,7 @@ fn limits(read: &Reader<'_>) -> Result<Limits, ConfigError> {
         presence_per_channel: read.number("limits.presence_per_channel", 1..=1_000_000)?,
         calls_per_second: read.number("limits.calls_per_second", 1..=1_000_000)?,
         call_burst: read.number("limits.call_burst", 1..=1_000_000)?,
+        opening_calls: read.number("limits.opening_calls", 0..=1_000_000)?,
         rate_patience: read.span("limits.rate_patience", Duration::ZERO..=hour)?,
         devices_per_identity: read.number("limits.devices_per_identity", 1..=1_000_000)?,
         connections_per_device: read.number("limits.connections_per_device", 1..=10_000_000)?,

@@ -64,6 +64,11 @@ impl FrameReader {
         self.input.extend_from_slice(bytes);
     }
 
+    /// Bytes that were taken in and are no part of a frame that came out.
+    pub(crate) fn buffered(&self) -> usize {
+        self.input.len()
+    }
+
     /// The next frame, once it is whole; an error is the code to close with.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Inbound>, CloseCode> {
         let Some(head) = Head::parse(&self.input)? else {

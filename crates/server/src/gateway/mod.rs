@@ -1,11 +1,11 @@
 //! The WebSocket door: from an upgrade request to a connection that calls and is called.
 //!
 //! `upgrade.rs` lets a request in: token, origin, limits. `frames.rs` reads and writes RFC 6455's
-//! frames without I/O, `socket.rs` does the reading, writing and waiting for one connection; neither
-//! knows rules. `session.rs` is the rules of one connection
+//! frames without I/O, `socket.rs` does the reading, writing and waiting for one connection,
+//! `transport.rs` is the socket that it was accepted on; none knows rules. `session.rs` is the rules of one connection
 //! as a state machine without I/O: what arrives goes in, what to do comes out. `dispatch.rs` takes
 //! each call to its service. `hub.rs` knows every connection, admits and closes them.
-//! `connection.rs` is one of them as others see it, `outbox.rs` what waits to be written to it.
+//! `rate.rs` is how many calls a connection may make. `connection.rs` is one of them as others see it, `outbox.rs` what waits to be written to it.
 //! `live.rs` is what people see of them and may do to them, `traffic.rs` what is counted.
 //! `echo.rs` is a session that says everything back.
 //!
@@ -30,4 +30,5 @@ mod socket_tests;
 #[cfg(test)]
 mod tests;
 pub(crate) mod traffic;
+mod transport;
 pub(crate) mod upgrade;

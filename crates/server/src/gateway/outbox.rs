@@ -11,6 +11,10 @@ use prometheus_client::metrics::gauge::Gauge;
 /// Whoever has something to say pushes; the connection's own task takes. A push that would go
 /// over the bound closes the connection as too slow, drops what waited, and harms nobody else.
 /// Messages taken stay counted until [`Outbox::written`].
+///
+/// An answer was asked for, and may be larger than the bound if there was room before it: it does
+/// not show that its reader is slow. What comes after it finds the room that it would have found
+/// without.
 pub(crate) struct Outbox {
     state: Mutex<State>,
     limit: usize,
@@ -23,6 +27,8 @@ struct State {
     queue: VecDeque<Outgoing>,
     /// Bytes in the queue and in the hands of the socket.
     bytes: usize,
+    /// How much of them does not count: an answer that is larger than the bound.
+    beyond: usize,
     closing: Option<CloseCode>,
     /// What waits is not to be written first.
     closing_now: bool,
@@ -70,14 +76,28 @@ impl Outbox {
 
     /// Queues a message; `false` if the connection is closing, or closes because of it.
     pub(crate) fn push(&self, message: Outgoing) -> bool {
+        self.add_if(message, |_| false)
+    }
+
+    /// Queues what the connection itself has asked for, however large, if there is room at all.
+    pub(crate) fn push_answer(&self, message: Outgoing) -> bool {
+        self.add_if(message, |state| {
+            state.beyond == 0 && state.bytes < self.limit
+        })
+    }
+
+    fn add_if(&self, message: Outgoing, may_exceed: impl FnOnce(&State) -> bool) -> bool {
         let mut state = self.lock();
         if state.closing.is_some() {
             return false;
         }
         let cost = message.cost();
-        if state.bytes + cost > self.limit {
-            self.close_now(state, CloseCode::TooSlow);
-            return false;
+        if state.bytes + cost > self.limit + state.beyond {
+            if !may_exceed(&state) {
+                self.close_now(state, CloseCode::TooSlow);
+                return false;
+            }
+            state.beyond = cost;
         }
         state.bytes += cost;
         state.queue.push_back(message);
@@ -108,6 +128,11 @@ impl Outbox {
         if !state.closing_now {
             self.close_now(state, code);
         }
+    }
+
+    /// Whether a large answer is on its way, so that no further one should be asked for yet.
+    pub(crate) fn is_beyond(&self) -> bool {
+        self.lock().beyond > 0
     }
 
     /// Why it is closing, if it is.
@@ -168,6 +193,9 @@ impl Outbox {
         let mut state = self.lock();
         let bytes = bytes.min(state.bytes);
         state.bytes -= bytes;
+        if state.bytes <= self.limit {
+            state.beyond = 0;
+        }
         self.subtract(bytes);
     }
 
@@ -274,6 +302,30 @@ mod tests {
             Poll::Ready(Take::Close(CloseCode::TooSlow))
         );
         assert!(!outbox.push(text("")));
+    }
+
+    #[test]
+    fn an_answer_may_be_larger_than_the_bound_if_there_was_room() {
+        let outbox = outbox(200);
+        let large = |outbox: &Outbox| outbox.push_answer(Outgoing::Binary(vec![b'x'; 5000].into()));
+        let small = || Outgoing::Binary(vec![b'x'; 52].into());
+        assert!(outbox.push(small()));
+        assert!(large(&outbox) && outbox.is_beyond());
+        assert!(outbox.push(small()), "there is as much room as before");
+        let (Poll::Ready(Take::Messages(bytes)), _) = take(&outbox, 10_000) else {
+            panic!("messages")
+        };
+        outbox.written(bytes);
+        assert!(!outbox.is_beyond() && outbox.total.get() == 0);
+        assert!(outbox.push(small()) && outbox.push(small()));
+        assert!(!outbox.push(small()), "the bound is what it was");
+
+        let second = self::outbox(200);
+        assert!(large(&second));
+        assert!(!large(&second), "one at a time");
+        let full = self::outbox(100);
+        assert!(full.push(small()));
+        assert!(!large(&full), "there was no room");
     }
 
     #[test]

@@ -5,11 +5,12 @@ use bytes::Bytes;
 use hexline_bus::Link;
 use hexline_model::{Clock, Moment, Timestamp};
 use hexline_protocol::{CloseCode, ErrorCode, Incoming, Item, PONG, RawCall};
+use hexline_services::keys::AppLimits;
 
 use super::dispatch::{CallFailure, Services, dispatch};
 use super::hub::Place;
 use super::outbox::{Outbox, Outgoing};
-use super::rate::{CallRate, Verdict};
+use super::rate::{CallLimits, CallRate, Patience};
 use crate::config::Limits;
 use crate::telemetry::Metrics;
 
@@ -35,8 +36,13 @@ pub(crate) trait Conversation: Send {
     /// When to call [`Conversation::handle_timeout`] next.
     fn poll_timeout(&self, now: Now) -> Moment;
 
-    /// Until when nothing is to be read, if so.
+    /// Until when no frame is to be handed over, if so.
     fn paused_until(&self) -> Option<Moment>;
+
+    /// The pause is over; so many bytes have waited unread until its end.
+    fn handle_resume(&mut self, now: Now, unread: usize) {
+        let _ = (now, unread);
+    }
 
     /// A message of so many bytes arrived.
     fn count_received(&self, bytes: usize) {
@@ -63,6 +69,7 @@ pub(crate) struct Session {
     place: Place,
     context: Arc<SessionContext>,
     rate: CallRate,
+    patience: Patience,
     paused_until: Option<Moment>,
     heard: Moment,
     pinged: bool,
@@ -91,22 +98,14 @@ impl Session {
         context: Arc<SessionContext>,
         now: Now,
     ) -> Self {
-        let limits = &context.limits;
-        // An app may be stricter with itself than the server is, never looser.
-        let app_limits = place.limits();
-        let own = app_limits.messages_per_second.unwrap_or(u32::MAX);
-        let rate = CallRate::new(
-            now.moment,
-            limits.calls_per_second.min(own),
-            limits.call_burst.min(own.saturating_mul(2)),
-            limits.rate_patience,
-        );
+        let rate = CallRate::new(now.moment, call_limits(&context.limits, place.limits()));
         let heard = now.moment;
         Self {
             link,
             place,
             context,
             rate,
+            patience: Patience::new(),
             paused_until: None,
             heard,
             pinged: false,
@@ -115,20 +114,13 @@ impl Session {
 
     fn say(&self, message: Bytes) {
         // Refused only by an outbox that closes the connection anyway.
-        let _ = self.outbox().push(Outgoing::Text(message));
+        let _ = self.outbox().push_answer(Outgoing::Text(message));
     }
 
     fn heard(&mut self, now: Now, calls: usize) {
         self.heard = now.moment;
         self.pinged = false;
-        self.paused_until = match self.rate.spend(calls, now.moment) {
-            Verdict::Read => None,
-            Verdict::Wait(until) => Some(until),
-            Verdict::Exhausted => {
-                self.outbox().close_after_queue(CloseCode::RateLimited);
-                None
-            }
-        };
+        self.paused_until = self.rate.spend(calls, now.moment);
     }
 
     /// The response to one object of a frame, if it gets one.
@@ -226,9 +218,6 @@ impl Conversation for Session {
     }
 
     fn handle_timeout(&mut self, now: Now) -> bool {
-        if self.paused_until.is_some_and(|until| until <= now.moment) {
-            self.paused_until = None;
-        }
         if self
             .place
             .connection
@@ -270,6 +259,19 @@ impl Conversation for Session {
         self.paused_until
     }
 
+    fn handle_resume(&mut self, now: Now, unread: usize) {
+        // The last frame began the pause.
+        let Some(until) = self.paused_until.take_if(|until| *until <= now.moment) else {
+            return;
+        };
+        let (span, most) = (until.since(self.heard), self.context.limits.rate_patience);
+        if self.patience.held(span, unread, most) {
+            self.outbox().close_after_queue(CloseCode::RateLimited);
+        }
+        // While it was not read, its silence was ours.
+        self.heard = now.moment;
+    }
+
     fn count_received(&self, bytes: usize) {
         self.place.connection.traffic.received(bytes);
         self.place.connection.app_traffic.received(bytes);
@@ -278,5 +280,19 @@ impl Conversation for Session {
     fn count_sent(&self, messages: usize, bytes: usize) {
         self.place.connection.traffic.sent(messages, bytes);
         self.place.connection.app_traffic.sent(messages, bytes);
+    }
+}
+
+/// What a connection of an app may call. An app may be stricter with itself than the server is, never
+/// looser, and then is so from the opening on.
+fn call_limits(limits: &Limits, own: AppLimits) -> CallLimits {
+    let own = own.messages_per_second.unwrap_or(u32::MAX);
+    let per_second = limits.calls_per_second.min(own);
+    let opening = u64::from(limits.opening_calls) * u64::from(per_second)
+        / u64::from(limits.calls_per_second.max(1));
+    CallLimits {
+        per_second,
+        burst: limits.call_burst.min(own.saturating_mul(2)),
+        opening: u32::try_from(opening).unwrap_or(u32::MAX),
     }
 }

@@ -10,12 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use hexline_model::{Clock, Moment};
 use hexline_protocol::CloseCode;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Sleep;
 
 use super::frames::{FrameReader, Inbound, OutFrame};
 use super::outbox::{Outgoing, Take};
+use super::rate::TOLERATED;
 use super::session::{Conversation, Now};
+use super::transport::Transport;
 use crate::telemetry::Metrics;
 
 /// How one connection's bytes are moved.
@@ -34,14 +36,19 @@ pub(crate) struct SocketOptions {
 /// Reading, writing and time are polled together, and nothing else is ever awaited while the
 /// conversation lives: a client that sends without reading is served until its outbox is full,
 /// and a client whose writes are stuck can still be closed. An idle connection holds no buffer.
-pub(crate) async fn run<S, C>(io: S, conversation: C, options: &SocketOptions)
+/// `begun` is what was read already.
+pub(crate) async fn run<S, C>(io: S, begun: Bytes, conversation: C, options: &SocketOptions)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: Transport,
     C: Conversation,
 {
+    let mut reader = FrameReader::new(options.max_message);
+    reader.feed(&begun);
+    drop(begun);
     let mut socket = Socket {
         io,
-        reader: FrameReader::new(options.max_message),
+        reader,
+        ended: false,
         writing: VecDeque::new(),
         unwritten: 0,
         pong: None,
@@ -72,6 +79,8 @@ where
 struct Socket<S> {
     io: S,
     reader: FrameReader,
+    /// Nothing more will come.
+    ended: bool,
     writing: VecDeque<OutFrame>,
     /// What of the outbox's bytes is in `writing`.
     unwritten: usize,
@@ -81,6 +90,15 @@ struct Socket<S> {
     /// Since when the socket has taken nothing of what is to be written.
     blocked_since: Option<Moment>,
     closing_since: Option<Moment>,
+}
+
+/// What is read.
+#[derive(Clone, Copy)]
+enum Reading {
+    Frames,
+    /// Bytes, up to what may wait; the rest stays in the socket.
+    Ahead,
+    Nothing,
 }
 
 enum Event {
@@ -101,7 +119,7 @@ enum End {
 
 async fn converse<S, C>(socket: &mut Socket<S>, mut conversation: C, options: &SocketOptions) -> End
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: Transport,
     C: Conversation,
 {
     let clock = options.clock.as_ref();
@@ -110,14 +128,23 @@ where
     let mut sleep = Box::pin(tokio::time::sleep(armed.since(now.moment)));
     loop {
         // What a closing connection still has to say does not matter any more.
-        let may_read = socket.closing_since.is_none()
-            && conversation
-                .paused_until()
-                .is_none_or(|until| until <= now.moment);
+        let reading = if socket.closing_since.is_some() {
+            Reading::Nothing
+        } else if conversation.paused_until().is_some() {
+            Reading::Ahead
+        } else {
+            Reading::Frames
+        };
         let event =
-            poll_fn(|cx| socket.poll(cx, &mut conversation, may_read, sleep.as_mut(), options))
+            poll_fn(|cx| socket.poll(cx, &mut conversation, reading, sleep.as_mut(), options))
                 .await;
         now = Now::of(clock);
+        if conversation
+            .paused_until()
+            .is_some_and(|until| until <= now.moment)
+        {
+            conversation.handle_resume(now, socket.unread());
+        }
         let mut fired = false;
         match event {
             Event::Frame(frame) => {
@@ -160,7 +187,7 @@ where
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
+impl<S: Transport> Socket<S> {
     fn take_in(
         &mut self,
         frame: Inbound,
@@ -198,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         &mut self,
         cx: &mut Context<'_>,
         conversation: &mut impl Conversation,
-        may_read: bool,
+        reading: Reading,
         sleep: Pin<&mut Sleep>,
         options: &SocketOptions,
     ) -> Poll<Event> {
@@ -206,12 +233,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
         if let Poll::Ready(event) = self.poll_write(cx, conversation, options) {
             return Poll::Ready(event);
         }
-        if may_read && let Poll::Ready(read) = self.poll_read(cx) {
-            return Poll::Ready(match read {
-                Ok(Some(frame)) => Event::Frame(frame),
-                Ok(None) => Event::End(End::Lost),
-                Err(code) => Event::End(End::Broken(code)),
-            });
+        match reading {
+            // The answers to what is read now might find no room.
+            Reading::Frames
+                if self.blocked_since.is_some() && conversation.outbox().is_beyond() => {}
+            Reading::Frames => {
+                if let Poll::Ready(read) = self.poll_read(cx) {
+                    return Poll::Ready(match read {
+                        Ok(Some(frame)) => Event::Frame(frame),
+                        Ok(None) => Event::End(End::Lost),
+                        Err(code) => Event::End(End::Broken(code)),
+                    });
+                }
+            }
+            // How far a kernel fills a socket up again differs: of a flood there is always enough
+            // here, of a burst there is not.
+            Reading::Ahead => {
+                while self.reader.buffered() <= TOLERATED && self.poll_more(cx).is_ready() {}
+            }
+            Reading::Nothing => {}
         }
         if sleep.poll(cx).is_ready() {
             return Poll::Ready(Event::Timer);
@@ -321,22 +361,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket<S> {
             if let Some(frame) = self.reader.next_frame()? {
                 return Poll::Ready(Ok(Some(frame)));
             }
-            // On the stack: a connection that waits for its client owns no buffer.
-            let mut space = [MaybeUninit::<u8>::uninit(); READ];
-            let mut buffer = ReadBuf::uninit(&mut space);
-            match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => self.reader.feed(buffer.filled()),
-                _ => return Poll::Ready(Ok(None)),
+            if self.ended {
+                return Poll::Ready(Ok(None));
             }
+            ready!(self.poll_more(cx));
         }
+    }
+
+    /// Takes in what has arrived, or that it was the last; pending if nothing has or will.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ended {
+            return Poll::Pending;
+        }
+        // On the stack: a connection that waits for its client owns no buffer.
+        let mut space = [MaybeUninit::<u8>::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer)) {
+            Ok(()) if !buffer.filled().is_empty() => self.reader.feed(buffer.filled()),
+            _ => self.ended = true,
+        }
+        Poll::Ready(())
+    }
+
+    /// Bytes that wait to be handed over, here and in the socket.
+    fn unread(&self) -> usize {
+        self.reader.buffered() + self.io.unread()
     }
 
     /// Closes as RFC 6455 §7.1.2 has it: our close frame, the client's, the end.
     async fn say_goodbye(&mut self, code: CloseCode) -> io::Result<()> {
         self.write_close(Some(code)).await?;
-        // Messages on their way here are too late.
+        // Messages on their way here are too late, and of a flood there is no end.
+        let mut unread = MAX_UNREAD;
         while let Ok(Some(frame)) = poll_fn(|cx| self.poll_read(cx)).await {
-            if matches!(frame, Inbound::Close(_)) {
+            unread = match frame {
+                Inbound::Text(bytes) | Inbound::Binary(bytes) => unread.saturating_sub(bytes.len()),
+                Inbound::Close(_) => break,
+                Inbound::Fragment | Inbound::Ping(_) | Inbound::Pong => unread,
+            };
+            if unread == 0 {
                 break;
             }
         }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::outbox::{Outbox, Outgoing};
 use super::session::{Conversation, Now};
 use super::socket::{self, SocketOptions};
+use super::transport::Transport;
 use crate::telemetry::Metrics;
 
 /// Time as tokio's tests have it: it jumps to the next thing that waits.
@@ -32,6 +33,16 @@ struct Shared {
     heard: Mutex<Vec<String>>,
     /// Closes once so many messages were heard.
     enough: usize,
+    pause: Mutex<Option<Moment>>,
+    /// How much waited unread after each pause.
+    unread: Mutex<Vec<usize>>,
+}
+
+/// What is in a pipe cannot be seen from outside.
+impl Transport for DuplexStream {
+    fn unread(&self) -> usize {
+        0
+    }
 }
 
 struct Talk(Arc<Shared>);
@@ -63,7 +74,12 @@ impl Conversation for Talk {
     }
 
     fn paused_until(&self) -> Option<Moment> {
-        None
+        *self.0.pause.lock().expect("no panic here")
+    }
+
+    fn handle_resume(&mut self, _now: Now, unread: usize) {
+        *self.0.pause.lock().expect("no panic here") = None;
+        self.0.unread.lock().expect("no panic here").push(unread);
     }
 }
 
@@ -76,6 +92,8 @@ fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, JoinHandle<()>) {
         outbox,
         heard: Mutex::default(),
         enough,
+        pause: Mutex::default(),
+        unread: Mutex::default(),
     });
     let (client, server) = tokio::io::duplex(1024);
     let options = SocketOptions {
@@ -86,7 +104,7 @@ fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, JoinHandle<()>) {
     };
     let conversation = Talk(Arc::clone(&shared));
     let running = tokio::spawn(async move {
-        socket::run(server, conversation, &options).await;
+        socket::run(server, Bytes::new(), conversation, &options).await;
     });
     (shared, client, running)
 }
@@ -188,4 +206,28 @@ async fn what_waits_is_written_before_the_close_frame() {
         .await
         .expect("it is open");
     ended(running, Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_connection_is_read_ahead_so_far_and_then_gets_everything_in_order() {
+    let (shared, mut client, running) = talk(usize::MAX);
+    *shared.pause.lock().expect("no panic here") = Some(Moment::from_millis(2900));
+    let sent: Vec<String> = (0..2000).map(|n| format!("{n:0>100}")).collect();
+    let frames = sent.concat().len() + 2000 * frame("").len();
+    let writing = {
+        let frames: Vec<u8> = sent.iter().flat_map(|text| frame(text)).collect();
+        tokio::spawn(async move {
+            client.write_all(&frames).await.expect("it is open");
+            client
+        })
+    };
+    sleep(Duration::from_secs(2)).await;
+    assert!(shared.heard.lock().expect("no panic here").is_empty());
+    assert!(!writing.is_finished(), "the rest waits where it is");
+    let client = writing.await.expect("no panic");
+    drop(client);
+    ended(running, Duration::from_secs(1)).await;
+    assert!(*shared.heard.lock().expect("no panic here") == sent);
+    let unread = shared.unread.lock().expect("no panic here");
+    assert!(unread.len() == 1 && unread[0] > 64 << 10 && unread[0] < frames);
 }

@@ -227,27 +227,79 @@ async fn a_calendar_that_jumps_ends_tokens_and_no_silence() {
     assert_eq!(closing(&ending), Some(CloseCode::TokenExpired));
 }
 
-#[tokio::test]
-async fn a_connection_over_its_rate_is_not_read_and_then_closed() {
-    let rig = Rig::new(|_| ()).await;
-    let mut session = rig.session("a/d", None);
-    let call = r#"{"jsonrpc":"2.0","id":1,"method":"signal.leave","params":{"id":"x"}}"#;
-    let mut calls = 0;
-    while closing(&session).is_none() {
-        session.handle_text(rig.now(), call);
-        calls += 1;
+const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"signal.leave","params":{"id":"x"}}"#;
+
+/// Calls as often as the session lets it; how many calls it took to be closed, if it was. `unread`
+/// is what waits then.
+fn hammer(
+    rig: &Rig,
+    session: &mut Session,
+    calls: usize,
+    unread: impl Fn(usize) -> usize,
+) -> Option<usize> {
+    for n in 1..=calls {
+        session.handle_text(rig.now(), CALL);
         if let Some(until) = session.paused_until() {
             rig.clock.advance(until.since(rig.now().moment));
+            session.handle_resume(rig.now(), unread(n));
+            session.handle_timeout(rig.now());
+        }
+        if closing(session).is_some() {
+            return Some(n);
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn all_that_is_asked_for_at_once_after_connecting_is_answered() {
+    let rig = Rig::new(|_| ()).await;
+    let mut session = rig.session("a/d", None);
+    let start = rig.now().moment;
+    let waiting = |n| (5000 - n) * CALL.len();
+    assert_eq!(hammer(&rig, &mut session, 5000, waiting), None);
+    assert_eq!(outgoing(&session).0.len(), 5000);
+    // 1,099 at once, and one each 20 ms.
+    let took = rig.now().moment.since(start);
+    assert_eq!(took, Duration::from_millis(3901 * 20));
+}
+
+#[tokio::test]
+async fn a_flood_is_held_back_for_a_minute_and_then_closed() {
+    let rig = Rig::new(|_| ()).await;
+    let mut session = rig.session("a/d", None);
+    let calls = hammer(&rig, &mut session, 10_000, |_| 70_000);
+    assert_eq!(calls, Some(1100 + 60 * 50), "the opening, then 50 a second");
+    assert_eq!(
+        outgoing(&session),
+        (
+            vec![r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned(); 4100],
+            Some(CloseCode::RateLimited)
+        ),
+        "each was answered"
+    );
+    let mut patient = rig.session("b/d", None);
+    assert_eq!(hammer(&rig, &mut patient, 10_000, |_| 64 << 10), None);
+}
+
+#[tokio::test]
+async fn a_pause_longer_than_the_idle_time_is_no_silence() {
+    let rig = Rig::new(|limits| {
+        limits.calls_per_second = 1;
+        limits.opening_calls = 0;
+    })
+    .await;
+    let mut session = rig.session("a/d", None);
+    let batch = format!("[{}]", [CALL; 100].join(","));
+    for _ in 0..3 {
+        session.handle_text(rig.now(), &batch);
+        if let Some(until) = session.paused_until() {
+            rig.clock.advance(until.since(rig.now().moment));
+            session.handle_resume(rig.now(), 0);
             session.handle_timeout(rig.now());
         }
     }
-    let (said, close) = outgoing(&session);
-    assert_eq!(
-        (said.len(), close),
-        (calls, Some(CloseCode::RateLimited)),
-        "each was answered"
-    );
-    assert_eq!(calls, 350, "a burst of 100, then 50 a second for 5 seconds");
+    assert_eq!(closing(&session), None);
 }
 
 #[tokio::test]
@@ -460,12 +512,14 @@ async fn an_app_may_be_stricter_with_itself_than_the_server_is() {
     assert_eq!(full(rig.admit("a/2", None)), Some(Full::Devices(1)));
     let mut two = rig.session("b/1", None);
     assert_eq!(full(rig.admit("c/1", None)), Some(Full::App(2)));
-    for _ in 0..2 {
+    for _ in 0..21 {
         two.handle_control(rig.now());
     }
+    assert_eq!(two.paused_until(), None);
+    two.handle_control(rig.now());
     assert!(
         two.paused_until().is_some(),
-        "one call a second, two at once"
+        "one call a second, two at once, and 20 of the opening credit"
     );
     limit(AppLimits {
         devices_per_identity: Some(100),

@@ -17,13 +17,13 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::echo::Echo;
 use super::session::{Conversation, Now, Session};
 use super::socket::{self, SocketOptions};
+use super::transport::Accepted;
 use crate::app::App;
 use crate::auth::{offered_protocols, token_of};
 use crate::http::described;
@@ -200,8 +200,10 @@ fn start(
     app.metrics.opened.inc();
     app.tasks.spawn(async move {
         let upgraded = tokio::time::timeout(UPGRADE_PATIENCE, handshake.on_upgrade).await;
-        if let Ok(Ok(upgraded)) = upgraded {
-            socket::run(TokioIo::new(upgraded), conversation, &options).await;
+        if let Ok(Ok(upgraded)) = upgraded
+            && let Some((socket, begun)) = Accepted::unwrap(upgraded)
+        {
+            socket::run(socket, begun, conversation, &options).await;
         }
     });
     response
