@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 /// Who: the name of a user, unique within one app.
 ///
-/// Non-empty, at most 256 bytes of UTF-8, without `/`, control characters or surrounding white
-/// space.
+/// Non-empty, at most 256 bytes of UTF-8, without `/`, control characters, surrounding white space,
+/// or characters that hide or reorder text, by which one name would look like another.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity(Arc<str>);
 
@@ -40,6 +40,12 @@ pub enum IdentityError {
     /// A control character.
     #[error("contains a control character")]
     Control,
+    /// A character that is not seen, or that changes the order of those that are.
+    #[error("contains U+{:04X}, which hides or reorders text", u32::from(*.found))]
+    Hidden {
+        /// The character.
+        found: char,
+    },
     /// White space at the start or end.
     #[error("starts or ends with white space")]
     Space,
@@ -135,10 +141,19 @@ fn check(text: &str) -> Result<(), IdentityError> {
     if text.chars().any(char::is_control) {
         return Err(IdentityError::Control);
     }
+    if let Some(found) = text.chars().find(|c| hides(*c)) {
+        return Err(IdentityError::Hidden { found });
+    }
     if text.trim() != text {
         return Err(IdentityError::Space);
     }
     Ok(())
+}
+
+/// Zero-width space, word joiner and byte order mark; embeddings, overrides and isolates of
+/// direction. The joiners U+200C and U+200D are part of how some languages are written.
+fn hides(c: char) -> bool {
+    matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 const MAX_BYTES: usize = 256;
@@ -168,6 +183,30 @@ mod tests {
             Identity::parse(&"é".repeat(129)),
             Err(IdentityError::TooLong { found: 258 })
         );
+    }
+
+    #[test]
+    fn no_identity_looks_like_another() {
+        for found in "\u{200b}\u{2060}\u{feff}\u{202a}\u{202e}\u{2066}\u{2069}".chars() {
+            for text in [
+                format!("al{found}ice"),
+                format!("{found}alice"),
+                format!("alice{found}"),
+            ] {
+                assert_eq!(Identity::parse(&text), Err(IdentityError::Hidden { found }));
+            }
+        }
+        let hidden = Identity::parse("a\u{202e}b").expect_err("it reorders");
+        assert_eq!(
+            hidden.to_string(),
+            "contains U+202E, which hides or reorders text"
+        );
+        for joined in ["\u{646}\u{200c}\u{647}", "\u{1f469}\u{200d}\u{1f680}"] {
+            assert!(
+                Identity::parse(joined).is_ok(),
+                "joiners are part of a language"
+            );
+        }
     }
 
     #[test]

@@ -97,7 +97,17 @@ impl<'a> Header<'a> {
                     }
                     kind => Err(refused(format!("{} as typ", kind.name()), "JWT or no typ")),
                 },
-                "crit" | "b64" => Err(refused(format!("the member {name}"), "no extensions")),
+                "cty" => match reader.peek()? {
+                    // A token in a token: what is signed would not be what is read.
+                    Kind::String if reader.string()?.eq_ignore_ascii_case("JWT") => {
+                        Err(refused("cty JWT".to_owned(), "claims, not another token"))
+                    }
+                    Kind::String => Ok(()),
+                    _ => reader.skip(),
+                },
+                "crit" | "b64" | "zip" => {
+                    Err(refused(format!("the member {name}"), "no extensions"))
+                }
                 _ => reader.skip(),
             })
             .and_then(|()| reader.end())

@@ -456,5 +456,13 @@ fn refusals() -> Vec<(&'static str, Value)> {
             "claims of more than 16 levels",
             client(json!([["profile_json", format!("[{deep}]")]])),
         ),
+        (
+            "a character that reorders text in the identity",
+            json!([["identity", "alice\u{202e}"], ["device", "web1"]]),
+        ),
+        (
+            "a character that hides in the device",
+            json!([["identity", "alice"], ["device", "we\u{200b}b1"]]),
+        ),
     ]
 }

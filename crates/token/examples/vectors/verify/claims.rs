@@ -408,4 +408,27 @@ pub(super) fn claims(list: &mut List) {
         "claims that nobody knows",
         with(&json!({"scope": {"x": 1}})),
     );
+    for found in HIDING {
+        let code = u32::from(found);
+        list.refused(
+            &format!("U+{code:04X} in the identity"),
+            sub(&json!(format!("al{found}ice/web1"))),
+            invalid,
+        );
+    }
+    list.refused(
+        "U+200B at the end of the device",
+        sub(&json!("alice/web1\u{200b}")),
+        invalid,
+    );
+    list.valid(
+        "joiners, which some languages need",
+        sub(&json!("\u{646}\u{200c}\u{647}/\u{1f469}\u{200d}\u{1f680}")),
+    );
 }
+
+/// They hide or reorder text.
+const HIDING: [char; 12] = [
+    '\u{200b}', '\u{2060}', '\u{feff}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}',
+    '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
+];

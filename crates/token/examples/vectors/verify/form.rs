@@ -148,4 +148,16 @@ pub(super) fn form(list: &mut List) {
     );
     list.refused("no iss", with(&json!({"iss": null})), bad);
     list.refused("an iss that is no string", with(&json!({"iss": 1})), bad);
+    list.refused("zip", header(r#"{"alg":"HS256","zip":"DEF"}"#), bad);
+    list.refused(
+        "a token in a token",
+        header(r#"{"alg":"HS256","cty":"JWT"}"#),
+        bad,
+    );
+    list.refused(
+        "a token in a token, in lower case",
+        header(r#"{"alg":"HS256","cty":"jwt"}"#),
+        bad,
+    );
+    list.valid("another cty", header(r#"{"alg":"HS256","cty":"json"}"#));
 }
