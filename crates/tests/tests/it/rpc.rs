@@ -117,7 +117,7 @@ async fn an_unknown_method_and_wrong_params_are_told_apart() {
         ("signal.send", json!({})),
         ("signal.send", json!({"to": null})),
         ("signal.send", json!({"to": 5.5})),
-        ("signal.send", json!({"to": "bob", "id": 5})),
+        ("signal.send", json!({"to": "bob", "id": false})),
         ("signal.send", json!([])),
         ("signal.join", json!({})),
         ("signal.join", json!({"id": "a", "presence": "yes"})),
