@@ -176,7 +176,7 @@ mod tests {
         }
     }
 
-    const MOST: Duration = Duration::from_secs(60);
+    const MOST: Duration = Duration::from_mins(1);
     const HOLD: Duration = Duration::from_millis(20);
     const HOLDS: usize = 60 * 50;
 

@@ -137,7 +137,7 @@ async fn an_answer_larger_than_the_outbox_reaches_a_client_that_reads() {
     let request = app.request(&app.token("alice/web"));
     let mut alice = Socket::open_narrow(server.at(), "alice/web", request).await;
     // Each is answered with why it is no call.
-    let batch = format!("[{}]", ["1"; 20_000].join(","));
+    let batch = format!("[{}]", vec!["1"; 20_000].join(","));
     for _ in 0..3 {
         alice.text(batch.clone()).await;
         for n in 0..10 {
