@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use aws_lc_rs::constant_time;
+use aws_lc_rs::{constant_time, hmac};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hexline_model::{ApiKey, AppId, Device, Identity, Secret, Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +12,7 @@ use super::service::{AuthService, Outcome, SignedIn, ceiling, hash};
 use super::settings::SignIn;
 use super::social::hex;
 use super::store::Family;
-use crate::keys::ApiKeyRecord;
+use crate::keys::{ApiKeyRecord, KeyError};
 
 /// What the access tokens of a line are like.
 #[derive(Serialize, Deserialize)]
@@ -24,64 +26,64 @@ impl AuthService {
     /// Takes a refresh token and gives an access token and the next refresh token.
     ///
     /// A token that was used before ends its whole line: it was copied, and who of the two is the
-    /// thief cannot be known. Only the token right before the current one, for half a minute after the
-    /// change, gets another successor, since its answer may have been lost on the way; if that was
-    /// a thief, the line ends as soon as the successor that came first is used.
+    /// thief cannot be known. Only the token right before the current one, for half a minute after
+    /// the change, gets the same successor once more, since its answer may have been lost on the
+    /// way. So of several that show one token at once, all get the same.
     pub async fn refresh(
         &self,
         caller: &ApiKeyRecord,
         device: &Device,
         token: &Secret<String>,
     ) -> Result<SignedIn, AuthError> {
-        let now = self.clock.now();
-        let (family, secret) = self.family(caller, token).await?;
         let settings = self.settings(caller.app).await?;
-        let standing = family.revoked.is_none()
-            && family.expires > now
-            && settings.refresh.enabled
-            && !self.is_revoked(&family);
-        if !standing || family.device != *device {
-            return Err(no_good());
+        // Who loses a turn to another request finds its own token right before the current one.
+        for _ in 0..ATTEMPTS {
+            let now = self.clock.now();
+            let (family, secret) = self.family(caller, token).await?;
+            let standing = family.revoked.is_none()
+                && family.expires > now
+                && settings.refresh.enabled
+                && !self.is_revoked(&family);
+            if !standing || family.device != *device {
+                return Err(no_good());
+            }
+            let (shown, next) = (
+                hash(secret.expose()),
+                self.successor(&family, &secret).await?,
+            );
+            let fits = |stored: &str| {
+                constant_time::verify_slices_are_equal(stored.as_bytes(), shown.as_bytes()).is_ok()
+            };
+            let lost = family.previous.as_deref().is_some_and(fits)
+                && now.since(family.rotated) < LOST
+                && family.current == hash(next.expose());
+            if !fits(&family.current) && !lost {
+                self.store.revoke_family(&family.id, now).await?;
+                let message = "the refresh token was used before: nobody signed in by this line \
+                               of tokens any more, expected a new sign-in";
+                return Err(AuthError::refused("refresh_reused", message));
+            }
+            // Before the turn is taken: what cannot be made does not cost the token.
+            let ceiling = ceiling(&settings, &family.strategy)?;
+            let mut signed_in = self.mint(caller, outcome(&family)?, Some(ceiling))?;
+            if lost {
+                signed_in.refresh = Some((whole(&family.id, &next), family.expires));
+                return Ok(signed_in);
+            }
+            let current = family.current.clone();
+            let family = Family {
+                current: hash(next.expose()),
+                previous: Some(shown),
+                rotated: now,
+                expires: now.plus(Duration::from_secs(settings.refresh.ttl_s)),
+                ..family
+            };
+            if self.store.rotate_family(&family, &current).await? {
+                signed_in.refresh = Some((whole(&family.id, &next), family.expires));
+                return Ok(signed_in);
+            }
         }
-        let shown = hash(secret.expose());
-        let fits = |stored: &str| {
-            constant_time::verify_slices_are_equal(stored.as_bytes(), shown.as_bytes()).is_ok()
-        };
-        let lost = family.previous.as_deref().is_some_and(fits) && now.since(family.rotated) < LOST;
-        if !fits(&family.current) && !lost {
-            self.store.revoke_family(&family.id, now).await?;
-            let message = "the refresh token was used before: nobody signed in by this line of \
-                           tokens any more, expected a new sign-in";
-            return Err(AuthError::refused("refresh_reused", message));
-        }
-        let body: Body = serde_json::from_str(&family.body).map_err(|_| no_good())?;
-        let outcome = Outcome {
-            strategy: family.strategy.clone(),
-            identity: family.identity.clone(),
-            device: family.device.clone(),
-            grants: body.grants,
-            ttl: body.ttl_s.map(Duration::from_secs),
-            profile: body.profile,
-        };
-        // Before the turn is taken: what cannot be made does not cost the token.
-        let mut signed_in =
-            self.mint(caller, outcome, Some(ceiling(&settings, &family.strategy)?))?;
-        let fresh = self.random();
-        let current = family.current.clone();
-        let next = Family {
-            current: hash(fresh.expose()),
-            previous: Some(shown),
-            rotated: now,
-            expires: now.plus(Duration::from_secs(settings.refresh.ttl_s)),
-            ..family
-        };
-        if !self.store.rotate_family(&next, &current).await? {
-            // Two at once: one of them was first.
-            let message = "the refresh token is being used at this moment, expected one at a time";
-            return Err(AuthError::refused("refresh_busy", message));
-        }
-        signed_in.refresh = Some((whole(&next.id, &fresh), next.expires));
-        Ok(signed_in)
+        Err(KeyError::Contended.into())
     }
 
     /// Ends the line of a refresh token. What is no token any more is none already.
@@ -189,6 +191,27 @@ impl AuthService {
         Ok((family.ok_or_else(no_good)?, Secret::new(secret.to_owned())))
     }
 
+    /// The token that follows on one of a line: an HMAC of it under the line's seed, which follows
+    /// from a sealed secret and the line's id.
+    async fn successor(
+        &self,
+        family: &Family,
+        shown: &Secret<String>,
+    ) -> Result<Secret<String>, AuthError> {
+        if self.keys.open_secret(SEED).await?.is_none() {
+            self.keys.put_secret_once(SEED, None, self.random()).await?;
+        }
+        // Read again: of two nodes that made it at once, one lost.
+        let secret = self.keys.open_secret(SEED).await?;
+        let secret = secret.ok_or(KeyError::Contended)?;
+        let sign = |key: &[u8], text: &str| {
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
+        };
+        let seed = sign(secret.expose().as_bytes(), &family.id);
+        let next = sign(seed.as_ref(), shown.expose());
+        Ok(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(next)))
+    }
+
     fn is_revoked(&self, family: &Family) -> bool {
         let subject = Subject {
             identity: family.identity.clone(),
@@ -205,6 +228,19 @@ impl AuthService {
     }
 }
 
+/// What the next access token of a line is like.
+fn outcome(family: &Family) -> Result<Outcome, AuthError> {
+    let body: Body = serde_json::from_str(&family.body).map_err(|_| no_good())?;
+    Ok(Outcome {
+        strategy: family.strategy.clone(),
+        identity: family.identity.clone(),
+        device: family.device.clone(),
+        grants: body.grants,
+        ttl: body.ttl_s.map(Duration::from_secs),
+        profile: body.profile,
+    })
+}
+
 fn whole(id: &str, secret: &Secret<String>) -> Secret<String> {
     Secret::new(format!("{PREFIX}{id}{}", secret.expose()))
 }
@@ -219,4 +255,7 @@ fn no_good() -> AuthError {
 const PREFIX: &str = "hxr_";
 /// How long the answer to a refresh may be lost on the way.
 pub(super) const LOST: Duration = Duration::from_secs(30);
+/// The secret, in the vault, that the seeds of all lines follow from.
+const SEED: &str = "refresh/seed";
+const ATTEMPTS: usize = 4;
 const PAGE: u32 = 200;

@@ -172,13 +172,28 @@ async fn a_refresh_token_gives_the_next_one_and_a_used_one_ends_them_all() {
     let second = world.refreshes(&first["refresh_token"]).await;
     assert_eq!(second["identity"], "acme-alice");
     world.connects(&second).await;
-    // An answer may be lost: the one right before is taken again.
-    let third = world.refreshes(&first["refresh_token"]).await;
-    // Whose the second one is now is not known.
-    let reused = world.refuses_refresh(&second["refresh_token"]).await;
+    // An answer may be lost: the one right before gets the same once more.
+    let again = world.refreshes(&first["refresh_token"]).await;
+    assert_eq!(again["refresh_token"], second["refresh_token"]);
+    let third = world.refreshes(&second["refresh_token"]).await;
+    assert_ne!(third["refresh_token"], second["refresh_token"]);
+    let reused = world.refuses_refresh(&first["refresh_token"]).await;
     assert_eq!(reused, (401, "refresh_reused".to_owned()));
     let ended = world.refuses_refresh(&third["refresh_token"]).await;
     assert_eq!(ended, (401, "refresh_token".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_refreshes_of_one_token_at_once_all_get_the_same_next_one() {
+    let world = SignInWorld::with_provider().await;
+    let first = signed_in(&world).await["refresh_token"].clone();
+    let all = (0..50).map(|_| world.refreshes(&first));
+    let all = futures_util::future::join_all(all).await;
+    for answer in &all {
+        assert_eq!(answer["refresh_token"], all[0]["refresh_token"]);
+    }
+    let next = world.refreshes(&all[0]["refresh_token"]).await;
+    world.connects(&next).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,8 +34,8 @@ pub(super) struct SignOut {
 /// Renew a token
 ///
 /// Gives an access token and the next refresh token. One that was used before ends them all: it
-/// was copied. Only within 30 seconds the one right before is taken again, for an answer may be
-/// lost.
+/// was copied. Only within 30 seconds the one right before gets the same next one again, for an answer
+/// may be lost.
 #[utoipa::path(
     post,
     path = "/app/auth/v1/token/refresh",
