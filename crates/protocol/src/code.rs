@@ -63,13 +63,15 @@ pub enum ErrorCode {
     TooLarge,
     /// Too many calls.
     RateLimited,
+    /// The app keeps as many bytes of a sort as it may.
+    QuotaExceeded,
     /// Something that the server needs is out of reach; try again.
     Unavailable,
 }
 
 impl ErrorCode {
     /// Every code, in the order of the table.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::ParseError,
         Self::InvalidRequest,
         Self::MethodNotFound,
@@ -99,6 +101,7 @@ impl ErrorCode {
         Self::NoSigningKey,
         Self::TooLarge,
         Self::RateLimited,
+        Self::QuotaExceeded,
         Self::Unavailable,
     ];
 
@@ -134,6 +137,7 @@ impl ErrorCode {
             Self::NoSigningKey => ("no_signing_key", -32009, 409),
             Self::TooLarge => ("too_large", -32013, 413),
             Self::RateLimited => ("rate_limited", -32029, 429),
+            Self::QuotaExceeded => ("quota_exceeded", -32029, 429),
             Self::Unavailable => ("unavailable", -32050, 503),
         }
     }

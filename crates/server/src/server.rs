@@ -181,7 +181,8 @@ impl Server {
                 Arc::clone(&records.keys),
                 Arc::clone(&clock),
                 Arc::clone(&entropy),
-            ),
+            )
+            .keeping(u64::try_from(limits.idempotency_bytes_per_app).unwrap_or(u64::MAX)),
             demo_tokens: DemoTokens::new(config.token_service.app.as_deref(), &url)?,
             tokens: TokenService::new(Arc::clone(&records.keys), url.as_str(), Arc::clone(&clock)),
             url,

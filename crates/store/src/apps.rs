@@ -131,6 +131,7 @@ const OWNED: &[&str] = &[
     "delete from webhook_deliveries where app = $1",
     "delete from api_keys where app = $1",
     "delete from idempotency where app = $1",
+    "delete from app_usage where app = $1",
     "delete from vault where app = $1",
     "delete from revocations where app = $1",
     "delete from keys where app = $1",

@@ -7,13 +7,16 @@ use sqlx::any::AnyRow;
 use crate::database::Database;
 use crate::error::sort;
 use crate::row::Columns as _;
+use crate::usage::{self, Changes, Kept};
 
 #[async_trait]
 impl AuditStore for Database {
     async fn add(&self, entries: &[Recorded]) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
+        let mut changes = Changes::default();
         for Recorded { id, at, entry } in entries {
-            sqlx::query(ADD)
+            let bytes = i64::try_from(entry.bytes()).unwrap_or(i64::MAX);
+            let added = sqlx::query(ADD)
                 .bind(id.to_string())
                 .bind(at.as_millis())
                 .bind(entry.actor.kind())
@@ -24,10 +27,15 @@ impl AuditStore for Database {
                 .bind(entry.target.as_str())
                 .bind(entry.peer.as_deref())
                 .bind(entry.detail.as_ref().map(ToString::to_string))
+                .bind(bytes)
                 .execute(&mut *tx)
                 .await
                 .map_err(sort(ENTRY))?;
+            if let Some(app) = entry.app.filter(|_| added.rows_affected() > 0) {
+                changes.add(app.to_string(), bytes);
+            }
         }
+        changes.count(&mut tx, Kept::Audit).await?;
         tx.commit().await.map_err(sort(ENTRY))
     }
 
@@ -72,14 +80,27 @@ impl AuditStore for Database {
 
     async fn remove_before(&self, at: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
-        let done = sqlx::query(REMOVE)
+        let gone = sqlx::query(REMOVE)
             .bind(at.as_millis())
             .bind(i64::from(limit))
-            .execute(&mut *tx)
+            .fetch_all(&mut *tx)
             .await
             .map_err(sort(ENTRY))?;
+        let mut changes = Changes::default();
+        for row in &gone {
+            let app: Option<String> = row.column("audit.about")?;
+            let bytes: i64 = row.column("audit.bytes")?;
+            if let Some(app) = app {
+                changes.add(app, -bytes);
+            }
+        }
+        changes.count(&mut tx, Kept::Audit).await?;
         tx.commit().await.map_err(sort(ENTRY))?;
-        Ok(done.rows_affected())
+        Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
+    }
+
+    async fn used(&self, app: AppId) -> Result<u64, StoreError> {
+        usage::of(self.reader(), app, Kept::Audit).await
     }
 }
 
@@ -109,8 +130,8 @@ const ENTRY: &str = "audit entry";
 /// After every action's name.
 const HIGHEST: &str = "\u{7f}";
 const ADD: &str = "insert into audit \
-     (id, at_ms, actor_kind, actor_id, actor_name, action, about, target, peer, detail) \
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do nothing";
+     (id, at_ms, actor_kind, actor_id, actor_name, action, about, target, peer, detail, bytes) \
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (id) do nothing";
 // Ids are hex: they have no wildcard.
 const LIST: &str = "select id, at_ms, actor_kind, actor_id, actor_name, action, about, target, \
      peer, detail from audit \
@@ -120,4 +141,4 @@ const LIST: &str = "select id, at_ms, actor_kind, actor_id, actor_name, action, 
      and ($9 = '' or actor_id = $9 or actor_name = $9 or actor_kind = $9) \
      order by at_ms desc, id desc limit $10";
 const REMOVE: &str = "delete from audit where id in \
-     (select id from audit where at_ms < $1 order by at_ms, id limit $2)";
+     (select id from audit where at_ms < $1 order by at_ms, id limit $2) returning about, bytes";

@@ -1,26 +1,39 @@
 use async_trait::async_trait;
-use hexline_model::Timestamp;
-use hexline_services::idempotency::{IdempotencyStore, Record, Reservation};
+use hexline_model::{AppId, Timestamp};
+use hexline_services::idempotency::{DEED_BYTES, IdempotencyStore, Record, Reservation};
 use hexline_services::keys::{Sealed, StoreError};
+use sqlx::any::AnyRow;
 
 use crate::database::Database;
 use crate::error::sort;
 use crate::operators::run;
 use crate::row::Columns as _;
+use crate::usage::{self, Changes, Kept};
 
 #[async_trait]
 impl IdempotencyStore for Database {
     async fn begin(&self, new: &Reservation, abandoned: Timestamp) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
+        let stale = sqlx::query(DROP_STALE)
+            .bind(&new.id)
+            .bind(new.started.as_millis())
+            .bind(abandoned.as_millis())
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(sort(DEED))?;
         let query = sqlx::query(BEGIN)
             .bind(&new.id)
             .bind(new.app.to_string())
             .bind(&new.request)
             .bind(&new.turn)
             .bind(new.started.as_millis())
-            .bind(new.expires.as_millis())
-            .bind(abandoned.as_millis());
+            .bind(new.expires.as_millis());
         let taken = run(&mut tx, query).await?;
+        let mut changes = removed(&stale)?;
+        if taken > 0 {
+            changes.add(new.app.to_string(), ROW);
+        }
+        changes.count(&mut tx, Kept::Idempotency).await?;
         tx.commit().await.map_err(sort(DEED))?;
         Ok(taken > 0)
     }
@@ -42,40 +55,126 @@ impl IdempotencyStore for Database {
 
     async fn finish(&self, id: &str, turn: &str, answer: &Sealed) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
-        let query = sqlx::query(FINISH)
+        let kept = sqlx::query(FINISH)
             .bind(id)
             .bind(turn)
-            .bind(answer.as_bytes().to_vec());
-        let kept = run(&mut tx, query).await?;
+            .bind(answer.as_bytes().to_vec())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(sort(DEED))?;
+        if let Some(row) = &kept {
+            let bytes = i64::try_from(answer.as_bytes().len()).unwrap_or(i64::MAX);
+            let mut changes = Changes::default();
+            changes.add(row.column("idempotency.app")?, bytes);
+            changes.count(&mut tx, Kept::Idempotency).await?;
+        }
         tx.commit().await.map_err(sort(DEED))?;
-        Ok(kept > 0)
+        Ok(kept.is_some())
     }
 
     async fn give_up(&self, id: &str, turn: &str) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
-        let gone = run(&mut tx, sqlx::query(GIVE_UP).bind(id).bind(turn)).await?;
+        let gone = sqlx::query(GIVE_UP)
+            .bind(id)
+            .bind(turn)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(sort(DEED))?;
+        removed(&gone)?.count(&mut tx, Kept::Idempotency).await?;
         tx.commit().await.map_err(sort(DEED))?;
-        Ok(gone > 0)
+        Ok(!gone.is_empty())
+    }
+
+    async fn used(&self, app: AppId) -> Result<u64, StoreError> {
+        usage::of(self.reader(), app, Kept::Idempotency).await
+    }
+
+    async fn make_room(&self, app: AppId, most: u64) -> Result<bool, StoreError> {
+        let mut tx = self.write().await?;
+        let used = usage::of(&mut *tx, app, Kept::Idempotency).await?;
+        let over = i64::try_from(used.saturating_sub(most)).unwrap_or(i64::MAX);
+        let mut freed = 0;
+        for (oldest, drop_one) in [(OLDEST_ANSWERS, DROP_ANSWER), (OLDEST_DONE, DROP_DONE)] {
+            while freed < over {
+                let rows = sqlx::query(oldest)
+                    .bind(app.to_string())
+                    .fetch_all(&mut *tx)
+                    .await
+                    .map_err(sort(DEED))?;
+                if rows.is_empty() {
+                    break;
+                }
+                for row in rows {
+                    if freed >= over {
+                        break;
+                    }
+                    let id: String = row.column("idempotency.id")?;
+                    let bytes: i64 = row.column("idempotency.bytes")?;
+                    // Another node may have dropped it meanwhile.
+                    if run(&mut tx, sqlx::query(drop_one).bind(id)).await? > 0 {
+                        freed += bytes;
+                    }
+                }
+            }
+        }
+        let mut changes = Changes::default();
+        changes.add(app.to_string(), -freed);
+        changes.count(&mut tx, Kept::Idempotency).await?;
+        tx.commit().await.map_err(sort(DEED))?;
+        Ok(freed >= over)
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
-        let swept = run(&mut tx, sqlx::query(SWEEP).bind(now.as_millis())).await?;
+        let gone = sqlx::query(SWEEP)
+            .bind(now.as_millis())
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(sort(DEED))?;
+        removed(&gone)?.count(&mut tx, Kept::Idempotency).await?;
         tx.commit().await.map_err(sort(DEED))?;
-        Ok(swept)
+        Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
     }
 }
 
+/// What is no longer kept with rows that were deleted.
+fn removed(rows: &[AnyRow]) -> Result<Changes, StoreError> {
+    let mut changes = Changes::default();
+    for row in rows {
+        let bytes: i64 = row.column("idempotency.bytes")?;
+        changes.add(row.column("idempotency.app")?, -bytes);
+    }
+    Ok(changes)
+}
+
 const DEED: &str = "idempotency key";
+/// [`DEED_BYTES`], as a row counts it.
+const ROW: i64 = DEED_BYTES.cast_signed();
+
+macro_rules! deleted {
+    ($condition:literal) => {
+        concat!(
+            "delete from idempotency where ",
+            $condition,
+            " returning app, cast(256 + coalesce(length(answer), 0) as bigint) as bytes"
+        )
+    };
+}
+
+const DROP_STALE: &str =
+    deleted!("id = $1 and (expires_ms <= $2 or (answer is null and started_ms <= $3))");
 const BEGIN: &str = "insert into idempotency \
      (id, app, request, turn, started_ms, expires_ms, answer) \
-     values ($1, $2, $3, $4, $5, $6, null) \
-     on conflict (id) do update set request = $3, turn = $4, started_ms = $5, expires_ms = $6, \
-     answer = null \
-     where idempotency.expires_ms <= $5 \
-     or (idempotency.answer is null and idempotency.started_ms <= $7)";
+     values ($1, $2, $3, $4, $5, $6, null) on conflict (id) do nothing";
 const LOOKUP: &str = "select request, answer from idempotency where id = $1 and expires_ms > $2";
-const FINISH: &str =
-    "update idempotency set answer = $3 where id = $1 and turn = $2 and answer is null";
-const GIVE_UP: &str = "delete from idempotency where id = $1 and turn = $2 and answer is null";
-const SWEEP: &str = "delete from idempotency where expires_ms <= $1";
+const FINISH: &str = "update idempotency set answer = $3 \
+     where id = $1 and turn = $2 and answer is null returning app";
+const GIVE_UP: &str = deleted!("id = $1 and turn = $2 and answer is null");
+const SWEEP: &str = deleted!("expires_ms <= $1");
+const OLDEST_ANSWERS: &str = "select id, cast(length(answer) as bigint) as bytes from idempotency \
+     where app = $1 and length(answer) > 0 order by started_ms, id limit 100";
+const DROP_ANSWER: &str = "update idempotency set answer = substr(answer, 1, 0) \
+     where id = $1 and length(answer) > 0";
+const OLDEST_DONE: &str = "select id, cast(256 as bigint) as bytes from idempotency \
+     where app = $1 and length(answer) = 0 order by started_ms, id limit 100";
+const DROP_DONE: &str = "delete from idempotency where id = $1 and length(answer) = 0";

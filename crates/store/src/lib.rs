@@ -35,6 +35,7 @@ mod revocations;
 mod row;
 mod seals;
 mod sqlite;
+mod usage;
 mod vault;
 mod webhooks;
 

@@ -115,6 +115,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             9 "0009_idempotency",
             10 "0010_sign_in",
             11 "0011_key_parentage",
+            12 "0012_app_usage",
             15 "0015_nodes",
         },
         Backend::Postgres => read! { "postgres":
@@ -129,6 +130,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             9 "0009_idempotency",
             10 "0010_sign_in",
             11 "0011_key_parentage",
+            12 "0012_app_usage",
             15 "0015_nodes",
         },
     }

@@ -181,6 +181,10 @@ pub struct Limits {
     pub failed_tokens_per_minute: u32,
     /// Calls per minute that an app's server may make of the platform API.
     pub platform_calls_per_minute: u32,
+    /// Bytes of audit entries about one app, beyond which its server changes nothing more.
+    pub audit_bytes_per_app: usize,
+    /// Bytes of answers that one app keeps under idempotency keys.
+    pub idempotency_bytes_per_app: usize,
     /// Connections of the whole server.
     pub connections: usize,
     /// Connections of one app.

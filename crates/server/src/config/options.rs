@@ -147,6 +147,8 @@ pub(crate) const OPTIONS: &[Spec] = &[
     option("limits.connections_per_device", "100"),
     option("limits.failed_tokens_per_minute", "10"),
     option("limits.platform_calls_per_minute", "6_000"),
+    option("limits.audit_bytes_per_app", "\"256 MiB\""),
+    option("limits.idempotency_bytes_per_app", "\"64 MiB\""),
     option("limits.connections", "200_000"),
     option("limits.connections_per_app", "100_000"),
     option("limits.connections_per_key", "100_000"),

@@ -136,6 +136,9 @@ fn limits(read: &Reader<'_>) -> Result<Limits, ConfigError> {
         failed_tokens_per_minute: read.number("limits.failed_tokens_per_minute", 1..=1_000_000)?,
         platform_calls_per_minute: read
             .number("limits.platform_calls_per_minute", 1..=10_000_000)?,
+        audit_bytes_per_app: read.size("limits.audit_bytes_per_app", 4096..=1024 * 1024 * MIB)?,
+        idempotency_bytes_per_app: read
+            .size("limits.idempotency_bytes_per_app", 4096..=1024 * 1024 * MIB)?,
         connections: read.number("limits.connections", 1..=10_000_000)?,
         connections_per_app: read.number("limits.connections_per_app", 1..=10_000_000)?,
         connections_per_key: read.number("limits.connections_per_key", 1..=10_000_000)?,

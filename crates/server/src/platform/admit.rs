@@ -5,8 +5,10 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, FromRequest as _, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hexline_model::AppId;
 use hexline_protocol::ErrorCode;
 use hexline_services::idempotency::{Answer, Begun, Deed, Turn};
+use hexline_services::keys::KeyError;
 use hexline_token::{Access, KeyEntry as _, Permissions, Verified};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -66,6 +68,10 @@ async fn carry_out(
     if !writes(&request) {
         return Ok(next.run(request).await);
     }
+    let is_exempt = is_exempt(&request);
+    if !is_exempt {
+        has_room(app, caller.app).await?;
+    }
     let Some(name) = name else {
         let app = Arc::clone(app);
         return finished(&app, async move { Ok(next.run(request).await) }).await;
@@ -105,6 +111,15 @@ async fn carry_out(
             let own = Arc::clone(&app);
             finished(&own, async move { once(&app, turn, request, next).await }).await
         }
+        Begun::Full if is_exempt => {
+            let request = Request::from_parts(parts, Body::from(body));
+            finished(app, async move { Ok(next.run(request).await) }).await
+        }
+        Begun::Full => Err(Refusal::new(
+            ErrorCode::QuotaExceeded,
+            "the app has too many requests with an Idempotency-Key under way, expected fewer at \
+             once (limits.idempotency_bytes_per_app)",
+        )),
         Begun::Done(answer) => Ok(repeated(answer)),
         Begun::Busy => {
             conflict("a request with this Idempotency-Key is being carried out; ask again")
@@ -117,6 +132,21 @@ async fn carry_out(
             conflict("this request was carried out, and its answer cannot be read any more")
         }
     }
+}
+
+/// Each write is in the audit log, which is bounded for what an app's server does.
+async fn has_room(app: &App, id: AppId) -> Result<(), Refusal> {
+    let most = u64::try_from(app.config.limits.audit_bytes_per_app).unwrap_or(u64::MAX);
+    let used = app.audit.used(id).await.map_err(KeyError::from)?;
+    if used < most {
+        return Ok(());
+    }
+    let message = format!(
+        "found {used} bytes of audit entries about the app, expected fewer than {most} \
+         (limits.audit_bytes_per_app): they end with audit.retention_days; revoking and \
+         disconnecting is possible all the same"
+    );
+    Err(Refusal::new(ErrorCode::QuotaExceeded, message))
 }
 
 /// Carries a write to its end, even if the caller hangs up: half of it would be nobody's wish.
@@ -198,6 +228,14 @@ fn writes(request: &Request) -> bool {
     !reads && !QUESTIONS.iter().any(|question| path.ends_with(question))
 }
 
+/// Whether a request shuts somebody out or takes something away: that is possible whatever the app
+/// has used up.
+fn is_exempt(request: &Request) -> bool {
+    let path = request.uri().path();
+    request.method() == Method::DELETE || EXEMPT.iter().any(|end| path.ends_with(end))
+}
+
+const EXEMPT: [&str; 3] = ["/revoke", "/revocations", "/disconnect"];
 /// What is asked by POST because of what is asked.
 const QUESTIONS: [&str; 2] = ["/v1/tokens/introspect", "/v1/users/presence"];
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -50,6 +50,18 @@ pub struct Recorded {
     pub entry: Entry,
 }
 
+impl Entry {
+    /// About how many bytes it takes where it is stored.
+    pub fn bytes(&self) -> u64 {
+        let detail = self
+            .detail
+            .as_ref()
+            .map_or(0, |detail| detail.to_string().len());
+        let text = self.target.len() + detail;
+        OVERHEAD + u64::try_from(text).unwrap_or(u64::MAX)
+    }
+}
+
 impl Actor {
     /// One word for the kind of actor, as stored and shown.
     pub fn kind(&self) -> &'static str {
@@ -149,6 +161,8 @@ fn plain(text: &str, most: usize) -> String {
         .collect()
 }
 
+/// What an entry takes besides its target and detail.
+const OVERHEAD: u64 = 200;
 const MAX_TARGET: usize = 600;
 const MAX_PEER: usize = 64;
 const MAX_DETAIL: usize = 8 << 10;

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hexline_model::{AuditId, Clock, Entropy};
+use hexline_model::{AppId, AuditId, Clock, Entropy};
 
 use super::entry::{Entry, Recorded};
 use super::store::{AuditCursor, AuditStore, Filter};
@@ -81,6 +81,11 @@ impl AuditService {
             return Ok(Vec::new());
         }
         self.store.list(filter, after, limit).await
+    }
+
+    /// How many bytes the entries about an app take.
+    pub async fn used(&self, app: AppId) -> Result<u64, StoreError> {
+        self.store.used(app).await
     }
 
     /// Removes what is older than the retention. How many entries there were.

@@ -18,6 +18,9 @@ pub trait AuditStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Recorded>, StoreError>;
 
+    /// How many bytes the entries about an app take, those apart that only wait for being written.
+    async fn used(&self, app: AppId) -> Result<u64, StoreError>;
+
     /// Removes up to `limit` entries from before a time. How many there were.
     async fn remove_before(&self, at: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }

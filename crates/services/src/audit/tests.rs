@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hexline_model::{ManualClock, SeededEntropy, Timestamp};
+use hexline_model::{AppId, ManualClock, SeededEntropy, Timestamp};
 use serde_json::json;
 
 use super::*;
@@ -34,6 +34,12 @@ impl AuditStore for Shelf {
         _: u32,
     ) -> Result<Vec<Recorded>, StoreError> {
         Ok(self.held.lock().expect("unpoisoned").clone())
+    }
+
+    async fn used(&self, app: AppId) -> Result<u64, StoreError> {
+        let held = self.held.lock().expect("unpoisoned");
+        let about = held.iter().filter(|held| held.entry.app == Some(app));
+        Ok(about.map(|held| held.entry.bytes()).sum())
     }
 
     async fn remove_before(&self, at: Timestamp, limit: u32) -> Result<u64, StoreError> {

@@ -11,6 +11,8 @@
 //! * An answer may hold a secret: it is stored sealed, under a key of the vault that is re-sealed
 //!   with the master key, and opens as the answer of its own deed only.
 //! * The caller's key is stored as a hash.
+//! * What an app keeps is bounded; the oldest answers go first, and what was done stays done as long
+//!   as there is room to know it.
 //!
 //! **To add** something to remember: a method in `store.rs` with its promise, both migrations, the
 //! SQL in the store crate and a case in its suite.
@@ -19,4 +21,4 @@ mod service;
 mod store;
 
 pub use service::{Answer, Begun, Deed, IdempotencyService, Turn};
-pub use store::{IdempotencyStore, Record, Reservation};
+pub use store::{DEED_BYTES, IdempotencyStore, Record, Reservation};

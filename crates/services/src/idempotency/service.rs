@@ -17,6 +17,8 @@ pub struct IdempotencyService {
     keys: Arc<KeyService>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    /// How many bytes an app may keep.
+    most: u64,
 }
 
 /// What is to be done once.
@@ -53,6 +55,8 @@ pub enum Begun {
     Different,
     /// Another is doing it.
     Busy,
+    /// The app does as much as it may have bytes for.
+    Full,
 }
 
 /// An HTTP answer.
@@ -79,7 +83,15 @@ impl IdempotencyService {
             keys,
             clock,
             entropy,
+            most: u64::MAX,
         }
+    }
+
+    /// Lets each app keep so many bytes; the oldest answers go first.
+    #[must_use]
+    pub fn keeping(mut self, most: u64) -> Self {
+        self.most = most;
+        self
     }
 
     /// Begins a deed, if it is not done yet and nobody does it.
@@ -106,11 +118,16 @@ impl IdempotencyService {
                 expires: now.plus(KEPT),
             };
             if self.store.begin(&reservation, now.minus(PATIENCE)).await? {
-                return Ok(Begun::Fresh(Turn {
+                let turn = Turn {
                     id,
                     app: deed.app,
                     mark: reservation.turn,
-                }));
+                };
+                if self.has_room(deed.app, 0).await? {
+                    return Ok(Begun::Fresh(turn));
+                }
+                self.give_up(&turn).await?;
+                return Ok(Begun::Full);
             }
             match self.store.lookup(&id, now).await? {
                 None => {}
@@ -128,12 +145,17 @@ impl IdempotencyService {
         Ok(Begun::Busy)
     }
 
-    /// Keeps the answer of a deed for a day.
+    /// Keeps the answer of a deed for a day, if the app may keep so many bytes.
     pub async fn finish(&self, turn: &Turn, answer: &Answer) -> Result<(), KeyError> {
         let text = serde_json::to_string(answer).expect("an answer is JSON");
         let text = Secret::new(text);
         let sealer = self.sealer().await?;
-        let sealed = sealer.seal(purpose(&turn.id, turn.app), text.expose());
+        let mut sealed = sealer.seal(purpose(&turn.id, turn.app), text.expose());
+        let bytes = u64::try_from(sealed.as_bytes().len()).unwrap_or(u64::MAX);
+        if !self.has_room(turn.app, bytes).await? {
+            // It was done all the same, and is not done again.
+            sealed = Sealed::from_stored(Vec::new());
+        }
         self.store.finish(&turn.id, &turn.mark, &sealed).await?;
         Ok(())
     }
@@ -147,6 +169,17 @@ impl IdempotencyService {
     /// Forgets what is older than a day.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         self.store.sweep(self.clock.now()).await
+    }
+
+    /// Whether an app may keep so many bytes more, if need be in the place of older answers.
+    async fn has_room(&self, app: AppId, bytes: u64) -> Result<bool, StoreError> {
+        if self.store.used(app).await?.saturating_add(bytes) <= self.most {
+            return Ok(true);
+        }
+        match self.most.checked_sub(bytes) {
+            Some(most) => self.store.make_room(app, most).await,
+            None => Ok(false),
+        }
     }
 
     async fn open(

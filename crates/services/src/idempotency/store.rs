@@ -25,9 +25,12 @@ pub struct Reservation {
 pub struct Record {
     /// A hash of what was asked.
     pub request: String,
-    /// What was answered; `None` while it is being done.
+    /// What was answered; `None` while it is being done, empty if it was dropped.
     pub answer: Option<Sealed>,
 }
+
+/// What a deed counts, besides its answer.
+pub const DEED_BYTES: u64 = 256;
 
 /// Deeds of the last day. Every write is durable and atomic.
 #[async_trait]
@@ -44,6 +47,13 @@ pub trait IdempotencyStore: Send + Sync {
 
     /// Forgets a deed that came to nothing, if this turn still has it.
     async fn give_up(&self, id: &str, turn: &str) -> Result<bool, StoreError>;
+
+    /// How many bytes an app's deeds take: [`DEED_BYTES`] for each, and its answer.
+    async fn used(&self, app: AppId) -> Result<u64, StoreError>;
+
+    /// Lets an app's deeds take at most so many bytes: drops the oldest answers, then forgets the
+    /// oldest deeds without one. What is being done stays; `false` if that alone is more.
+    async fn make_room(&self, app: AppId, most: u64) -> Result<bool, StoreError>;
 
     /// Forgets what has expired. How many those were.
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError>;

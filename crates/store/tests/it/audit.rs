@@ -13,6 +13,7 @@ on_both!(
     a_reader_of_some_apps_gets_the_entries_of_those,
     what_is_old_is_removed_in_parts,
     entries_outlive_their_app,
+    what_an_apps_entries_take_is_counted,
 );
 
 async fn an_entry_is_read_as_it_was_written_and_written_once(rig: &mut Rig) {
@@ -175,6 +176,28 @@ async fn entries_outlive_their_app(rig: &mut Rig) {
     let removed = rig.stores().apps.remove(shop.id, told.at, revision).await;
     removed.expect("removes");
     assert_eq!(list(rig, &Filter::default()).await, [told]);
+}
+
+async fn what_an_apps_entries_take_is_counted(rig: &mut Rig) {
+    let (shop, _) = rig.add_app("shop").await;
+    let used = async |app: AppId| rig.database.used(app).await.expect("reads");
+    let entries: Vec<_> = (0..10)
+        .map(|n| entry(n, Actor::Cli, "key.create", Some(shop.id)))
+        .chain([entry(3, Actor::Cli, "operator.invite", None)])
+        .collect();
+    rig.database.add(&entries).await.expect("adds");
+    rig.database
+        .add(&entries[2..4])
+        .await
+        .expect("adds nothing");
+    let each = entries[0].entry.bytes();
+    assert_eq!(used(shop.id).await, 10 * each);
+    assert_eq!(used(app_id()).await, 0);
+    let removed = rig.database.remove_before(Timestamp::from_millis(4), 100);
+    assert_eq!(removed.await.expect("removes"), 5);
+    assert_eq!(used(shop.id).await, 6 * each);
+    rig.reopen().await;
+    assert_eq!(rig.database.used(shop.id).await.expect("reads"), 6 * each);
 }
 
 async fn list(rig: &Rig, filter: &Filter) -> Vec<Recorded> {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use hexline_model::{AppId, KeyId, SeededEntropy, SystemEntropy, Timestamp};
 use hexline_services::idempotency::{
-    Answer, Begun, Deed, IdempotencyService, IdempotencyStore, Reservation,
+    Answer, Begun, DEED_BYTES, Deed, IdempotencyService, IdempotencyStore, Reservation,
 };
 use hexline_services::keys::{KeyService, StoreError};
 
@@ -17,6 +17,8 @@ on_both!(
     a_deed_without_its_app_is_refused,
     an_answer_outlives_a_restart_and_another_master_key,
     deeds_go_with_their_app,
+    the_oldest_answers_make_room_for_new_ones_and_what_was_done_stays_done,
+    what_is_counted_is_what_is_there,
     nodes_that_answer_their_first_at_once_can_read_each_others,
 );
 
@@ -181,6 +183,78 @@ async fn deeds_go_with_their_app(rig: &mut Rig) {
     let keys = rig.service().await;
     keys.delete_app(app.id).await.expect("deletes");
     assert_eq!(rig.database.lookup("deed", NOW).await.expect("reads"), None);
+}
+
+async fn the_oldest_answers_make_room_for_new_ones_and_what_was_done_stays_done(rig: &mut Rig) {
+    let (app, _) = rig.add_app("one").await;
+    let key = KeyId::generate(&SeededEntropy::new(3));
+    let keys = Arc::new(rig.service().await);
+    let deed = |name: &'static str| Deed {
+        app: app.id,
+        key,
+        route: "POST /keys",
+        name,
+        request: &[],
+    };
+    let answer = Answer {
+        status: 200,
+        kind: None,
+        body: "x".repeat(2000),
+    };
+    let most = 3 * 2500;
+    let service = over(rig, &keys).keeping(most);
+    let mut turns = Vec::new();
+    for name in &NAMES[..4] {
+        rig.advance(Duration::from_secs(1));
+        let Begun::Fresh(turn) = service.begin(&deed(name)).await.expect("begins") else {
+            panic!("it is new");
+        };
+        service.finish(&turn, &answer).await.expect("writes");
+        turns.push(turn);
+    }
+    let used = IdempotencyStore::used(&rig.database, app.id).await;
+    assert!(used.expect("reads") <= most);
+    let oldest = service.begin(&deed("a")).await.expect("looks");
+    assert!(matches!(oldest, Begun::Unreadable), "done, and not again");
+    for name in &NAMES[2..4] {
+        let again = service.begin(&deed(name)).await.expect("looks");
+        assert!(matches!(again, Begun::Done(_)), "{name}");
+    }
+    let narrow = over(rig, &keys).keeping(200);
+    let full = narrow.begin(&deed("z")).await.expect("looks");
+    assert!(matches!(full, Begun::Full));
+    let again = service.begin(&deed("z")).await.expect("begins");
+    assert!(matches!(again, Begun::Fresh(_)), "nothing was left of it");
+}
+
+async fn what_is_counted_is_what_is_there(rig: &mut Rig) {
+    let (app, _) = rig.add_app("one").await;
+    let database = &rig.database;
+    let used = async || {
+        IdempotencyStore::used(database, app.id)
+            .await
+            .expect("reads")
+    };
+    let sealed = hexline_services::keys::Sealed::from_stored(vec![0; 1000]);
+    let one = reservation(app.id, "1", NOW);
+    let long_ago = Timestamp::from_secs(0);
+    assert!(database.begin(&one, long_ago).await.expect("writes"));
+    assert!(!database.begin(&one, long_ago).await.expect("writes"));
+    assert_eq!(used().await, DEED_BYTES);
+    assert!(database.begin(&one, NOW).await.expect("takes over"));
+    assert_eq!(used().await, DEED_BYTES);
+    assert!(database.finish("deed", "1", &sealed).await.expect("writes"));
+    assert!(!database.finish("deed", "1", &sealed).await.expect("writes"));
+    assert_eq!(used().await, DEED_BYTES + 1000);
+    let tomorrow = reservation(app.id, "2", NOW.plus(Duration::from_hours(25)));
+    assert!(database.begin(&tomorrow, long_ago).await.expect("writes"));
+    assert_eq!(used().await, DEED_BYTES, "the old one had expired");
+    assert!(database.give_up("deed", "2").await.expect("writes"));
+    assert_eq!(used().await, 0);
+    assert!(database.begin(&one, long_ago).await.expect("writes"));
+    let swept = IdempotencyStore::sweep(database, tomorrow.started).await;
+    assert_eq!(swept.expect("writes"), 1);
+    assert_eq!(used().await, 0);
 }
 
 fn over(rig: &Rig, keys: &Arc<KeyService>) -> IdempotencyService {

@@ -42,6 +42,7 @@ mod outbound_urls;
 mod platform_access;
 mod platform_idempotency;
 mod platform_live;
+mod platform_quota;
 mod platform_tokens;
 mod postgres;
 mod presence;

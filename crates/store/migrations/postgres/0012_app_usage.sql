@@ -1,0 +1,20 @@
+-- How many bytes each app keeps of what its server writes, so that it can be bounded. Counted by the
+-- transactions that write and remove; nothing refers to apps, so that an app's end removes its row.
+
+alter table audit add column bytes bigint not null default 0;
+
+update audit set bytes = 200 + octet_length(target) + coalesce(octet_length(detail), 0);
+
+create index idempotency_age on idempotency (app, started_ms, id);
+
+create table app_usage (
+    app text not null primary key,
+    audit_bytes bigint not null,
+    idempotency_bytes bigint not null
+);
+
+insert into app_usage (app, audit_bytes, idempotency_bytes)
+select id,
+    coalesce((select sum(bytes) from audit where about = apps.id), 0),
+    coalesce((select sum(256 + coalesce(length(answer), 0)) from idempotency where app = apps.id), 0)
+from apps;
