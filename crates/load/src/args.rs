@@ -1,4 +1,5 @@
 use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Direct(Direct),
     /// A fan-out in which some subscribers stop reading: are they closed, do the others notice?
     Stall(Stall),
+    /// Sockets that say nothing, or stop in the middle: are they closed, are others served?
+    Silent(Silent),
     /// Requests tokens over HTTP as fast as they come
     Token(Token),
     /// Serves a bare handler of the same HTTP library, to compare `POST /token` with
@@ -151,6 +154,55 @@ pub(crate) struct Stall {
     /// Measured seconds until they stop; half of them unless set
     #[arg(long = "stall-after")]
     pub(crate) after: Option<u32>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Silent {
+    /// The server's base URL, http or https, on an IPv4 loopback address
+    #[arg(long, default_value = "http://127.0.0.1:8000")]
+    pub(crate) url: String,
+    /// The server's certificate, for https
+    #[arg(long)]
+    pub(crate) ca: Option<PathBuf>,
+    /// When they fall silent; each in turn unless set
+    #[arg(long = "kind", value_enum)]
+    pub(crate) kinds: Vec<Silence>,
+    /// Source addresses, 127.0.0.2 and so on; one more asks for `/healthz`
+    #[arg(long, default_value_t = 10, value_parser = RangedU64ValueParser::<u32>::new().range(1..=250))]
+    pub(crate) sources: u32,
+    /// Sockets from each of them
+    #[arg(long, default_value_t = 1990, value_parser = RangedU64ValueParser::<u32>::new().range(1..=20_000))]
+    pub(crate) per_source: u32,
+    /// Seconds to wait for a socket's end
+    #[arg(long, default_value_t = 60, value_parser = seconds())]
+    pub(crate) seconds: u32,
+    /// The server's process; found by the port it listens on unless set
+    #[arg(long)]
+    pub(crate) server_pid: Option<u32>,
+}
+
+/// When a socket falls silent
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Silence {
+    /// Before the TLS handshake; https only
+    Handshake,
+    /// At once; after the handshake with https
+    Nothing,
+    /// After `P`
+    Letter,
+    /// Within an HTTP/2 preface
+    HalfPreface,
+    /// After an HTTP/2 preface
+    Preface,
+    /// After an HTTP/2 preface and SETTINGS
+    Settings,
+    /// Within a request's head
+    Head,
+    /// Within a body, of `POST /token` (--dev)
+    Body,
+    /// After an answer
+    Idle,
 }
 
 #[derive(Debug, clap::Args)]

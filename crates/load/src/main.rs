@@ -6,6 +6,7 @@
 //! load fanout --key-id ID --key-secret SECRET --channels 10 --subscribers 100 --rate 2000
 //! load direct --key-id ID --key-secret SECRET --rate 2000
 //! load stall  --key-id ID --key-secret SECRET --subscribers 100 --stalled 5 --rate 2000
+//! load silent --url https://localhost:8000 --ca cert.pem --sources 10 --per-source 1990
 //! load token         --url http://127.0.0.1:8000/token
 //! load bare
 //! load compare-token --url http://127.0.0.1:8000/token
@@ -41,6 +42,7 @@ mod socket;
 mod stop;
 mod stopwatch;
 mod target;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -87,6 +89,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Fanout(args) => print(&scenario::fanout::run(args, stop).await?),
         Command::Direct(args) => print(&scenario::direct::run(args, stop).await?),
         Command::Stall(args) => print(&scenario::stall::run(args, stop).await?),
+        Command::Silent(args) => print(&scenario::silent::run(args, stop).await?),
         Command::Token(args) => print(&http::token::run(args, stop).await?),
         Command::Bare(args) => http::bare::run(args, stop).await,
         Command::CompareToken(args) => print(&http::compare::run(args, stop).await?),

@@ -1,13 +1,15 @@
 //! The scenarios against a small server in this process, over real sockets.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use clap::Parser as _;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hexline_token::UnverifiedToken;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -282,8 +284,7 @@ async fn the_bare_handler_answers_with_the_size_asked_for() {
         "http://{}/token",
         listener.local_addr().expect("an address")
     );
-    let server = axum::serve(listener, http::bare::app(400));
-    tokio::spawn(async { server.await });
+    tokio::spawn(http::bare::serve(listener, http::bare::app(400)));
     let line = ["load", "token", "--url", &url, "-c", "2", "-s", "1"];
     let args = Args::try_parse_from(line).expect("well formed");
     let Command::Token(args) = args.command else {
@@ -308,4 +309,49 @@ async fn another_machine_is_not_loaded() {
         .await
         .expect_err("refused");
     assert!(format!("{error:#}").contains("loopback"), "{error:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_sockets_are_held_until_the_server_closes_them_and_health_is_asked_meanwhile() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, peer)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 512];
+                let read = stream.read(&mut head).await.unwrap_or(0);
+                if peer.ip() != IpAddr::from([127, 0, 0, 4]) {
+                    // Long enough for some questions from the other address.
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                } else if head[..read].starts_with(b"GET /healthz ") {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(answer).await.expect("written");
+                }
+            });
+        }
+    });
+    let url = format!("http://{address}");
+    let line = "silent --kind letter --kind head --sources 2 --per-source 5 --url";
+    let line = [vec!["load"], line.split(' ').collect(), vec![&url]].concat();
+    let args = Args::try_parse_from(line).expect("well formed");
+    let Command::Silent(args) = args.command else {
+        panic!("another command")
+    };
+    let report = scenario::silent::run(args, Stop::never()).await;
+    let report = json_of(&report.expect("a report"));
+    let kinds = report["kinds"].as_array().expect("an array");
+    assert_eq!(kinds.len(), 2);
+    for kind in kinds {
+        assert_eq!(
+            (&kind["sockets"], &kind["fell_silent"]),
+            (&json!(10), &json!(10))
+        );
+        assert_eq!(
+            (&kind["closed_before"], &kind["left_open"]),
+            (&json!(0), &json!(0))
+        );
+        assert!(kind["longest_seconds"].as_f64().expect("a number") >= 0.3);
+        assert!(kind["healthz"]["asked"].as_u64().expect("a number") > 1);
+        assert_eq!(kind["healthz"]["failed"], 0, "{report:#}");
+    }
 }

@@ -1,10 +1,14 @@
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use axum::extract::{Form, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use axum::{Json, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
@@ -30,10 +34,28 @@ pub(crate) async fn run(args: Bare, stop: Stop) -> anyhow::Result<()> {
             stop.wait().await;
         }
     };
-    axum::serve(listener, app(args.body_bytes as usize))
-        .with_graceful_shutdown(until)
-        .await?;
-    Ok(())
+    tokio::select! {
+        served = serve(listener, app(args.body_bytes as usize)) => served,
+        () = until => Ok(()),
+    }
+}
+
+/// An accept loop of the same shape as the server's, with the same options of the HTTP library, and
+/// without anything around it.
+pub(crate) async fn serve(listener: TcpListener, app: Router) -> anyhow::Result<()> {
+    let mut http = http1::Builder::new();
+    http.header_read_timeout(None).max_buf_size(32 << 10);
+    let http = Arc::new(http);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (http, service) = (Arc::clone(&http), TowerToHyperService::new(app.clone()));
+        tokio::spawn(async move {
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            // How it ends matters to nobody here.
+            let _ = connection.with_upgrades().await;
+        });
+    }
 }
 
 /// What `POST /token` costs at the least: the form read, a JSON object of the same size written.

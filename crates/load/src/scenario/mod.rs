@@ -4,6 +4,7 @@
 pub(crate) mod direct;
 pub(crate) mod fanout;
 pub(crate) mod idle;
+pub(crate) mod silent;
 pub(crate) mod stall;
 
 use std::ops::Range;
