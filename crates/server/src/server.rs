@@ -317,13 +317,29 @@ impl Running {
         self.doors.failed().await
     }
 
-    /// Stops: nobody new, what waits is written, every client is told to come back later. What
-    /// takes longer than the configured drain is cut off: once this returns, nothing runs any more.
-    pub async fn shutdown(mut self) {
-        let deadline = Instant::now() + self.app.config.drain;
+    /// Stops, and takes all the time that is configured for it: see
+    /// [`shutdown_unless_hurried`](Self::shutdown_unless_hurried).
+    pub async fn shutdown(self) {
+        self.shutdown_unless_hurried(&CancellationToken::new())
+            .await;
+    }
+
+    /// Stops: no new connection, what waits is written, every client is told to come back later,
+    /// spread over the configured time; other requests are answered until all were told. What takes
+    /// longer than the configured drain after that is cut off: once this returns, nothing runs.
+    ///
+    /// Cancelling `hurry` skips the rest of the spread. It is cancelled when the spread is over.
+    pub async fn shutdown_unless_hurried(mut self, hurry: &CancellationToken) {
+        let (hub, feed) = (&self.app.hub, &self.app.feed);
         tracing::info!(connections = self.connections(), "stopping");
-        self.app.hub.drain();
-        self.app.feed.close();
+        feed.refuse();
+        let spread = hub.drain(self.app.config.spread);
+        if hurry.run_until_cancelled(spread).await.is_none() {
+            hub.drain(Duration::ZERO).await;
+        }
+        hurry.cancel();
+        feed.close();
+        let deadline = Instant::now() + self.app.config.drain;
         self.doors.end(deadline).await;
         // After HTTP, which is where new ones come from.
         let cut_off = self.app.tasks.end(deadline).await;

@@ -100,12 +100,7 @@ impl Program {
     /// Asks it to stop and waits; gives whether it said that all went well, what was left on
     /// standard output, and the whole log.
     pub async fn stop(mut self) -> (bool, String, String) {
-        let process = self.child.id().expect("it runs").to_string();
-        let asked = Command::new("kill")
-            .args(["-TERM", &process])
-            .status()
-            .await;
-        assert!(asked.is_ok_and(|status| status.success()));
+        self.signal("TERM").await;
         let mut rest = String::new();
         within(
             "the end of its output",
@@ -118,6 +113,24 @@ impl Program {
             .expect("it can be waited for");
         let _ = within("the end of the log", &mut self.reader).await;
         (status.success(), rest, self.log())
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let process = self.child.id().expect("it runs").to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &process])
+            .status()
+            .await;
+        assert!(sent.is_ok_and(|status| status.success()));
+    }
+
+    /// Waits for its end, and tells whether it said that all went well.
+    pub async fn ended(&mut self) -> bool {
+        within("the end of the program", self.child.wait())
+            .await
+            .expect("it can be waited for")
+            .success()
     }
 
     /// Ends it without a word.

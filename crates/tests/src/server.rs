@@ -5,7 +5,9 @@ use std::time::Duration;
 use hexline_server::config::{Config, Limits, LogConfig};
 use hexline_server::{Running, Server};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::http::Request;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::TestApp;
 use crate::clock::TestClock;
@@ -16,6 +18,7 @@ use crate::within;
 /// A whole server in this process, on a port and with a data directory of its own.
 pub struct TestServer {
     running: Option<Running>,
+    stopping: Option<JoinHandle<()>>,
     config: Config,
     at: SocketAddr,
     base: String,
@@ -56,16 +59,32 @@ impl TestServer {
             at: running.local_addr(),
             base: base(&running),
             running: Some(running),
+            stopping: None,
             config,
             data,
             clock,
         }
     }
 
-    /// Stops the server as SIGTERM would.
+    /// Stops the server as SIGTERM would, or waits for the stop that has begun.
     pub async fn stop(&mut self) {
+        if let Some(stopping) = self.stopping.take() {
+            within("the stop", stopping).await.expect("no panic");
+            return;
+        }
         let running = self.running.take().expect("it runs");
         within("the stop", running.shutdown()).await;
+    }
+
+    /// Begins to stop the server as SIGTERM would; what is given does what a second one would.
+    pub fn begin_stop(&mut self) -> CancellationToken {
+        let running = self.running.take().expect("it runs");
+        let hurry = CancellationToken::new();
+        let hurried = hurry.clone();
+        self.stopping = Some(tokio::spawn(async move {
+            running.shutdown_unless_hurried(&hurried).await;
+        }));
+        hurry
     }
 
     /// Stops the server and starts another one with the same data directory.

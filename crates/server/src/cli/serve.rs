@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::exit::{CliError, Exit, with_causes};
@@ -69,12 +70,20 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         error = running.failed() => return Err(CliError::failed(with_causes(error.as_ref()))),
         () = stops.next() => {}
     }
-    tokio::select! {
-        () = running.shutdown() => Ok(Exit::Done),
-        () = stops.next() => {
-            tracing::warn!("told to stop twice; connections are cut off");
-            Ok(Exit::Failed)
+    let hurry = CancellationToken::new();
+    let mut shutdown = std::pin::pin!(running.shutdown_unless_hurried(&hurry));
+    loop {
+        tokio::select! {
+            () = &mut shutdown => return Ok(Exit::Done),
+            () = stops.next() => {}
         }
+        // Once the closes are no longer being spread, there is nothing to skip but the waiting.
+        if hurry.is_cancelled() {
+            tracing::warn!("told to stop again; connections are cut off");
+            return Ok(Exit::Failed);
+        }
+        tracing::warn!("told to stop again; all connections are closed now");
+        hurry.cancel();
     }
 }
 

@@ -1,9 +1,11 @@
 //! A client for the terminal: show what arrives, send one message.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use hexline_client::{
-    CallError, Client, Closed, ConnectError, ConnectOptions, Event, Events, Push,
+    Backoff, CallError, Client, Closed, ConnectError, ConnectOptions, Event, Events, FailedAttempt,
+    Push, Reconnecting,
 };
 use hexline_protocol::CloseCode;
 use serde::{Deserialize, Serialize};
@@ -61,15 +63,22 @@ struct ConnectArgs {
 }
 
 pub(crate) async fn listen(args: ListenArgs, context: &Context) -> Result<Exit, CliError> {
-    let (client, mut events) = args.connect.open().await?;
+    let (token, options) = args.connect.options()?;
+    let fetch = move || std::future::ready(Ok::<_, Infallible>(token.clone()));
+    let (connection, mut events) = Reconnecting::start(options, Backoff::default(), fetch);
+    match events.recv().await {
+        Some(Event::Opened) => {}
+        Some(Event::Failed { error, .. }) => return Err(args.connect.explain_failed(error)),
+        _ => return Err(CliError::failed("the connection ended before it began")),
+    }
     for channel in &args.channels {
-        let visible = client.join(channel, args.presence).await?;
+        let visible = connection.join(channel, args.presence).await?;
         if args.presence && !visible {
             eprintln!("The channel {channel} is full of members with presence: joined without.");
         }
     }
-    let paint = Paint::stderr();
-    eprintln!("{}", paint.faint("Connected. Ctrl-C ends it."));
+    let say = |text: &str| eprintln!("{}", Paint::stderr().faint(text));
+    say("Connected. Ctrl-C ends it.");
     let mut left = args.count;
     while left != Some(0) {
         let event = tokio::select! {
@@ -81,12 +90,21 @@ pub(crate) async fn listen(args: ListenArgs, context: &Context) -> Result<Exit, 
                 show(&push, context.json)?;
                 left = left.map(|left| left - 1);
             }
+            // Any other end is for the caller to judge.
+            Some(Event::Closed(closed)) if is_going_away(&closed) => {
+                say("The server is stopping. Connecting again.");
+            }
             Some(Event::Closed(closed)) => return Err(ended(&closed)),
+            Some(Event::Opened) => say("Connected again."),
+            Some(Event::ChannelLost { error, .. }) => return Err(error.into()),
+            Some(Event::Failed { error, retry_in }) if retry_in.is_none() => {
+                return Err(args.connect.explain_failed(error));
+            }
             Some(_) => {}
             None => break,
         }
     }
-    client.close().await;
+    connection.close().await;
     Ok(Exit::Done)
 }
 
@@ -140,6 +158,14 @@ impl ConnectArgs {
     }
 
     async fn open(&self) -> Result<(Client, Events), CliError> {
+        let (token, options) = self.options()?;
+        Client::connect(options.token(token))
+            .await
+            .map_err(|error| self.explain(error))
+    }
+
+    /// The token, and how to connect with it.
+    fn options(&self) -> Result<(String, ConnectOptions), CliError> {
         let given = self.token.as_deref().filter(|token| !token.is_empty());
         let token = given.ok_or_else(|| {
             CliError::usage(
@@ -147,16 +173,22 @@ impl ConnectArgs {
                  create makes one",
             )
         })?;
-        let mut options = ConnectOptions::new(ask::token(token)?);
+        let token = ask::token(token)?;
+        let mut options = ConnectOptions::new(token.clone());
         if let Some(url) = &self.url {
             options = options.url(url);
         }
         if let Some(path) = &self.ca {
             options = options.root_certificates_pem(ask::file(path)?.as_bytes())?;
         }
-        Client::connect(options)
-            .await
-            .map_err(|error| self.explain(error))
+        Ok((token, options))
+    }
+
+    fn explain_failed(&self, failed: FailedAttempt) -> CliError {
+        match failed {
+            FailedAttempt::Connect(error) => self.explain(error),
+            other => CliError::failed(other.to_string()),
+        }
     }
 
     fn explain(&self, error: ConnectError) -> CliError {
@@ -230,6 +262,10 @@ fn delivered(result: &RawValue) -> u64 {
         delivered: u64,
     }
     serde_json::from_str::<Delivered>(result.get()).map_or(0, |d| d.delivered)
+}
+
+fn is_going_away(closed: &Closed) -> bool {
+    closed.code == Some(CloseCode::GoingAway.number())
 }
 
 fn ended(closed: &Closed) -> CliError {

@@ -68,6 +68,15 @@ fn later_layers_win_option_by_option() {
 }
 
 #[test]
+fn a_developers_server_closes_all_at_once_unless_told_otherwise() {
+    let spread = |text| load(text).expect("valid").spread;
+    assert_eq!(spread(""), Duration::from_secs(10));
+    assert_eq!(spread("dev = true"), Duration::ZERO);
+    let told = "dev = true\n[shutdown]\nspread = '10 s'";
+    assert_eq!(spread(told), Duration::from_secs(10));
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_one() {
     assert_eq!(
         failure("listen = '127.0.0.1:1'\nlisten_adress = 1\n[limits]\n"),

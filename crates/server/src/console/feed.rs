@@ -50,6 +50,12 @@ impl Feed {
         })
     }
 
+    /// Lets nobody begin to watch any more.
+    pub(crate) fn refuse(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_closed = true;
+    }
+
     /// Ends what is watched, for good.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

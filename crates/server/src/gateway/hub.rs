@@ -2,12 +2,14 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use hexline_bus::Roster;
 use hexline_model::{AppId, Clock, KeyId};
 use hexline_protocol::{CloseCode, ErrorCode};
 use hexline_services::Caller;
 use hexline_services::keys::{AppLimits, KeyEvent, KeyRegistry, Standing};
+use tokio::time::{Instant, sleep_until};
 
 use super::connection::Connection;
 use super::outbox::Outbox;
@@ -188,15 +190,24 @@ impl Hub {
         self.lock().total
     }
 
-    /// Asks every connection to go, lets nobody in any more.
-    pub(crate) fn drain(&self) {
+    /// Lets nobody in any more, and asks every connection to go, one after the other, evenly over
+    /// `spread`: clients come back a second after they were closed, and not all of them at once.
+    ///
+    /// Dropped before its end, it has asked some and can be called again for the others.
+    pub(crate) async fn drain(&self, spread: Duration) {
         let everybody: Vec<Arc<Connection>> = {
             let state = self.lock();
+            // Under the lock, so that nobody is missed who comes in at the same time.
             self.draining.store(true, Ordering::SeqCst);
             let connections = state.apps.values().flat_map(AppState::connections);
             connections.map(Arc::clone).collect()
         };
-        for connection in everybody {
+        let count = everybody.len().max(1) as f64;
+        let begin = Instant::now();
+        for (n, connection) in everybody.into_iter().enumerate() {
+            if !spread.is_zero() {
+                sleep_until(begin + spread.mul_f64(n as f64 / count)).await;
+            }
             connection.outbox.close_after_queue(CloseCode::GoingAway);
         }
     }

@@ -368,11 +368,30 @@ async fn the_hub_counts_devices_keys_and_network_addresses() {
 async fn a_drain_asks_everybody_to_go_and_lets_nobody_in() {
     let rig = Rig::new(|_| ()).await;
     let session = rig.session("a/d", None);
-    rig.hub.drain();
+    rig.hub.drain(Duration::ZERO).await;
     assert_eq!(closing(&session), Some(CloseCode::GoingAway));
     assert_eq!(rig.admit("b/d", None).err(), Some(Full::Draining));
     drop(session);
     assert_eq!(rig.hub.len(), 0);
+}
+
+#[tokio::test]
+async fn a_drain_is_spread_evenly_and_can_be_cut_short() {
+    let rig = Rig::new(|_| ()).await;
+    // Not before: opening the database takes real time.
+    tokio::time::pause();
+    let sessions = ["a/d", "b/d", "c/d", "d/d"].map(|subject| rig.session(subject, None));
+    let told = || sessions.iter().filter(|s| closing(s).is_some()).count();
+    let mut draining = Box::pin(rig.hub.drain(Duration::from_secs(10)));
+    for (at_ms, expected) in [(100, 1), (2_500, 2), (2_500, 3)] {
+        let until = tokio::time::Instant::now() + Duration::from_millis(at_ms);
+        let _ = tokio::time::timeout_at(until, &mut draining).await;
+        assert_eq!(told(), expected, "after {at_ms} ms more");
+        assert_eq!(rig.admit("e/d", None).err(), Some(Full::Draining));
+    }
+    drop(draining);
+    rig.hub.drain(Duration::ZERO).await;
+    assert_eq!(told(), 4);
 }
 
 #[tokio::test]

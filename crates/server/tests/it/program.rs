@@ -140,7 +140,11 @@ impl Place {
     }
 
     pub(crate) fn serve(&self, more: &[&str]) -> Served {
-        let args = [&["serve", "--json", "--listen", "127.0.0.1:0"], more].concat();
+        self.serve_at("127.0.0.1:0", more)
+    }
+
+    pub(crate) fn serve_at(&self, address: &str, more: &[&str]) -> Served {
+        let args = [&["serve", "--json", "--listen", address], more].concat();
         let mut child = self
             .command(&args)
             .stdout(Stdio::piped())

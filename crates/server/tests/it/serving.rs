@@ -102,6 +102,47 @@ fn a_message_goes_from_send_to_listen_and_a_revoked_key_ends_it() {
     assert!(refused.err.contains("key_revoked"), "{}", refused.err);
 }
 
+#[test]
+fn a_listener_comes_back_to_a_server_that_was_restarted() {
+    let place = Place::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = free.local_addr().expect("bound").to_string();
+    drop(free);
+    let server = place.serve_at(&address, &["--dev"]);
+    let key = Key::of(&server.ready);
+    let token = place.token(&key, &["--api", &server.url(), "--grant", "signal"]);
+    let mut listener = place
+        .command(&["listen", "--json", "--channel", "news", "--count", "1"])
+        .env("HEXLINE_TOKEN", &token)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut err = BufReader::new(listener.stderr.take().expect("piped")).lines();
+    let mut told = || err.next().expect("a line").expect("text");
+    assert!(told().contains("Connected"));
+    assert_eq!(server.stop("-TERM"), Some(0));
+    let _server = place.serve_at(&address, &["--dev"]);
+    let line = told();
+    assert!(line.contains("stopping"), "{line}");
+    let line = told();
+    assert!(line.contains("Connected again"), "{line}");
+    // Its channels are joined again right after that.
+    let send = [
+        "send",
+        "--token",
+        &token,
+        "--channel",
+        "news",
+        r#"{"n":1}"#,
+        "--json",
+    ];
+    while place.json(&send[..6])["delivered"] == 0 {}
+    let heard = listener.wait_with_output().expect("it ends");
+    assert!(heard.status.success());
+    assert!(String::from_utf8_lossy(&heard.stdout).contains(r#""n":1"#));
+}
+
 // Regression: members were sorted, large numbers rounded, and of two members of one name one was lost.
 #[test]
 fn a_message_is_shown_as_it_was_typed() {
