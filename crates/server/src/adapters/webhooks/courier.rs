@@ -3,12 +3,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{AppId, WebhookId};
-use hexline_services::webhooks::{Claimed, Webhook, WebhookError, WebhookService};
+use hexline_services::webhooks::{
+    Claimed, Outcome, Verdict, Webhook, WebhookError, WebhookService,
+};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::sender::Sender;
+use crate::log::LogLines;
 
 /// Claims what is due and has it sent.
 ///
@@ -20,6 +23,7 @@ pub(super) struct Courier {
     lease: String,
     lease_for: Duration,
     news: Arc<Notify>,
+    log: Arc<LogLines>,
     lanes: HashMap<WebhookId, Lane>,
     by_app: HashMap<AppId, usize>,
     under_way: JoinSet<Done>,
@@ -45,6 +49,7 @@ impl Courier {
         lease: String,
         lease_for: Duration,
         news: Arc<Notify>,
+        log: Arc<LogLines>,
     ) -> Self {
         Self {
             service,
@@ -52,6 +57,7 @@ impl Courier {
             lease,
             lease_for,
             news,
+            log,
             lanes: HashMap::new(),
             by_app: HashMap::new(),
             under_way: JoinSet::new(),
@@ -135,11 +141,19 @@ impl Courier {
         self.lanes.entry(webhook.id).or_default().under_way += 1;
         *self.by_app.entry(webhook.app).or_default() += 1;
         let (service, sender) = (Arc::clone(&self.service), Arc::clone(&self.sender));
-        let webhook = Arc::clone(webhook);
+        let (webhook, log) = (Arc::clone(webhook), Arc::clone(&self.log));
         self.under_way.spawn(async move {
-            let attempt = sender.attempt(&service, &webhook, &claimed).await;
+            let (attempt, failure) = sender.attempt(&service, &webhook, &claimed).await;
             let outcome = service.judge(claimed, attempt);
-            let arrived = outcome.verdict == hexline_services::webhooks::Verdict::Delivered;
+            let arrived = outcome.verdict == Verdict::Delivered;
+            if !arrived {
+                log_failure(
+                    &log,
+                    &outcome,
+                    failure.unwrap_or("http_status"),
+                    webhook.app,
+                );
+            }
             service.note(outcome).await;
             Done {
                 webhook: webhook.id,
@@ -171,6 +185,22 @@ impl Courier {
                 self.by_app.remove(&done.app);
             }
         }
+    }
+}
+
+fn log_failure(log: &LogLines, outcome: &Outcome, reason: &'static str, app: AppId) {
+    if log.pass(Some(app), reason) {
+        tracing::warn!(
+            app.id = %app,
+            webhook.id = %outcome.claimed.webhook,
+            event.kind = outcome.claimed.kind,
+            attempt = outcome.claimed.attempts + 1,
+            reason,
+            http.status = outcome.attempt.status,
+            duration_ms = outcome.attempt.duration_ms,
+            parked = outcome.verdict == Verdict::Parked,
+            "webhook attempt failed"
+        );
     }
 }
 

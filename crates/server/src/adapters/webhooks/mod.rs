@@ -28,6 +28,8 @@ use clerk::Clerk;
 use courier::Courier;
 use sender::Sender;
 
+use crate::log::LogLines;
+
 /// The tasks that write and send.
 pub(crate) struct Post {
     service: Arc<WebhookService>,
@@ -55,6 +57,7 @@ impl Post {
         service: &Arc<WebhookService>,
         waiting: mpsc::Receiver<Entry>,
         node: NodeId,
+        log: Arc<LogLines>,
         options: PostOptions,
     ) -> anyhow::Result<Self> {
         service.refresh().await?;
@@ -73,6 +76,7 @@ impl Post {
             lease.clone(),
             options.answer_timeout + LEASE_GRACE,
             news,
+            log,
         );
         Ok(Self {
             service: Arc::clone(service),

@@ -30,6 +30,18 @@ enum Failure {
     Unreachable(String),
 }
 
+impl Failure {
+    /// For the log, where what others write has no place.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "url_refused",
+            Self::Late => "timed_out",
+            Self::Unsigned => "no_signing_key",
+            Self::Unreachable(_) => "no_connection",
+        }
+    }
+}
+
 impl Sender {
     pub(super) fn new(rule: UrlRule, patience: Duration) -> anyhow::Result<Self> {
         let http = GuardedHttp::new(rule, patience)?;
@@ -40,13 +52,13 @@ impl Sender {
         })
     }
 
-    /// Sends; whatever comes of it is an attempt.
+    /// Sends; whatever comes of it is an attempt. With it, in one word, why there was no answer.
     pub(super) async fn attempt(
         &self,
         service: &WebhookService,
         webhook: &Webhook,
         claimed: &Claimed,
-    ) -> Attempt {
+    ) -> (Attempt, Option<&'static str>) {
         let (at, began) = (self.clock.now(), self.clock.moment());
         let sending = self.send(service, webhook, claimed);
         let sent = match tokio::time::timeout(self.patience, sending).await {
@@ -54,18 +66,20 @@ impl Sender {
             Err(_) => Err(Failure::Late),
         };
         let took = self.clock.moment().as_millis() - began.as_millis();
+        let failure = sent.as_ref().err().map(Failure::reason);
         let (status, error, answer) = match sent {
             Ok((status, answer)) => (Some(status), None, Some(answer)),
             Err(failure) => (None, Some(failure.to_string()), None),
         };
-        Attempt {
+        let attempt = Attempt {
             at,
             duration_ms: took,
             url: webhook.url.as_str().to_owned(),
             status,
             error,
             answer,
-        }
+        };
+        (attempt, failure)
     }
 
     async fn send(

@@ -1,0 +1,217 @@
+//! What the log says of clients: who was refused or closed and why, and how often.
+//!
+//! Lines have fields (`app.id`, `key.id`, `reason`, `request.id`, `peer`) and no prose about people:
+//! no identity, device, token, path, query or body. A key id is that of a known key. Of each (app,
+//! reason) at most [`LINES`] lines a second are written; the rest is counted, and the count is a
+//! line.
+//!
+//! To add a line: pass it through [`LogLines::pass`], with a reason from a closed set.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hexline_model::{AppId, Clock, KeyId, Moment};
+use hexline_protocol::ErrorCode;
+use ipnet::IpNet;
+
+use crate::auth::Peer;
+use crate::config::LogPeer;
+use crate::http::RequestId;
+
+/// Decides what is written, and how.
+pub(crate) struct LogLines {
+    peers: LogPeer,
+    clock: Arc<dyn Clock>,
+    kinds: Mutex<HashMap<Kind, Second>>,
+}
+
+type Kind = (Option<AppId>, &'static str);
+
+/// What was written of one kind since a moment.
+struct Second {
+    since: Moment,
+    lines: u32,
+    withheld: u64,
+}
+
+/// As much of a network address as may be logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoggedPeer {
+    Prefix(IpNet),
+    Full(IpAddr),
+}
+
+impl LogLines {
+    pub(crate) fn new(peers: LogPeer, clock: Arc<dyn Clock>) -> Self {
+        let kinds = Mutex::default();
+        Self {
+            peers,
+            clock,
+            kinds,
+        }
+    }
+
+    /// Says that nobody was let in at the WebSocket's door.
+    pub(crate) fn upgrade_refused(
+        &self,
+        whose: Option<(AppId, KeyId)>,
+        reason: ErrorCode,
+        request: Option<&RequestId>,
+        peer: Peer,
+    ) {
+        let (app, key) = whose.unzip();
+        if self.pass(app, reason.text()) {
+            tracing::info!(
+                app.id = app.map(display),
+                key.id = key.map(display),
+                reason = reason.text(),
+                request.id = request.map(display),
+                peer = self.peer(peer.remote()).map(display),
+                "upgrade refused"
+            );
+        }
+    }
+
+    /// Says that somebody did not get into the Console.
+    pub(crate) fn sign_in_refused(
+        &self,
+        reason: ErrorCode,
+        request: Option<&RequestId>,
+        peer: Peer,
+    ) {
+        if self.pass(None, reason.text()) {
+            tracing::warn!(
+                reason = reason.text(),
+                request.id = request.map(display),
+                peer = self.peer(peer.remote()).map(display),
+                "operator sign-in refused"
+            );
+        }
+    }
+
+    /// Whether one more line of a kind may be written now. If not, it is counted.
+    pub(crate) fn pass(&self, app: Option<AppId>, reason: &'static str) -> bool {
+        let now = self.clock.moment();
+        let mut kinds = self.lock();
+        let second = kinds.entry((app, reason)).or_insert(Second {
+            since: now,
+            lines: 0,
+            withheld: 0,
+        });
+        if now.since(second.since) >= SECOND {
+            tell(app, reason, second.withheld);
+            *second = Second {
+                since: now,
+                lines: 0,
+                withheld: 0,
+            };
+        }
+        if second.lines < LINES {
+            second.lines += 1;
+            return true;
+        }
+        second.withheld += 1;
+        false
+    }
+
+    /// Writes the counts of what was withheld, and forgets what is over.
+    pub(crate) fn settle(&self) {
+        let now = self.clock.moment();
+        self.lock().retain(|(app, reason), second| {
+            let goes_on = now.since(second.since) < SECOND;
+            if !goes_on {
+                tell(*app, reason, second.withheld);
+            }
+            goes_on
+        });
+    }
+
+    /// As much of a network address as may be logged.
+    pub(crate) fn peer(&self, ip: IpAddr) -> Option<LoggedPeer> {
+        let bits = if ip.is_ipv4() { 24 } else { 48 };
+        match self.peers {
+            LogPeer::None => None,
+            LogPeer::Full => Some(LoggedPeer::Full(ip)),
+            LogPeer::Prefix => IpNet::new(ip, bits)
+                .ok()
+                .map(|net| LoggedPeer::Prefix(net.trunc())),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Kind, Second>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell(app: Option<AppId>, reason: &str, withheld: u64) {
+    if withheld > 0 {
+        tracing::info!(
+            app.id = app.map(display),
+            reason,
+            withheld,
+            "more of the same, counted and not logged one by one"
+        );
+    }
+}
+
+impl fmt::Display for LoggedPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prefix(net) => net.fmt(f),
+            Self::Full(ip) => ip.fmt(f),
+        }
+    }
+}
+
+/// Lines of one kind in a second.
+const LINES: u32 = 10;
+const SECOND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use hexline_model::{ManualClock, SeededEntropy, Timestamp};
+
+    use super::*;
+
+    fn lines(peers: LogPeer) -> (LogLines, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(0)));
+        (LogLines::new(peers, clock.clone()), clock)
+    }
+
+    #[test]
+    fn of_each_app_and_reason_ten_lines_a_second_are_written() {
+        let (lines, clock) = lines(LogPeer::None);
+        let app = Some(AppId::generate(&SeededEntropy::new(1)));
+        let passed = |app, reason| (0..25).filter(|_| lines.pass(app, reason)).count();
+        assert_eq!(passed(app, "token_expired"), 10);
+        assert_eq!(passed(app, "key_unknown"), 10);
+        assert_eq!(passed(None, "token_expired"), 10);
+        assert_eq!(lines.lock()[&(app, "token_expired")].withheld, 15);
+        clock.advance(Duration::from_millis(999));
+        assert_eq!(passed(app, "token_expired"), 0);
+        lines.settle();
+        assert_eq!(lines.lock().len(), 3, "they are not over");
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(passed(app, "token_expired"), 10);
+        lines.settle();
+        assert_eq!(lines.lock().len(), 1);
+    }
+
+    #[test]
+    fn as_much_of_an_address_is_logged_as_was_allowed() {
+        for (peers, v4, v6) in [
+            (LogPeer::Prefix, "192.0.2.0/24", "2001:db8:7::/48"),
+            (LogPeer::Full, "192.0.2.77", "2001:db8:7:8::9"),
+            (LogPeer::None, "", ""),
+        ] {
+            let (lines, _) = lines(peers);
+            for (ip, wanted) in [("192.0.2.77", v4), ("2001:db8:7:8::9", v6)] {
+                let peer = lines.peer(ip.parse().expect("an address"));
+                assert_eq!(peer.map_or(String::new(), |peer| peer.to_string()), wanted);
+            }
+        }
+    }
+}
