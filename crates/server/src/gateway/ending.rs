@@ -70,8 +70,9 @@ impl Ending {
     fn level(self) -> Level {
         match self {
             // Networks come and go, and so do servers that are told to stop.
-            Self::Lost | Self::ByServer(CloseCode::Normal | CloseCode::GoingAway) => Level::Debug,
-            Self::ByClient(None | Some(1000 | 1001)) => Level::Debug,
+            Self::Lost
+            | Self::ByServer(CloseCode::Normal | CloseCode::GoingAway)
+            | Self::ByClient(None | Some(1000 | 1001)) => Level::Debug,
             Self::ByServer(CloseCode::TooSlow | CloseCode::RateLimited) => Level::Warn,
             Self::ByServer(_) | Self::ByClient(Some(_)) => Level::Info,
         }

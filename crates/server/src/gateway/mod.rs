@@ -18,6 +18,7 @@
 mod connection;
 pub(crate) mod dispatch;
 pub(crate) mod echo;
+mod ending;
 mod frames;
 pub(crate) mod hub;
 pub(crate) mod live;

@@ -8,10 +8,13 @@ use hexline_protocol::{CloseCode, ErrorCode, Incoming, Item, PONG, RawCall};
 use hexline_services::keys::AppLimits;
 
 use super::dispatch::{CallFailure, Services, dispatch};
+use super::ending::{self, Ending};
 use super::hub::Place;
 use super::outbox::{Outbox, Outgoing};
 use super::rate::{CallLimits, CallRate, Patience};
 use crate::config::Limits;
+use crate::http::RequestId;
+use crate::log::LogLines;
 use crate::telemetry::Metrics;
 
 /// What the socket drives: one connection's behaviour, without I/O.
@@ -42,6 +45,11 @@ pub(crate) trait Conversation: Send {
     /// The pause is over; so many bytes have waited unread until its end.
     fn handle_resume(&mut self, now: Now, unread: usize) {
         let _ = (now, unread);
+    }
+
+    /// It has ended; nothing else is called any more.
+    fn ended(&self, ending: Ending, now: Now) {
+        let _ = (ending, now);
     }
 
     /// A message of so many bytes arrived.
@@ -80,6 +88,7 @@ pub(crate) struct SessionContext {
     pub(crate) services: Services,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: Arc<LogLines>,
 }
 
 impl Now {
@@ -110,6 +119,19 @@ impl Session {
             heard,
             pinged: false,
         }
+    }
+
+    /// Logs that the connection was opened by a request.
+    pub(crate) fn log_opening(&self, request: Option<&RequestId>) {
+        let connection = &self.place.connection;
+        tracing::debug!(
+            app.id = %connection.standing.app,
+            key.id = %connection.standing.key,
+            route = %connection.caller.address.route(),
+            request.id = request.map(display),
+            peer = self.context.log.peer(connection.peer.remote()).map(display),
+            "connection opened"
+        );
     }
 
     fn say(&self, message: Bytes) {
@@ -270,6 +292,10 @@ impl Conversation for Session {
         }
         // While it was not read, its silence was ours.
         self.heard = now.moment;
+    }
+
+    fn ended(&self, ending: Ending, now: Now) {
+        ending::log(&self.context.log, &self.place.connection, ending, now);
     }
 
     fn count_received(&self, bytes: usize) {

@@ -13,6 +13,7 @@ use hexline_protocol::CloseCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Sleep;
 
+use super::ending::Ending;
 use super::frames::{FrameReader, Inbound, OutFrame};
 use super::outbox::{Outgoing, Take};
 use super::rate::TOLERATED;
@@ -37,7 +38,7 @@ pub(crate) struct SocketOptions {
 /// conversation lives: a client that sends without reading is served until its outbox is full,
 /// and a client whose writes are stuck can still be closed. An idle connection holds no buffer.
 /// `begun` is what was read already.
-pub(crate) async fn run<S, C>(io: S, begun: Bytes, conversation: C, options: &SocketOptions)
+pub(crate) async fn run<S, C>(io: S, begun: Bytes, mut conversation: C, options: &SocketOptions)
 where
     S: Transport,
     C: Conversation,
@@ -56,8 +57,10 @@ where
         blocked_since: None,
         closing_since: None,
     };
-    let end = converse(&mut socket, conversation, options).await;
-    // The conversation is gone by now: it has left its channels before we say goodbye.
+    let end = converse(&mut socket, &mut conversation, options).await;
+    conversation.ended(end.told(), Now::of(options.clock.as_ref()));
+    // It leaves its channels before we say goodbye.
+    drop(conversation);
     let goodbye = async {
         match end {
             End::ByServer(code) => {
@@ -117,7 +120,21 @@ enum End {
     Lost,
 }
 
-async fn converse<S, C>(socket: &mut Socket<S>, mut conversation: C, options: &SocketOptions) -> End
+impl End {
+    fn told(&self) -> Ending {
+        match self {
+            Self::ByServer(code) | Self::Broken(code) => Ending::ByServer(*code),
+            Self::ByClient(code) => Ending::ByClient(*code),
+            Self::Lost => Ending::Lost,
+        }
+    }
+}
+
+async fn converse<S, C>(
+    socket: &mut Socket<S>,
+    conversation: &mut C,
+    options: &SocketOptions,
+) -> End
 where
     S: Transport,
     C: Conversation,
@@ -136,7 +153,7 @@ where
             Reading::Frames
         };
         let event =
-            poll_fn(|cx| socket.poll(cx, &mut conversation, reading, sleep.as_mut(), options))
+            poll_fn(|cx| socket.poll(cx, &mut *conversation, reading, sleep.as_mut(), options))
                 .await;
         now = Now::of(clock);
         if conversation
@@ -148,7 +165,8 @@ where
         let mut fired = false;
         match event {
             Event::Frame(frame) => {
-                if let Some(end) = socket.take_in(frame, &mut conversation, now, &options.metrics) {
+                if let Some(end) = socket.take_in(frame, &mut *conversation, now, &options.metrics)
+                {
                     return end;
                 }
             }

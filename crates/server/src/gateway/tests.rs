@@ -23,7 +23,8 @@ use super::live::{AppStats, Filter, Target};
 use super::outbox::{Outgoing, Take};
 use super::session::{Conversation, Now, Session, SessionContext};
 use crate::auth::Peer;
-use crate::config::Limits;
+use crate::config::{Limits, LogPeer};
+use crate::log::LogLines;
 use crate::telemetry::Metrics;
 
 /// A hub over real keys, with a clock that stands still.
@@ -73,10 +74,12 @@ impl Rig {
         let services = Services {
             signal: SignalService::new(limits.channels_per_connection),
         };
+        let log = Arc::new(LogLines::new(LogPeer::None, clock.clone()));
         let context = Arc::new(SessionContext {
             services,
             limits,
             metrics,
+            log,
         });
         let bus = LocalBus::new(Arc::new(Announcements));
         let observer = Arc::clone(&hub);

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hexline_model::{Address, Route};
+use hexline_model::{Address, AppId, KeyId, Route};
 use hexline_protocol::ErrorCode;
 use hexline_services::Caller;
 use hexline_services::keys::{KeyHandle, Standing};
@@ -26,6 +26,7 @@ use super::socket::{self, SocketOptions};
 use super::transport::Accepted;
 use crate::app::App;
 use crate::auth::{offered_protocols, token_of};
+use crate::http::RequestId;
 use crate::http::described;
 use crate::http::error::{ErrorBody, Refusal};
 
@@ -77,9 +78,19 @@ pub(crate) async fn pubsub(
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
     mut request: axum::extract::Request,
 ) -> Response {
-    match open(&app, socket, &mut request).await {
-        Ok((handshake, session)) => start(&app, handshake, session, app.config.limits.frame_bytes),
-        Err(refusal) => refused(refusal),
+    let mut whose = None;
+    let opened = open(&app, socket, &mut request, &mut whose).await;
+    let id = request.extensions().get::<RequestId>();
+    match opened {
+        Ok((handshake, session)) => {
+            session.log_opening(id);
+            start(&app, handshake, session, app.config.limits.frame_bytes)
+        }
+        Err(refusal) => {
+            let peer = app.door.peer(socket, request.headers());
+            app.log.upgrade_refused(whose, refusal.code, id, peer);
+            refused(refusal)
+        }
     }
 }
 
@@ -121,22 +132,26 @@ fn refused(refusal: Refusal) -> Response {
     response
 }
 
+/// `whose` becomes the app and the key, as soon as they are known.
 async fn open(
     app: &App,
     socket: SocketAddr,
     request: &mut axum::extract::Request,
+    whose: &mut Option<(AppId, KeyId)>,
 ) -> Result<(Handshake, Session), Refusal> {
     let peer = app.door.peer(socket, request.headers());
     let token = token_of(request.uri().query(), request.headers())
         .map_err(|refusal| app.door.failed(refusal, peer))?;
-    let verified = app.door.verify(&token, Access::Client, peer).await?;
+    let verified = app.door.verify(&token, Access::Client, peer).await;
+    let verified = verified.inspect_err(|_| *whose = app.door.whose(&token))?;
     let refuse = |refusal: Refusal| {
         app.metrics.rejected(refusal.code);
         refusal
     };
+    let standing = Standing::of(&verified);
+    *whose = Some((standing.app, standing.key));
     check_origin(app, &verified, request.headers()).map_err(refuse)?;
     let handshake = Handshake::read(request).map_err(refuse)?;
-    let standing = Standing::of(&verified);
     let Verified { entry, claims } = verified;
     let subject = claims
         .subject()
