@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 use super::guard::{Signed, Visitor};
 use super::session::{self, Session};
 use crate::app::App;
+use crate::http::Trace;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids};
 
@@ -144,6 +145,7 @@ async fn ask(State(app): State<Arc<App>>) -> Result<Json<Question>, Refusal> {
 async fn sign_in(
     State(app): State<Arc<App>>,
     Visitor(origin): Visitor,
+    trace: Trace,
     Body(body): Body<Answer>,
 ) -> Result<Response, Refusal> {
     let (challenge, assertion) = body.read();
@@ -151,6 +153,7 @@ async fn sign_in(
         .operators
         .sign_in_with_passkey(&challenge, &assertion, &origin)
         .await;
+    session::log_refusal(&app, &new, &trace);
     if let Err(OperatorError::SignInFailed) = new {
         session::failed(&app, None, &origin).await;
     }

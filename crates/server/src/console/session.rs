@@ -19,6 +19,7 @@ use super::guard::{self, Signed, Visitor};
 use super::operators::RoleName;
 use super::passkeys::Answer;
 use crate::app::App;
+use crate::http::Trace;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::Body;
 
@@ -131,6 +132,7 @@ async fn show(State(app): State<Arc<App>>, signed: Signed) -> Json<Session> {
 async fn sign_in(
     State(app): State<Arc<App>>,
     Visitor(origin): Visitor,
+    trace: Trace,
     Body(body): Body<SignIn>,
 ) -> Result<Response, Refusal> {
     let credentials = Credentials {
@@ -141,6 +143,7 @@ async fn sign_in(
     // Only an address that is one of an operator's is written down: people type passwords here.
     let whose = app.operators.find(&credentials.email).await.ok();
     let outcome = app.operators.sign_in(credentials, &origin).await;
+    log_refusal(&app, &outcome, &trace);
     if let Err(OperatorError::SignInFailed) = outcome {
         failed(&app, whose.map(|operator| operator.email), &origin).await;
     }
@@ -280,6 +283,19 @@ pub(super) async fn begun(
     let session = session(app, operator);
     let cookie = guard::cookie(app, Some(&new.token));
     Ok((AppendHeaders([(SET_COOKIE, cookie)]), Json(session)).into_response())
+}
+
+/// Logs that somebody did not get in.
+pub(super) fn log_refusal<T>(app: &App, outcome: &Result<T, OperatorError>, trace: &Trace) {
+    if let Err(
+        error @ (OperatorError::SignInFailed
+        | OperatorError::Throttled { .. }
+        | OperatorError::Busy),
+    ) = outcome
+    {
+        app.log
+            .sign_in_refused(error.code(), trace.id.as_ref(), trace.peer);
+    }
 }
 
 /// Writes down that somebody did not get in.
