@@ -20,7 +20,8 @@ use crate::config::Config;
 use crate::console::feed::Feed;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
-use crate::http::{Documents, Throttle};
+use crate::http::{Documents, RequestIds, Throttle};
+use crate::log::LogLines;
 use crate::node::Registration;
 use crate::platform::Allowances;
 use crate::probe::Probe;
@@ -57,6 +58,8 @@ pub(crate) struct App {
     pub(crate) allowances: Allowances,
     pub(crate) idempotency: IdempotencyService,
     pub(crate) probe: Probe,
+    pub(crate) log: Arc<LogLines>,
+    pub(crate) request_ids: RequestIds,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) documents: Documents,
     /// The second's tick of live figures.

@@ -217,6 +217,19 @@ impl Doorkeeper {
         Peer::of(ip)
     }
 
+    /// Whether the other end of a connection is a trusted proxy.
+    pub(crate) fn trusts(&self, socket: SocketAddr) -> bool {
+        self.proxies.trusts(socket.ip())
+    }
+
+    /// The app and the key that a token names, truly or not, if there is such a key.
+    pub(crate) fn whose(&self, token: &str) -> Option<(AppId, KeyId)> {
+        let token = UnverifiedToken::parse(token).ok()?;
+        let key = KeyId::parse(token.issuer()).ok()?;
+        let record = self.registry.key_record(key)?;
+        Some((record.app, key))
+    }
+
     /// Fetches key sets that have grown old.
     pub(crate) async fn refresh_key_sets(&self) {
         self.jwks.refresh(&self.registry).await;

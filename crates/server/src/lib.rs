@@ -2,7 +2,7 @@
 //!
 //! `server.rs` starts and stops a server and wires its parts into `app.rs`. `accept/` takes its
 //! sockets, `tasks.rs` ends its tasks. `http/` has the routes, `gateway/` the WebSocket, `auth.rs`
-//! the tokens at both doors. `adapters/` reach out, `probe.rs` and `telemetry.rs` tell how it is.
+//! the tokens at both doors. `adapters/` reach out, `probe.rs`, `telemetry.rs` and `log.rs` tell how it is.
 //! `config/` is what it is told, `datadir.rs` and `records.rs` where it keeps things, `claim.rs` and
 //! `node.rs` that nobody else works there, `control/` how
 //! administrators reach it, `cli/` the command line.
@@ -26,6 +26,7 @@ pub mod control;
 pub mod datadir;
 mod gateway;
 mod http;
+mod log;
 mod node;
 mod platform;
 mod probe;

@@ -32,7 +32,8 @@ use crate::datadir::DataLock;
 use crate::gateway::dispatch::Services;
 use crate::gateway::hub::Hub;
 use crate::gateway::session::SessionContext;
-use crate::http::{Documents, Throttle, front};
+use crate::http::{Documents, RequestIds, Throttle, front};
+use crate::log::LogLines;
 use crate::node::Registration;
 use crate::platform::Allowances;
 use crate::probe::Probe;
@@ -104,6 +105,7 @@ impl Server {
 
         let metrics = Arc::new(Metrics::new());
         let limits = Arc::new(config.limits.clone());
+        let log = Arc::new(LogLines::new(config.log.peer, Arc::clone(&clock)));
         let registry = Arc::clone(records.keys.registry());
         let hub = Hub::new(
             Arc::clone(&limits),
@@ -204,8 +206,11 @@ impl Server {
                 },
                 limits,
                 metrics: Arc::clone(&metrics),
+                log: Arc::clone(&log),
             }),
             probe: Probe::new(entropy.as_ref()),
+            log: Arc::clone(&log),
+            request_ids: RequestIds::new(entropy.as_ref()),
             metrics,
             documents: Documents::default(),
             feed: Arc::default(),
@@ -222,6 +227,7 @@ impl Server {
             &webhooks,
             waiting,
             app.node,
+            log,
             PostOptions {
                 rule: webhook_rule,
                 answer_timeout: app.config.webhooks.answer_timeout,
@@ -348,6 +354,7 @@ impl Running {
         }
         self.upkeep.cancel();
         self.upkeep_tasks.end(deadline).await;
+        self.app.log.settle();
         self.control.close().await;
         // After everything that may have something to tell.
         self.post
@@ -485,6 +492,7 @@ fn start_upkeep(app: &Arc<App>, tls: Option<Tls>) -> (CancellationToken, Tasks) 
     // Another process on a shared database, or a change whose end nobody here saw.
     every(Duration::from_millis(500), Duty::CatchUp);
     every(Duration::from_secs(1), Duty::KeepRegistration);
+    every(Duration::from_secs(1), Duty::SettleLog);
     every(Duration::from_secs(30), Duty::FlushLastUsed);
     every(Duration::from_mins(1), Duty::RefreshKeySets);
     every(Duration::from_mins(1), Duty::ForgetFailures);
@@ -509,6 +517,7 @@ fn start_upkeep(app: &Arc<App>, tls: Option<Tls>) -> (CancellationToken, Tasks) 
 enum Duty {
     CatchUp,
     KeepRegistration,
+    SettleLog,
     FlushLastUsed,
     RefreshKeySets,
     ForgetFailures,
@@ -533,6 +542,10 @@ impl Duty {
             Self::CatchUp => app.keys.refresh().await.map(|_| ()),
             Self::KeepRegistration => {
                 app.registration.keep().await;
+                Ok(())
+            }
+            Self::SettleLog => {
+                app.log.settle();
                 Ok(())
             }
             Self::FlushLastUsed => app.keys.flush_last_used().await.map(|_| ()),

@@ -1,28 +1,33 @@
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, MatchedPath, Request};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hexline_protocol::ErrorCode;
-use http::HeaderValue;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
+use http::{HeaderValue, Method};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::Service;
 
 use super::entrance::enter;
 use super::error::Refusal;
+use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::app::App;
 
-/// What stands around all routes: it checks what every request must have, gives every response the
-/// headers that it has to carry, measures how long it took, and turns a panic into an answer.
+/// What stands around all routes: it names every request and checks what it must have, gives every
+/// response the headers that it has to carry, turns a panic into an answer, measures how long it all
+/// took, and logs what went wrong, or with `log.access` everything.
 ///
 /// It is one service around the router and no `layer` of it: a layer goes around each route, after
 /// it was found, and is a box that every request has to open.
@@ -39,8 +44,20 @@ pin_project! {
         state: State<F>,
         app: Arc<App>,
         start: Instant,
+        seen: Option<Seen>,
     }
 }
+
+/// What a log line may say of a request once that is gone.
+struct Seen {
+    id: RequestId,
+    method: &'static str,
+    peer: Option<IpAddr>,
+}
+
+/// Marks a response whose status says how the server is, and not that something went wrong.
+#[derive(Clone)]
+pub(super) struct Told;
 
 pin_project! {
     #[project = StateProjection]
@@ -78,6 +95,8 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let start = Instant::now();
+        let seen = Seen::of(&request, &self.app);
+        request.extensions_mut().insert(seen.id.clone());
         let state = match enter(&mut request) {
             Ok(()) => match catch_unwind(AssertUnwindSafe(|| self.inner.call(request))) {
                 Ok(inner) => State::Routed { inner },
@@ -89,6 +108,7 @@ where
             state,
             app: Arc::clone(&self.app),
             start,
+            seen: Some(seen),
         }
     }
 }
@@ -130,11 +150,86 @@ where
                 HeaderValue::from_static("max-age=31536000"),
             );
         }
-        this.app
-            .metrics
-            .http_duration
-            .observe(this.start.elapsed().as_secs_f64());
+        let took = this.start.elapsed();
+        this.app.metrics.http_duration.observe(took.as_secs_f64());
+        if let Some(seen) = this.seen.take() {
+            response
+                .headers_mut()
+                .insert(X_REQUEST_ID, seen.id.header());
+            seen.log(this.app, &response, took);
+        }
         Poll::Ready(Ok(response))
+    }
+}
+
+impl Seen {
+    fn of(request: &Request, app: &App) -> Self {
+        let peer = || {
+            let ConnectInfo(socket) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
+            Some(app.door.peer(*socket, request.headers()).remote())
+        };
+        Self {
+            id: app.request_ids.of(request, &app.door),
+            method: known(request.method()),
+            peer: app.config.log.access.then(peer).flatten(),
+        }
+    }
+
+    fn log(&self, app: &App, response: &Response, took: Duration) {
+        let status = response.status();
+        if app.config.log.access {
+            self.log_access(app, response, took);
+        } else if status.is_server_error()
+            && response.extensions().get::<Told>().is_none()
+            && app.log.pass(None, "request failed")
+        {
+            tracing::warn!(
+                http.method = self.method,
+                http.status = status.as_u16(),
+                request.id = %self.id,
+                "request failed"
+            );
+        }
+    }
+
+    fn log_access(&self, app: &App, response: &Response, took: Duration) {
+        let route = response.extensions().get::<MatchedPath>();
+        tracing::info!(
+            target: "hexline_server::access",
+            {
+                http.method = self.method,
+                http.route = route.map(MatchedPath::as_str),
+                http.status = response.status().as_u16(),
+                duration_ms = took.as_secs_f64() * 1000.0,
+                request.id = %self.id,
+                peer = self.peer.and_then(|ip| app.log.peer(ip)).map(display),
+            },
+            "answered"
+        );
+    }
+}
+
+/// Tells [`Frame`], which does not see it, which route a request went to.
+pub(super) async fn tell_route(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(route) = route {
+        response.extensions_mut().insert(route);
+    }
+    response
+}
+
+/// A method by its name, unless a client made it up.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
 }
 

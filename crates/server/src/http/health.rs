@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use hexline_protocol::ErrorCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::{ErrorBody, Refusal};
+use super::frame::Told;
 use crate::app::App;
 use crate::probe::Status;
 
@@ -107,7 +108,7 @@ pub(crate) async fn readyz(
         node: if readiness.registered { "ok" } else { "lost" },
     });
     let status = status.as_str();
-    (code, Json(Ready { status, checks })).into_response()
+    (code, Extension(Told), Json(Ready { status, checks })).into_response()
 }
 
 fn is_strict(query: Option<&str>) -> bool {

@@ -24,6 +24,7 @@ mod health;
 pub(crate) mod json;
 mod me;
 pub(crate) mod paging;
+mod request_id;
 mod tokens;
 pub(crate) mod webhooks;
 
@@ -31,8 +32,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::response::{IntoResponse, Response};
+use axum::{Router, middleware};
 use hexline_protocol::ErrorCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, StatusCode, Uri};
@@ -49,6 +50,8 @@ pub(crate) use auth_service::Throttle;
 pub(crate) use document::{Documents, described, page_at};
 use error::Refusal;
 use frame::Frame;
+use request_id::X_REQUEST_ID;
+pub(crate) use request_id::{RequestId, RequestIds, Trace};
 
 /// All that is served over HTTP.
 pub(crate) type Front = Frame<Router>;
@@ -70,12 +73,14 @@ pub(crate) fn front(app: &Arc<App>, bases: &[String]) -> Front {
     let prefixes: Arc<[String]> = prefixes.into_iter().map(str::to_owned).collect();
     let no_route =
         move |method: Method, uri: Uri| std::future::ready(no_route(&prefixes, &method, &uri));
-    let router = router
+    let mut router = router
         // With CORS: a page is to learn that there is nothing, not that the network failed.
         .merge(Router::new().fallback(no_route).layer(cors()))
-        .method_not_allowed_fallback(wrong_method)
-        .with_state(Arc::clone(app));
-    Frame::new(router, Arc::clone(app))
+        .method_not_allowed_fallback(wrong_method);
+    if app.config.log.access {
+        router = router.layer(middleware::from_fn(frame::tell_route));
+    }
+    Frame::new(router.with_state(Arc::clone(app)), Arc::clone(app))
 }
 
 fn routes(config: &Config, platform: OpenApiRouter<Arc<App>>) -> OpenApiRouter<Arc<App>> {
@@ -149,7 +154,7 @@ fn cors() -> CorsLayer {
             Method::DELETE,
         ])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE])
-        .expose_headers([RETRY_AFTER])
+        .expose_headers([RETRY_AFTER, X_REQUEST_ID])
         .max_age(Duration::from_hours(1))
 }
 

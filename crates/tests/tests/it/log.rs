@@ -97,7 +97,7 @@ async fn of_many_refusals_of_one_kind_ten_lines_a_second_are_written_and_the_res
     };
     let all = async {
         while told().0 as u64 + told().1 < 100 {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     within("the count", all).await;

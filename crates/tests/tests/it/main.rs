@@ -35,6 +35,7 @@ mod key_parentage;
 mod keys;
 mod lifetime;
 mod limits;
+mod log;
 mod nodes;
 mod openapi;
 mod order;
