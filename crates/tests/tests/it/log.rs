@@ -7,6 +7,8 @@ use hexline_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::nodes::proxied_database;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_has_a_request_id_and_a_trusted_proxys_is_kept() {
     let server = TestServer::start().await;
@@ -185,6 +187,33 @@ async fn a_failed_webhook_attempt_is_a_line_without_its_url() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_the_server_cannot_answer_is_a_line_with_the_id_of_its_answer() {
+    let (mut proxy, database) = proxied_database().await;
+    let key = tempfile::tempdir().expect("a directory");
+    let key = key.path().join("master.key");
+    let more = [
+        "--database",
+        &database,
+        "--master-key-file",
+        &key.display().to_string(),
+    ];
+    let served = Served::start_with("info", "", &more).await;
+    proxy.cut().await;
+    let request = client()
+        .post(served.url("/platform/v1/keys"))
+        .bearer_auth(served.platform_token())
+        .json(&json!({"label": "label-7f"}));
+    let id = id_of(request).await;
+    let line = served
+        .line("request failed", |line| line["request.id"] == id)
+        .await;
+    assert_eq!(line["http.status"], 503, "{line}");
+    proxy.mend();
+    let log = served.stop().await;
+    assert!(!log.contains("-7f"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_access_log_is_an_option_and_has_routes_and_no_paths() {
     let served = Served::start("info", "").await;
     id_of(client().get(served.url("/healthz"))).await;
@@ -249,12 +278,17 @@ struct Served {
 
 impl Served {
     async fn start(level: &str, more: &str) -> Self {
+        Self::start_with(level, more, &[]).await
+    }
+
+    async fn start_with(level: &str, more: &str, arguments: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a directory");
         let config = data.path().join("log.toml");
         let text = format!("[log]\nlevel = \"{level}\"\nformat = \"json\"\n{more}");
         std::fs::write(&config, text).expect("the directory takes a file");
         let config = config.to_str().expect("a path in UTF-8");
-        let (program, ready) = Program::serve_dev(data.path(), &["--config", config]).await;
+        let (program, ready) =
+            Program::serve_dev(data.path(), &[&["--config", config], arguments].concat()).await;
         Self {
             program,
             ready,

@@ -40,11 +40,7 @@ async fn a_second_server_on_one_postgres_names_the_first_and_starts_once_that_is
 #[tokio::test(flavor = "multi_thread")]
 async fn with_postgres_away_messages_flow_and_readyz_says_degraded_until_it_is_back() {
     let directory = tempfile::tempdir().expect("a directory");
-    let database = new_database().await;
-    let (start, rest) = database.split_once('@').expect("a URL with a user");
-    let (at, name) = rest.split_once('/').expect("a URL with a database");
-    let mut proxy = TcpProxy::to(at.parse().expect("an address")).await;
-    let through = format!("{start}@{}/{name}", proxy.at());
+    let (mut proxy, through) = proxied_database().await;
     let server = TestServer::start_with(|config| {
         config.database = Some(through);
         config.master_key_file = Some(directory.path().join("master.key"));
@@ -96,6 +92,16 @@ async fn with_postgres_away_messages_flow_and_readyz_says_degraded_until_it_is_b
     within("the answer", until(&server, "ready")).await;
     let all_is_well = json!({"fanout": "ok", "database": "ok", "node": "ok"});
     assert_eq!(checks(&server).await, all_is_well);
+}
+
+/// A new database, and the URL of the way to it.
+pub(crate) async fn proxied_database() -> (TcpProxy, String) {
+    let database = new_database().await;
+    let (start, rest) = database.split_once('@').expect("a URL with a user");
+    let (at, name) = rest.split_once('/').expect("a URL with a database");
+    let proxy = TcpProxy::to(at.parse().expect("an address")).await;
+    let through = format!("{start}@{}/{name}", proxy.at());
+    (proxy, through)
 }
 
 async fn until(server: &TestServer, status: &str) {
