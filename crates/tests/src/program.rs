@@ -20,8 +20,14 @@ pub struct Program {
 impl Program {
     /// Starts the binary; what it logs is kept.
     pub async fn start(arguments: &[&str]) -> Self {
+        Self::start_in(arguments, &[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn start_in(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = command(arguments)
             .await
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -57,11 +63,20 @@ impl Program {
 
     /// Starts `serve --dev --json` on a free port and waits until it is ready.
     pub async fn serve_dev(data: &Path, more: &[&str]) -> (Self, Value) {
+        Self::serve_dev_in(data, more, &[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn serve_dev_in(
+        data: &Path,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> (Self, Value) {
         let data = data.to_str().expect("a path in UTF-8");
         let mut arguments = vec!["serve", "--dev", "--json", "--listen", "127.0.0.1:0"];
         arguments.extend(["--data", data]);
         arguments.extend(more);
-        let mut program = Self::start(&arguments).await;
+        let mut program = Self::start_in(&arguments, environment).await;
         let line = program.line().await;
         let ready: Value = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("{error}: {line:?}\n{}", program.log()));

@@ -107,9 +107,10 @@ async function ask(dialog, key) {
   find("#revoke form").elements.keep_made.checked = false;
   const warn = (/** @type {number} */ live) =>
     live > 0 ? `This closes ${plural(live, "live connection")} at once.` : "No connection is open with it.";
-  find("#revoke-count").textContent = warn(key.connections ?? 0);
+  const others = made.reduce((sum, other) => sum + (other.connections ?? 0), 0);
+  find("#revoke-count").textContent = warn((key.connections ?? 0) + others);
   const fresh = await get(ofApp(`keys/${part(key.id)}`)).catch(() => key);
-  find("#revoke-count").textContent = warn(fresh.connections ?? 0);
+  find("#revoke-count").textContent = warn((fresh.connections ?? 0) + others);
 }
 
 /** The keys that stand which a key made by its tokens, and those that they made. @param {string} id @returns {any[]} */

@@ -414,7 +414,7 @@ async fn rotate(
 
 /// Revoke a key
 ///
-/// For ever. What it opened is closed, and the keys that it made are revoked with it, unless
+/// It cannot be undone. What it opened is closed, and the keys that it made are revoked with it, unless
 /// `keep_made` is true.
 #[utoipa::path(
     post,

@@ -119,6 +119,26 @@ fn a_key_is_made_rotated_and_revoked_without_a_server() {
 }
 
 #[test]
+fn a_key_id_that_an_app_has_taken_is_released_for_another_one() {
+    let place = Place::with_app();
+    place.json(&["app", "create", "real"]);
+    place.write("secret", SECRET);
+    let import = |app: &str| {
+        let hmac = ["--hmac", OLD_ID, "--secret-file", "secret"];
+        place.run(&[&["key", "import", "--app", app][..], &hmac].concat())
+    };
+    assert_eq!(import("demo").code, 0);
+    assert_eq!(import("real").code, 5, "it is taken");
+    let released = place.json(&["key", "release", OLD_ID]);
+    assert_eq!(released["state"], "revoked");
+    assert_eq!(import("demo").code, 5, "not by the same app again");
+    let taken = import("real");
+    assert_eq!(taken.code, 0, "{}", taken.err);
+    assert_eq!(place.json(&["key", "show", OLD_ID])["app"], "real");
+    assert_eq!(place.run(&["key", "release", &"f".repeat(32)]).code, 4);
+}
+
+#[test]
 fn a_secret_that_nobody_read_is_a_failure_that_names_the_key() {
     let place = Place::with_app();
     let first = place.create_key();

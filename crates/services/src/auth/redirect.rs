@@ -61,7 +61,7 @@ fn is_scheme(text: &str) -> bool {
 }
 
 /// Scripts, documents from nowhere, files of the machine, the browser's own pages, and other
-/// protocols of the web, which hand the answer to whoever listens there.
+/// protocols of the web, which hand the answer to another program.
 const RUN_BY_BROWSERS: [&str; 28] = [
     "about",
     "blob",

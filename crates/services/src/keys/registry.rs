@@ -417,7 +417,7 @@ impl KeyRegistry {
             app: record.app,
             key: record.id,
         };
-        // Whoever had the id before is another key.
+        // A released id names another key by now.
         let known = self.key_of(record.id);
         let known = known.filter(|known| known.record.app == record.app);
         // A seal that only another master key opens is of no use here; the old one is.

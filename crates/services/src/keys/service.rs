@@ -332,7 +332,7 @@ impl KeyService {
         .await
     }
 
-    /// Ends a key at once and for ever, with everything that it opened and every key that it made.
+    /// Ends a key at once, which cannot be undone, with everything that it opened and every key that it made.
     /// Twice is once.
     pub async fn revoke_key(&self, id: KeyId) -> Result<RevokedKey, KeyError> {
         self.revoke_with(id, |key| self.registry.made_by(key.app, &[id]))

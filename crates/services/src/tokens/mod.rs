@@ -8,7 +8,7 @@
 //! * A token is signed by an HMAC key of the app that it is for, and by no other.
 //! * Nobody gets more than they may hand out: grants stay within the caller's allowance, an
 //!   exchanged token within what the first one really gives, and lives no longer.
-//! * A token never outlives the key of whoever ordered it; an exchanged one ends with whatever ends
+//! * A token never outlives the key of the caller who ordered it; an exchanged one ends with whatever ends
 //!   those that it was exchanged for.
 //! * Only what an app's settings allow is made: a token from here passes the door.
 //!

@@ -45,7 +45,7 @@ pub struct Order {
     pub within: Option<Grants>,
     /// How long it lives, in whole seconds; unset, an hour or the app's longest.
     pub ttl: Option<Duration>,
-    /// When it ends at the latest: with the key of whoever orders it.
+    /// When it ends at the latest: with the key of the caller.
     pub until: Option<Timestamp>,
     /// Something about the user, for whoever reads the token.
     pub profile: Option<Value>,
@@ -60,7 +60,7 @@ pub struct Narrower {
     pub grants: Option<Value>,
     /// How long it lives; at the longest, and unless set, as long as the old one.
     pub ttl: Option<Duration>,
-    /// When it ends at the latest: with the key of whoever orders it.
+    /// When it ends at the latest: with the key of the caller.
     pub until: Option<Timestamp>,
     /// Its name; unset, that of the old one, so that who revokes the one revokes both.
     pub jti: Option<String>,

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use hexline_client::{Backoff, ConnectOptions, Event, FailedAttempt, Reconnecting};
 use hexline_services::keys::NewKey;
-use hexline_tests::{TestApp, TestServer, refusal, refusal_of, within};
-use hexline_token::{Algorithm, PrivateKey};
+use hexline_tests::{Program, TestApp, TestServer, client, refusal, refusal_of, within};
+use hexline_token::{Algorithm, PrivateKey, TokenBuilder};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -98,6 +99,64 @@ async fn a_key_set_is_fetched_from_its_url_and_again_only_for_a_new_kid() {
         assert_eq!(key.refused(&token).await, refusal(401, "key_unknown"));
     }
     assert!(site.asked() <= 2, "not for every token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_set_at_an_address_that_is_not_allowed_any_more_is_not_fetched() {
+    let mut server = TestServer::start_with(|config| config.dev = true).await;
+    let signer = PrivateKey::generate(Algorithm::EdDsa).expect("a new key");
+    let document = format!(r#"{{"keys":[{}]}}"#, public(&signer, Some("one")));
+    let site = Site::new(document).await;
+    let app = server.app("one").await;
+    let key = app.register(NewKey::jwks_url(&site.url)).await;
+    server.stop().await;
+    let data = server.data_dir().to_owned();
+    let strict = TestServer::start_with(|config| config.data_dir = data).await;
+    let key = key.at(&strict);
+    let token = signed(&key, &signer, Some("one"));
+    assert_eq!(key.refused(&token).await, refusal(503, "unavailable"));
+    assert_eq!(site.asked(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_set_is_fetched_without_a_proxy_of_the_environment() {
+    let signer = PrivateKey::generate(Algorithm::EdDsa).expect("a new key");
+    let document = format!(r#"{{"keys":[{}]}}"#, public(&signer, Some("one")));
+    let (site, proxy) = (Site::new(document).await, Site::new("{}".to_owned()).await);
+    let proxy_url = proxy.url.trim_end_matches("/keys.json");
+    let names = ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"];
+    let environment = names.map(|name| (name, proxy_url));
+    let data = tempfile::tempdir().expect("a directory");
+    let (program, ready) = Program::serve_dev_in(data.path(), &[], &environment).await;
+    let place = data.path().to_str().expect("a path in UTF-8");
+    let import = [
+        "key",
+        "import",
+        "--jwks-url",
+        &site.url,
+        "--json",
+        "--data",
+        place,
+    ];
+    let imported = Program::run(&import).await;
+    let imported: Value = serde_json::from_slice(&imported.stdout).expect("a key");
+    let url = ready["url"].as_str().expect("a URL");
+    let token = TokenBuilder::create()
+        .signing_key(imported["id"].as_str().expect("an id"), signer)
+        .kid("one")
+        .api(url)
+        .identity("bob")
+        .device("web")
+        .grant("signal", true)
+        .build()
+        .expect("all is set");
+    let me = client()
+        .get(format!("{url}/client/v1/me"))
+        .bearer_auth(token);
+    let status = me.send().await.expect("an answer").status();
+    assert_eq!(status, 200, "{}", program.log());
+    assert_eq!((site.asked(), proxy.asked()), (1, 0));
+    program.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ mod browser_confirmation;
 mod browser_docs;
 mod browser_entrance;
 mod browser_forms;
+mod browser_keys;
 mod browser_looks;
 mod browser_passkey;
 mod browser_prefix;

@@ -36,7 +36,7 @@ async fn shop() -> (TestServer, TestApp, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_a_server_elsewhere_are_made_listed_rotated_and_revoked() {
-    let (server, _app, token) = shop().await;
+    let (server, app, token) = shop().await;
     let made = told(
         &server,
         &token,
@@ -80,6 +80,15 @@ async fn keys_of_a_server_elsewhere_are_made_listed_rotated_and_revoked() {
     );
     let revoked = told(&server, &token, &["key", "revoke", &id]).await;
     assert_eq!(revoked.out["state"], "revoked", "{}", revoked.err);
+    assert_eq!(revoked.out["made"], json!([]));
+    let maker = app.another_key(None).await;
+    let child = maker.platform().posted("/keys", &json!({})).await;
+    let kept = ["key", "revoke", &maker.key_id(), "--keep-made"];
+    let kept = told(&server, &token, &kept).await;
+    assert_eq!(kept.out["made"], json!([]), "{}", kept.err);
+    let all = told(&server, &token, &["key", "revoke", &maker.key_id()]).await;
+    assert_eq!(all.out["made"][0]["id"], child["key"]["id"], "{}", all.err);
+    assert_eq!(all.out["made"][0]["made_by"], maker.key_id());
     let shown = told(&server, &token, &["key", "show", &id]).await;
     assert_eq!(shown.out["state"], "revoked");
 }

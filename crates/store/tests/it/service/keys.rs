@@ -370,7 +370,11 @@ async fn a_later_rotation_of_its_maker_changes_nothing_for_a_key(rig: &mut Rig) 
     assert_eq!(found.state, KeyState::Active);
     let revoked = service.revoke_key(maker).await.expect("is revoked");
     let made_ids: Vec<_> = revoked.made.iter().map(|key| key.id).collect();
-    assert_eq!(made_ids, [made.id], "whoever kept it may think again");
+    assert_eq!(
+        made_ids,
+        [made.id],
+        "a key that was kept can be revoked later"
+    );
 }
 
 async fn a_key_that_retires_or_is_of_another_app_makes_none(rig: &mut Rig) {
@@ -412,7 +416,7 @@ async fn an_id_that_was_released_is_free_for_another_app_alone(rig: &mut Rig) {
     let released = service.release_key(id).await.expect("releases");
     assert_eq!(released.state, KeyState::Revoked { at: NOW });
     let back = service.create_key(app.id, order("c")).await;
-    let message = "whoever had it does not take it again";
+    let message = "not by the same app again";
     assert_eq!(back.expect_err(message).code().text(), "conflict");
     let own = service
         .create_key(owner.id, order("b"))
