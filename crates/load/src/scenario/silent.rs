@@ -15,7 +15,6 @@ use tokio::time::{Instant, timeout};
 use crate::args::{Silence, Silent};
 use crate::process::Process;
 use crate::report::{Machine, rounded};
-use crate::scenario::SETTLE;
 use crate::stop::Stop;
 use crate::target::{find, loopback};
 use crate::tls::Tls;
@@ -163,7 +162,7 @@ async fn measure(
     drop(sockets);
     drop(over);
     outcome.healthz = healthz.await?;
-    stop.or_after(SETTLE).await;
+    stop.or_after(GIVE_BACK).await;
     outcome.server_rss_kib = Rss {
         before,
         highest: highest.await?.max(before),
@@ -316,6 +315,9 @@ impl Silence {
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Time for the server to give memory back to the system.
+const GIVE_BACK: Duration = Duration::from_secs(15);
 
 const OPENING: usize = 256;
 const LOOK: Duration = Duration::from_millis(50);
