@@ -25,14 +25,15 @@ use crate::http::RequestId;
 pub(crate) struct LogLines {
     peers: LogPeer,
     clock: Arc<dyn Clock>,
-    kinds: Mutex<HashMap<Kind, Second>>,
+    kinds: Mutex<HashMap<Kind, Span>>,
 }
 
 type Kind = (Option<AppId>, &'static str);
 
-/// What was written of one kind since a moment.
-struct Second {
+/// What was written of one kind since a moment, and until it is over.
+struct Span {
     since: Moment,
+    length: Duration,
     lines: u32,
     withheld: u64,
 }
@@ -94,36 +95,21 @@ impl LogLines {
 
     /// Whether one more line of a kind may be written now. If not, it is counted.
     pub(crate) fn pass(&self, app: Option<AppId>, reason: &'static str) -> bool {
-        let now = self.clock.moment();
-        let mut kinds = self.lock();
-        let second = kinds.entry((app, reason)).or_insert(Second {
-            since: now,
-            lines: 0,
-            withheld: 0,
-        });
-        if now.since(second.since) >= SECOND {
-            tell(app, reason, second.withheld);
-            *second = Second {
-                since: now,
-                lines: 0,
-                withheld: 0,
-            };
-        }
-        if second.lines < LINES {
-            second.lines += 1;
-            return true;
-        }
-        second.withheld += 1;
-        false
+        self.admit((app, reason), LINES, SECOND)
+    }
+
+    /// The same for what fails again and again for one cause, such as a database that is away.
+    pub(crate) fn pass_once_a_minute(&self, reason: &'static str) -> bool {
+        self.admit((None, reason), 1, MINUTE)
     }
 
     /// Writes the counts of what was withheld, and forgets what is over.
     pub(crate) fn settle(&self) {
         let now = self.clock.moment();
-        self.lock().retain(|(app, reason), second| {
-            let goes_on = now.since(second.since) < SECOND;
+        self.lock().retain(|kind, span| {
+            let goes_on = !span.is_over(now);
             if !goes_on {
-                tell(*app, reason, second.withheld);
+                tell(*kind, span.withheld);
             }
             goes_on
         });
@@ -141,12 +127,40 @@ impl LogLines {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Kind, Second>> {
+    fn admit(&self, kind: Kind, most: u32, length: Duration) -> bool {
+        let now = self.clock.moment();
+        let begin = || Span {
+            since: now,
+            length,
+            lines: 0,
+            withheld: 0,
+        };
+        let mut kinds = self.lock();
+        let span = kinds.entry(kind).or_insert_with(begin);
+        if span.is_over(now) {
+            tell(kind, span.withheld);
+            *span = begin();
+        }
+        if span.lines < most {
+            span.lines += 1;
+            return true;
+        }
+        span.withheld += 1;
+        false
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Kind, Span>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn tell(app: Option<AppId>, reason: &str, withheld: u64) {
+impl Span {
+    fn is_over(&self, now: Moment) -> bool {
+        now.since(self.since) >= self.length
+    }
+}
+
+fn tell((app, reason): Kind, withheld: u64) {
     if withheld > 0 {
         tracing::info!(
             app.id = app.map(display),
@@ -169,6 +183,7 @@ impl fmt::Display for LoggedPeer {
 /// Lines of one kind in a second.
 const LINES: u32 = 10;
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
@@ -198,6 +213,22 @@ mod tests {
         assert_eq!(passed(app, "token_expired"), 10);
         lines.settle();
         assert_eq!(lines.lock().len(), 1);
+    }
+
+    #[test]
+    fn what_fails_again_and_again_is_a_line_a_minute() {
+        let (lines, clock) = lines(LogPeer::None);
+        let passed = || {
+            (0..120)
+                .filter(|_| lines.pass_once_a_minute("upkeep"))
+                .count()
+        };
+        assert_eq!(passed(), 1);
+        clock.advance(Duration::from_secs(59));
+        lines.settle();
+        assert_eq!(passed(), 0);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(passed(), 1);
     }
 
     #[test]

@@ -565,7 +565,7 @@ impl Duty {
                 .map_err(Into::into),
             Self::SweepSessions => {
                 if let Err(error) = app.operators.sweep().await {
-                    tracing::warn!(%error, "upkeep failed; it is tried again");
+                    complain(app, &error);
                 }
                 Ok(())
             }
@@ -578,14 +578,14 @@ impl Duty {
                 let counter = &app.metrics.webhook_events_dropped;
                 counter.inc_by(app.webhooks.dropped().saturating_sub(counter.get()));
                 if let Err(error) = app.webhooks.refresh().await {
-                    tracing::warn!(%error, "upkeep failed; it is tried again");
+                    complain(app, &error);
                 }
                 Ok(())
             }
             Self::SweepWebhooks => {
                 app.hooks.forget_old_refusals();
                 if let Err(error) = app.webhooks.sweep().await {
-                    tracing::warn!(%error, "upkeep failed; it is tried again");
+                    complain(app, &error);
                 }
                 Ok(())
             }
@@ -601,8 +601,15 @@ impl Duty {
             }
         };
         if let Err(error) = done {
-            tracing::warn!(%error, "upkeep failed; it is tried again");
+            complain(app, &error);
         }
+    }
+}
+
+/// A database that is away fails several duties a second.
+fn complain(app: &App, error: &dyn std::fmt::Display) {
+    if app.log.pass_once_a_minute("upkeep failed") {
+        tracing::warn!(%error, "upkeep failed; it is tried again");
     }
 }
 

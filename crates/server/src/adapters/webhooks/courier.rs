@@ -71,7 +71,9 @@ impl Courier {
             let pause = match self.look().await {
                 Ok(pause) => pause,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot look for due webhooks; it is tried again");
+                    if self.log.pass_once_a_minute("no look for due webhooks") {
+                        tracing::warn!(%error, "cannot look for due webhooks; it is tried again");
+                    }
                     LONGEST_PAUSE
                 }
             };
