@@ -269,11 +269,13 @@ impl KeyRegistry {
     /// The keys that these ones made, and those that they made in turn, oldest first.
     pub(super) fn made_by(&self, app: AppId, makers: &[KeyId]) -> Vec<KeyRecord> {
         let state = self.read();
-        let own = || state.keys.values().filter(|key| key.record.app == app);
+        let made_here = |key: &&Arc<HeldKey>| key.record.app == app && key.record.made_by.is_some();
+        let candidates: Vec<_> = state.keys.values().filter(made_here).collect();
         let (mut made, mut makers) = (Vec::<KeyRecord>::new(), makers.to_vec());
         while let Some(maker) = makers.pop() {
-            for key in own().filter(|key| key.record.made_by == Some(maker)) {
-                if !made.iter().any(|known| known.id == key.record.id) {
+            for key in &candidates {
+                let is_its = key.record.made_by == Some(maker);
+                if is_its && !made.iter().any(|known| known.id == key.record.id) {
                     makers.push(key.record.id);
                     made.push(key.shown());
                 }
