@@ -37,6 +37,9 @@ pub enum ChannelError {
 }
 
 impl ChannelName {
+    /// How many bytes a name has at most.
+    pub const MAX_BYTES: usize = MAX_BYTES;
+
     /// Reads a channel name.
     pub fn parse(text: &str) -> Result<Self, ChannelError> {
         if text.is_empty() {

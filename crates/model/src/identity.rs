@@ -55,6 +55,9 @@ pub enum IdentityError {
 }
 
 impl Identity {
+    /// How many bytes an identity, or a device, has at most.
+    pub const MAX_BYTES: usize = MAX_BYTES;
+
     /// Reads an identity.
     pub fn parse(text: &str) -> Result<Self, IdentityError> {
         check(text)?;

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use hexline_model::{AppId, AuditId, Timestamp};
-use hexline_protocol::ErrorCode;
 use hexline_services::audit::{Actions, Actor, AuditCursor, Entry, Filter, Recorded};
 use hexline_services::keys::KeyError;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -21,7 +20,7 @@ use super::guard::Signed;
 use crate::app::App;
 use crate::http::error::Refusal;
 use crate::http::json::Params;
-use crate::http::paging::{Cursor, Limit, Page};
+use crate::http::paging::{Cursor, Limit, Page, Word};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -89,9 +88,11 @@ pub(crate) struct Listing {
     #[param(value_type = Option<String>)]
     app: Option<AppId>,
     /// By this operator or key, by id or e-mail address, or by a kind of actor.
-    actor: Option<String>,
+    #[param(value_type = Option<String>)]
+    actor: Option<Word>,
     /// This action, or with a `*` at the end all that start so: `key.*`.
-    action: Option<String>,
+    #[param(value_type = Option<String>)]
+    action: Option<Word>,
     /// Not before.
     from_ms: Option<i64>,
     /// Before.
@@ -114,9 +115,11 @@ pub(crate) struct Exporting {
     #[param(value_type = Option<String>)]
     app: Option<AppId>,
     /// By this operator or key, by id or e-mail address, or by a kind of actor.
-    actor: Option<String>,
+    #[param(value_type = Option<String>)]
+    actor: Option<Word>,
     /// This action, or with a `*` at the end all that start so: `key.*`.
-    action: Option<String>,
+    #[param(value_type = Option<String>)]
+    action: Option<Word>,
     /// Not before.
     from_ms: Option<i64>,
     /// Before.
@@ -277,19 +280,13 @@ impl Run {
 fn filter(
     signed: &Signed,
     app: Option<AppId>,
-    (actor, action): (Option<String>, Option<String>),
+    (actor, action): (Option<Word>, Option<Word>),
     (from, until): (Option<i64>, Option<i64>),
 ) -> Result<Filter, Refusal> {
     if let Some(app) = app {
         signed.may_read(app)?;
     }
-    for text in actor.iter().chain(&action) {
-        if text.len() > MAX_FILTER || text.contains(char::is_control) {
-            let message = "actor or action is none, expected at most 300 bytes of text";
-            return Err(Refusal::new(ErrorCode::InvalidRequest, message));
-        }
-    }
-    let given = |text: &String| !text.is_empty();
+    let action = action.and_then(Word::given);
     Ok(Filter {
         app,
         visible: if signed.operator.sees_all() {
@@ -297,8 +294,8 @@ fn filter(
         } else {
             Some(signed.operator.apps.clone().unwrap_or_default())
         },
-        actor: actor.filter(given),
-        action: action.filter(given).as_deref().map(Actions::parse),
+        actor: actor.and_then(Word::given),
+        action: action.as_deref().map(Actions::parse),
         from: from.map(Timestamp::from_millis),
         until: until.map(Timestamp::from_millis),
     })
@@ -369,7 +366,6 @@ impl From<Recorded> for EntryView {
 }
 
 const PART: u32 = 500;
-const MAX_FILTER: usize = 300;
 const HEAD: &str = "at,at_ms,actor_kind,actor_id,actor_email,action,app,target,peer,detail,id\r\n";
 
 #[cfg(test)]

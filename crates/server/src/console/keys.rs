@@ -112,7 +112,10 @@ pub(crate) struct Order {
 
 /// A key that was made elsewhere.
 #[derive(Deserialize, ToSchema)]
-#[schema(as = ConsoleKeyImport)]
+#[schema(as = ConsoleKeyImport, example = json!({
+    "kind": "jwk",
+    "jwk": {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
+}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Import {
     kind: Kind,

@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::gateway::live::{ConnectionView as Live, Filter, Target};
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids, Params};
-use crate::http::paging::{Cursor, Limit, Page};
+use crate::http::paging::{Cursor, Limit, Page, Word};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -75,11 +75,14 @@ pub(crate) struct ConnectionView {
 #[into_params(parameter_in = Query)]
 pub(crate) struct Listing {
     /// A part of the address or of the remote address.
-    search: Option<String>,
+    #[param(value_type = Option<String>)]
+    search: Option<Word>,
     /// The identity, exactly.
-    identity: Option<String>,
+    #[param(value_type = Option<String>)]
+    identity: Option<Word>,
     /// The device, exactly.
-    device: Option<String>,
+    #[param(value_type = Option<String>)]
+    device: Option<Word>,
     /// How many: 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
@@ -91,7 +94,7 @@ pub(crate) struct Listing {
 
 /// Which connections to close: one by its route, those of a device, or all of an identity.
 #[derive(Deserialize, ToSchema)]
-#[schema(as = ConsoleLiveWhich)]
+#[schema(as = ConsoleLiveWhich, example = json!({"identity": "alice", "device": "web1"}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     #[serde(default)]
@@ -132,11 +135,10 @@ async fn list(
     readable(&app, &signed, id)?;
     let cursor = params.cursor.as_ref();
     let after = cursor.map(|c| c.read(Route::parse));
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let filter = Filter {
-        identity: given(params.identity),
-        device: given(params.device),
-        search: given(params.search),
+        identity: params.identity.and_then(Word::given),
+        device: params.device.and_then(Word::given),
+        search: params.search.and_then(Word::given),
     };
     let limit = params.limit;
     let found = app

@@ -98,6 +98,7 @@ pub(crate) struct Link {
 /// What to change; what is absent stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ConsoleOperatorChanges)]
 pub(crate) struct Changes {
     name: Option<String>,
     role: Option<RoleName>,

@@ -34,6 +34,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 /// What to change of oneself.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ConsoleProfileChanges)]
 pub(crate) struct Changes {
     name: Option<String>,
 }

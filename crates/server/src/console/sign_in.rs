@@ -27,6 +27,20 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 /// How the users of an app sign in.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "anonymous": {"enabled": true, "ttl_s": 3600, "grants": {"signal": true}, "per_minute": 600},
+    "oidc": [{
+        "id": "acme", "issuer": "https://id.example", "client_id": "web",
+        "other_client_ids": ["phone"], "scopes": ["openid"],
+        "identity_template": "acme-{sub}", "grants": {"signal": true}, "ttl_s": 3600
+    }],
+    "external": {
+        "url": "https://app.example/whoami", "cookies": ["session"], "prefix": "app-",
+        "grants": {"signal": true}, "ttl_s": 3600
+    },
+    "refresh": {"enabled": true, "ttl_s": 2_592_000},
+    "redirect_uris": ["https://app.example/signed-in", "com.example.app:/signed-in"]
+}))]
 pub(crate) struct SignInSettings {
     /// Users without a name.
     #[serde(default)]

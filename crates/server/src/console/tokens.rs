@@ -36,7 +36,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// An order for a token. It is made as it is ordered, whatever a door would say of it.
 #[derive(Deserialize, ToSchema)]
-#[schema(as = ConsoleTokenOrder)]
+#[schema(as = ConsoleTokenOrder, example = json!({
+    "access": "client", "identity": "alice", "device": "web1", "grants": {"signal": true}
+}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Order {
     /// `client` unless set, or `platform`.
@@ -168,7 +170,7 @@ pub(crate) enum OutcomeName {
 
 /// Which tokens to revoke: one by its `jti`, those of a user, of one device, or all.
 #[derive(Deserialize, ToSchema)]
-#[schema(as = ConsoleTokenWhich)]
+#[schema(as = ConsoleTokenWhich, example = json!({"identity": "alice", "device": "web1"}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     #[serde(default)]

@@ -24,6 +24,7 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::bounds;
 use crate::app::App;
 
 /// What describes this server to programs, written once when its routes are known.
@@ -36,9 +37,10 @@ pub(crate) struct Documents {
 impl Documents {
     /// Takes down what the routes say of themselves.
     pub(crate) fn describe(&self, api: OpenApi, url: &str) {
-        let text = complete(api, url)
-            .to_json()
-            .expect("the document is plain data");
+        let mut document =
+            serde_json::to_value(complete(api, url)).expect("the document is plain data");
+        bounds::write(&mut document);
+        let text = document.to_string();
         // Several routers of one server have the same routes.
         self.openapi.get_or_init(|| text.into());
         let socket = url.replacen("http", "ws", 1);

@@ -15,6 +15,7 @@
 
 mod auth_service;
 pub(crate) mod body;
+mod bounds;
 mod docs;
 mod document;
 mod entrance;

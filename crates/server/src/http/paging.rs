@@ -21,6 +21,11 @@ pub(crate) struct Limit(u16);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor(String);
 
+/// A text that a list is filtered by: at most 300 bytes on one line. Empty, it filters nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Word(String);
+
 /// A part of a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Page<T> {
@@ -31,6 +36,12 @@ pub(crate) struct Page<T> {
 }
 
 impl Limit {
+    /// The smallest page.
+    pub(crate) const LEAST: u16 = 1;
+
+    /// The largest page.
+    pub(crate) const MOST: u16 = 200;
+
     /// The number.
     pub(crate) fn get(self) -> usize {
         usize::from(self.0)
@@ -53,9 +64,30 @@ impl TryFrom<u32> for Limit {
 
     fn try_from(number: u32) -> Result<Self, Self::Error> {
         match u16::try_from(number) {
-            Ok(number @ 1..=200) => Ok(Self(number)),
+            Ok(number @ Self::LEAST..=Self::MOST) => Ok(Self(number)),
             _ => Err("limit is out of its bounds, expected 1 to 200"),
         }
+    }
+}
+
+impl Word {
+    /// How many bytes it has at most.
+    pub(crate) const MAX_BYTES: usize = 300;
+
+    /// The text, if there is any.
+    pub(crate) fn given(self) -> Option<String> {
+        Some(self.0).filter(|text| !text.is_empty())
+    }
+}
+
+impl TryFrom<String> for Word {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.len() > Self::MAX_BYTES || text.contains(char::is_control) {
+            return Err("a filter is none, expected at most 300 bytes of text on one line");
+        }
+        Ok(Self(text))
     }
 }
 

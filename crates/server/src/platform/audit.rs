@@ -16,7 +16,7 @@ use super::caller::Platform;
 use crate::app::App;
 use crate::http::error::Refusal;
 use crate::http::json::Params;
-use crate::http::paging::{Cursor, Limit, Page};
+use crate::http::paging::{Cursor, Limit, Page, Word};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list))
@@ -51,10 +51,10 @@ pub(super) struct EntryShown {
 struct Query {
     /// Only this action, or with a `*` at its end all that begin so.
     #[param(value_type = Option<String>)]
-    action: Option<String>,
+    action: Option<Word>,
     /// Only by an actor of this kind or id.
     #[param(value_type = Option<String>)]
-    actor: Option<String>,
+    actor: Option<Word>,
     /// Not before.
     #[param(value_type = Option<i64>)]
     from_ms: Option<i64>,
@@ -94,11 +94,12 @@ async fn list(
             })
         })
     });
+    let action = query.action.and_then(Word::given);
     let filter = Filter {
         app: Some(caller.app),
         visible: None,
-        actor: query.actor,
-        action: query.action.as_deref().map(Actions::parse),
+        actor: query.actor.and_then(Word::given),
+        action: action.as_deref().map(Actions::parse),
         from: query.from_ms.map(Timestamp::from_millis),
         until: query.to_ms.map(Timestamp::from_millis),
     };

@@ -19,7 +19,7 @@ use super::users::Delivered;
 use crate::app::App;
 use crate::http::error::Refusal;
 use crate::http::json::{Body, Ids, Params};
-use crate::http::paging::{Cursor, Limit, Page};
+use crate::http::paging::{Cursor, Limit, Page, Word};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -110,7 +110,7 @@ struct ListQuery {
     /// Only those whose names begin with it.
     #[serde(default)]
     #[param(value_type = Option<String>)]
-    prefix: String,
+    prefix: Option<Word>,
     /// How many at most: 1 to 200, 50 unless set.
     #[serde(default)]
     #[param(value_type = Option<u32>)]
@@ -152,12 +152,10 @@ async fn list(
         .cursor
         .map(|c| c.read(|key| ChannelName::parse(key).ok()));
     let after = after.transpose()?;
-    let found = app.bus.channels_of(
-        caller.app,
-        &query.prefix,
-        after.as_ref(),
-        query.limit.and_one(),
-    );
+    let prefix = query.prefix.and_then(Word::given).unwrap_or_default();
+    let found = app
+        .bus
+        .channels_of(caller.app, &prefix, after.as_ref(), query.limit.and_one());
     let name = |view: &ChannelView| view.name.as_str().to_owned();
     Ok(Json(Page::cut(found, query.limit, name, Into::into)))
 }

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::gateway::live::{ConnectionView, Filter, Target};
 use crate::http::error::Refusal;
 use crate::http::json::{Body, Params};
-use crate::http::paging::{Cursor, Limit, Page};
+use crate::http::paging::{Cursor, Limit, Page, Word};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -107,13 +107,13 @@ pub(super) struct Stats {
 struct Query {
     /// Only those of this identity.
     #[param(value_type = Option<String>)]
-    identity: Option<String>,
+    identity: Option<Word>,
     /// Only those of this device.
     #[param(value_type = Option<String>)]
-    device: Option<String>,
+    device: Option<Word>,
     /// Only those with this in their address or network address, in any case.
     #[param(value_type = Option<String>)]
-    search: Option<String>,
+    search: Option<Word>,
     /// How many at most: 1 to 200, 50 unless set.
     #[serde(default)]
     #[param(value_type = Option<u32>)]
@@ -140,9 +140,9 @@ async fn list(
     caller.needs(PlatformArea::Users)?;
     let after = query.cursor.map(|cursor| cursor.read(Route::parse));
     let filter = Filter {
-        identity: query.identity,
-        device: query.device,
-        search: query.search,
+        identity: query.identity.and_then(Word::given),
+        device: query.device.and_then(Word::given),
+        search: query.search.and_then(Word::given),
     };
     let found = app.hub.list(
         caller.app,
@@ -175,10 +175,7 @@ async fn disconnect(
 ) -> Result<Json<Disconnected>, Refusal> {
     caller.needs(PlatformArea::Users)?;
     let target = match (&order.route, &order.identity, &order.device) {
-        (Some(route), None, None) => {
-            let route = Route::parse(route);
-            Target::Route(route.ok_or_else(|| invalid("route is none, expected 24 hex digits"))?)
-        }
+        (Some(route), None, None) => Target::Route(names::route(route)?),
         (None, Some(identity), None) => Target::Identity(names::identity(identity)?),
         (None, Some(identity), Some(device)) => Target::Device(names::subject(identity, device)?),
         _ => {

@@ -1,6 +1,6 @@
 //! Names that callers write, as values that cannot be wrong; the refusal says which is, and why.
 
-use hexline_model::{ChannelKind, ChannelName, Device, Identity, KeyId, Subject};
+use hexline_model::{ChannelKind, ChannelName, Device, Identity, KeyId, Route, Subject};
 use hexline_protocol::ErrorCode;
 
 use crate::http::error::Refusal;
@@ -18,6 +18,10 @@ pub(super) fn subject(identity_text: &str, device_text: &str) -> Result<Subject,
         identity: identity(identity_text)?,
         device: device(device_text)?,
     })
+}
+
+pub(super) fn route(text: &str) -> Result<Route, Refusal> {
+    Route::parse(text).ok_or_else(|| invalid("route is none, expected 24 hex digits"))
 }
 
 pub(super) fn channel(text: &str) -> Result<ChannelName, Refusal> {

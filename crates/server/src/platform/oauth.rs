@@ -99,7 +99,14 @@ pub(super) struct Revoked {}
 /// An order for a narrower token.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = PlatformExchange)]
+#[schema(as = PlatformExchange, example = json!({
+    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+    "subject_token": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+    "scope": "signal",
+    "ttl_s": 60,
+    "jti": "b2c7f1"
+}))]
 pub(super) struct Exchange {
     /// `urn:ietf:params:oauth:grant-type:token-exchange`
     #[schema(example = "urn:ietf:params:oauth:grant-type:token-exchange")]
@@ -319,6 +326,9 @@ fn wanted(order: &Exchange, old: &Grants) -> Result<Option<Value>, Refusal> {
                 // What the old one does not grant is asked for all the same, and so refused.
                 let grant = grant.unwrap_or(Value::Bool(!kept.contains_key(word)));
                 kept.entry(word.to_owned()).or_insert(grant);
+            }
+            if kept.is_empty() {
+                return Err(invalid("scope is empty, expected the services to keep"));
             }
             Ok(Some(kept.into()))
         }

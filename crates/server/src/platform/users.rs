@@ -197,8 +197,8 @@ async fn send(
                 identity,
                 device: names::device(device)?,
             };
-            let text = format!("{subject}/{route}");
-            Destination::parse(&text).map_err(|error| invalid(format!("route: {error}")))?
+            let route = names::route(route)?;
+            Destination::Connection(subject, route.to_string().into())
         }
         (None, Some(_)) => return Err(invalid("route goes with device")),
     };

@@ -136,6 +136,9 @@ pub enum AppSettingsError {
 }
 
 impl AppName {
+    /// How many bytes a name has at most.
+    pub const MAX_BYTES: usize = 64;
+
     /// Reads the name of a new app. Not an app id: where either may stand, it would hide another.
     pub fn parse(text: &str) -> Result<Self, AppNameError> {
         if AppId::parse(text).is_ok() {
@@ -147,7 +150,7 @@ impl AppName {
     /// Reads the name of an app that exists.
     pub fn from_stored(text: &str) -> Result<Self, AppNameError> {
         let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
+        if text.is_empty() || text.len() > Self::MAX_BYTES || !text.bytes().all(allowed) {
             return Err(AppNameError);
         }
         Ok(Self(text.to_owned()))

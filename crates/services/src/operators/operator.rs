@@ -117,6 +117,9 @@ impl fmt::Display for Role {
 }
 
 impl Email {
+    /// How many bytes an address has at most.
+    pub const MAX_BYTES: usize = MAX_EMAIL_BYTES;
+
     /// Reads an address: without the space around it, in lower case throughout, for no provider
     /// tells people apart by that.
     pub fn parse(text: &str) -> Result<Self, EmailError> {
@@ -157,6 +160,9 @@ impl fmt::Debug for Email {
 }
 
 impl PersonName {
+    /// How many characters a name has at most.
+    pub const MAX_CHARS: usize = MAX_NAME_CHARS;
+
     /// Reads a name, without the space around it.
     pub fn parse(text: &str) -> Result<Self, PersonNameError> {
         let text = text.trim();

@@ -100,11 +100,12 @@ pub(super) async fn authorize(
 }
 
 /// With what a provider sends a browser back. It may add more, which is passed over.
-#[derive(IntoParams, Default)]
+#[derive(IntoParams, ToSchema, Default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ArrivalParams {
     /// What the browser was sent with.
     #[param(required)]
+    #[schema(required)]
     state: Option<String>,
     /// The provider's code.
     code: Option<String>,
@@ -137,7 +138,7 @@ pub(super) async fn arrive(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
     post,
     path = "/app/auth/v1/callback",
     tag = "auth",
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = ArrivalParams, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 303, description = "On to the app's page"),
         (status = 401, description = "This sign-in is not under way", body = ErrorBody)

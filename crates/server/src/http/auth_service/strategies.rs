@@ -107,6 +107,7 @@ pub(super) async fn external(
 /// that has no ID tokens, or the code that this server gave. Exactly one of them.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"device": "web1", "id_token": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"}))]
 pub(super) struct ProviderToken {
     /// The device, by a name of the program's own.
     #[schema(example = "web1")]
