@@ -74,6 +74,54 @@ impl Document {
         schema::check(&self.0, schema, value)
     }
 
+    /// Every member that a value may have which a schema describes, down to the last, with the JSON
+    /// pointer to it.
+    pub fn members<'a>(&'a self, schema: &'a Value) -> Vec<(String, &'a Value)> {
+        let schema = self.at(schema, "");
+        let mut found = Vec::new();
+        let below = |step: &str, inner: &'a Value, found: &mut Vec<_>| {
+            found.push((format!("/{step}"), self.at(inner, "")));
+            let members = self.members(inner).into_iter();
+            found.extend(members.map(|(place, schema)| (format!("/{step}{place}"), schema)));
+        };
+        for word in ["allOf", "oneOf", "anyOf"] {
+            for part in schema[word].as_array().into_iter().flatten() {
+                found.extend(self.members(part));
+            }
+        }
+        if let Some(items) = schema.get("items") {
+            below("0", items, &mut found);
+        }
+        for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+            below(name, member, &mut found);
+        }
+        found
+    }
+
+    /// The schema of what a JSON pointer leads to in a value that another schema describes.
+    pub fn at<'a>(&'a self, schema: &'a Value, pointer: &str) -> &'a Value {
+        let mut found = self.resolve(schema);
+        for step in pointer.split('/').skip(1) {
+            let inner = match found.get("items") {
+                Some(items) => items,
+                None => &found["properties"][step],
+            };
+            found = self.resolve(self.but_null(inner));
+        }
+        self.resolve(self.but_null(found))
+    }
+
+    /// Of a schema that allows null besides, the other choice.
+    fn but_null<'a>(&'a self, schema: &'a Value) -> &'a Value {
+        let choices = schema["oneOf"].as_array().or(schema["anyOf"].as_array());
+        let is_other = |choice: &&Value| self.resolve(choice)["type"] != "null";
+        let mut others = choices.into_iter().flatten().filter(is_other);
+        match (others.next(), others.next()) {
+            (Some(other), None) => other,
+            _ => schema,
+        }
+    }
+
     /// Follows a reference.
     pub(crate) fn resolve<'a>(&'a self, schema: &'a Value) -> &'a Value {
         schema::resolve(&self.0, schema)

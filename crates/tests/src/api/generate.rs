@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use super::edges::shortest;
 use super::{Document, Operation, Place};
 
 /// Values by the name of the member or parameter that they are good for.
@@ -59,6 +60,16 @@ impl Input {
             headers,
             body,
         }
+    }
+
+    /// A body with every member that its schema has, made of their own schemas: an example of the
+    /// whole does not show all of them.
+    pub fn body_of(document: &Document, schema: &Value, hints: &Hints) -> Value {
+        let mut schema = document.resolve(schema).clone();
+        if let Some(members) = schema.as_object_mut() {
+            members.remove("example");
+        }
+        value_for(document, "", &schema, hints, true)
     }
 
     /// Many that differ from this one in one thing each.
@@ -171,7 +182,7 @@ impl Input {
         }
     }
 
-    fn with(&self, label: String, change: impl FnOnce(&mut Self)) -> Self {
+    pub(super) fn with(&self, label: String, change: impl FnOnce(&mut Self)) -> Self {
         let mut input = Self {
             label,
             ..self.clone()
@@ -206,7 +217,13 @@ pub fn wrong_values() -> Vec<Value> {
     ]
 }
 
-fn value_for(document: &Document, name: &str, schema: &Value, hints: &Hints, full: bool) -> Value {
+pub(super) fn value_for(
+    document: &Document,
+    name: &str,
+    schema: &Value,
+    hints: &Hints,
+    full: bool,
+) -> Value {
     if let Some(hint) = hints.get(name)
         && document.check(schema, hint).is_ok()
     {
@@ -214,7 +231,9 @@ fn value_for(document: &Document, name: &str, schema: &Value, hints: &Hints, ful
     }
     let schema = document.resolve(schema);
     if let Some(example) = schema.get("example") {
-        return example.clone();
+        let mut example = example.clone();
+        plant(&mut example, hints);
+        return example;
     }
     let mut listed = ["examples", "enum"].into_iter();
     if let Some(first) = listed.find_map(|word| schema[word].get(0)) {
@@ -235,8 +254,7 @@ fn value_for(document: &Document, name: &str, schema: &Value, hints: &Hints, ful
         kind => kind,
     };
     match kind.as_str() {
-        Some("string") if schema["format"] == "email" => json!("olga@example.org"),
-        Some("string") => json!("text"),
+        Some("string") => json!(shortest(schema)),
         Some("integer" | "number") => schema.get("minimum").cloned().unwrap_or(json!(1)),
         Some("boolean") => json!(true),
         Some("array") => json!([value_for(document, name, &schema["items"], hints, full)]),
@@ -254,6 +272,22 @@ fn value_for(document: &Document, name: &str, schema: &Value, hints: &Hints, ful
             members.into()
         }
         _ => json!({}),
+    }
+}
+
+/// Puts hints wherever a member of a value has the name of one.
+pub(super) fn plant(value: &mut Value, hints: &Hints) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match hints.get(name) {
+                    Some(hint) if hint.is_string() && member.is_string() => *member = hint.clone(),
+                    _ => plant(member, hints),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| plant(item, hints)),
+        _ => {}
     }
 }
 
@@ -277,7 +311,12 @@ fn places(value: &Value, depth: usize) -> Vec<String> {
 }
 
 /// Fills in what is left of a path's parameters.
-fn fill(path: &str, operation: &Operation, document: &Document, hints: &Hints) -> String {
+pub(super) fn fill(
+    path: &str,
+    operation: &Operation,
+    document: &Document,
+    hints: &Hints,
+) -> String {
     operation
         .parameters
         .iter()
@@ -290,7 +329,7 @@ fn fill(path: &str, operation: &Operation, document: &Document, hints: &Hints) -
         })
 }
 
-fn write(kind: &str, value: &Value) -> Vec<u8> {
+pub(super) fn write(kind: &str, value: &Value) -> Vec<u8> {
     if kind != "application/x-www-form-urlencoded" {
         return value.to_string().into_bytes();
     }
@@ -304,12 +343,12 @@ fn write(kind: &str, value: &Value) -> Vec<u8> {
     form.trim_start_matches('?').into()
 }
 
-fn add_to_query(query: &mut String, name: &str, value: &str) {
+pub(super) fn add_to_query(query: &mut String, name: &str, value: &str) {
     let start = if query.is_empty() { '?' } else { '&' };
     write!(query, "{start}{name}={value}").expect("a string takes everything");
 }
 
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

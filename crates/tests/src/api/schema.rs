@@ -1,5 +1,7 @@
 use serde_json::{Map, Value};
 
+use super::pattern::Pattern;
+
 /// Follows a `$ref` within the document.
 pub(super) fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     match schema["$ref"].as_str() {
@@ -48,6 +50,11 @@ fn check_loosely(root: &Value, schema: &Value, value: &Value) -> Result<(), Stri
         return Err(format!("{value} is not {wanted}"));
     }
     check_bounds(schema, value)?;
+    if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str())
+        && !Pattern::parse(pattern).fits(text)
+    {
+        return Err(format!("{text:?} does not fit {pattern}"));
+    }
     if let Some(members) = value.as_object() {
         check_members(root, schema, members)?;
     }

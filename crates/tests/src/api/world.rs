@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Document, Hints, Input, Operation, Place};
 use crate::{
-    Authenticator, OWNER_EMAIL, OWNER_PASSWORD, TestApp, TestOperator, TestServer, client,
+    Authenticator, CLIENT, OWNER_EMAIL, OWNER_PASSWORD, SECRET, TestApp, TestOperator,
+    TestProvider, TestServer, client,
 };
 
 /// A server with everything switched on, its document, and an owner of it.
@@ -16,13 +17,22 @@ pub struct ApiWorld {
     /// What the server says of its API.
     pub document: Document,
     client: reqwest::Client,
+    provider: TestProvider,
     apps: usize,
 }
 
 impl ApiWorld {
     /// Starts the server and reads its document.
     pub async fn start() -> Self {
-        let server = TestServer::start_with(|config| config.dev = true).await;
+        Self::on(TestServer::start_with(|config| config.dev = true).await).await
+    }
+
+    /// The same on a server that is not in development.
+    pub async fn start_as_in_use() -> Self {
+        Self::on(TestServer::start().await).await
+    }
+
+    async fn on(server: TestServer) -> Self {
         let response = client().get(server.url("/openapi.json")).send().await;
         let document = response.expect("an answer").json().await.expect("JSON");
         let operator = server.operator().await;
@@ -31,6 +41,7 @@ impl ApiWorld {
             operator,
             document: Document::new(document),
             client: client(),
+            provider: TestProvider::start().await,
             apps: 0,
         }
     }
@@ -87,11 +98,11 @@ impl ApiWorld {
     /// What an operation takes: the ids of what is there, and what its path alone wants.
     pub async fn hints(&self, app: &TestApp, operation: &Operation, who: &Credentials) -> Hints {
         let mut hints = self.ids(app, operation, who).await;
+        if operation.path.starts_with("/app/auth/v1") {
+            hints.extend(self.sign_in(app).await);
+        }
         for (name, value) in self.hints_for(&operation.path).await {
             hints.insert(name.to_owned(), json!(value));
-        }
-        if let Some(body) = body_for(&operation.path, self.apps) {
-            hints.insert(String::new(), body);
         }
         hints
     }
@@ -103,18 +114,17 @@ impl ApiWorld {
         let mut hints = Hints::new();
         for (name, value) in [
             ("app", json!(app.id())),
+            ("apps", json!([app.id()])),
             ("key", json!(another.key_id())),
             ("strategy", json!("acme")),
-            ("algorithm", json!("HS256")),
             ("file", json!("docs.js")),
             ("version", json!("any")),
             ("name", json!(format!("made-{number}"))),
             ("email", json!(format!("made-{number}@example.org"))),
+            ("confirm", json!(format!("generated-{number}"))),
             ("identity", json!("bob")),
             ("device", json!("web")),
             ("channel", json!("room")),
-            ("grants", json!({"signal": true})),
-            ("url", json!("https://hooks.example/in")),
             ("token", json!(app.token("bob/web"))),
             ("subject_token", json!(app.token("bob/web"))),
         ] {
@@ -164,6 +174,40 @@ impl ApiWorld {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Lets users of an app in, by every strategy; what proves one of them, and has signed in.
+    async fn sign_in(&self, app: &TestApp) -> Hints {
+        let issuer = self.provider.issuer();
+        let redirect = "https://app.example/done";
+        let settings = json!({
+            "anonymous": {"enabled": true, "ttl_s": 60, "grants": {"signal": true},
+                "per_minute": 10_000},
+            "oidc": [{"id": "acme", "issuer": issuer, "client_id": CLIENT,
+                "client_secret": SECRET}],
+            "redirect_uris": [redirect],
+        });
+        let path = format!("/apps/{}/sign-in", app.id());
+        self.operator.put(&path, &settings).await;
+        let id_token = self.provider.id_token(&json!({}));
+        let url = format!(
+            "/app/auth/v1/strategies/acme/token?apikey={}",
+            app.api_key().await
+        );
+        let proof = json!({"device": "web", "id_token": id_token});
+        let request = self.client.post(self.server.url(&url)).json(&proof);
+        let (_, signed_in) = crate::answer(request).await;
+        let hints = [
+            // One is good once.
+            (
+                "id_token",
+                json!(self.provider.id_token(&json!({"sub": "another"}))),
+            ),
+            ("redirect_uri", json!(redirect)),
+            ("refresh_token", signed_in["refresh_token"].clone()),
+        ];
+        let hints = hints.into_iter();
+        hints.map(|(name, hint)| (name.to_owned(), hint)).collect()
     }
 
     /// Something that a webhook is to be told.
@@ -227,21 +271,6 @@ impl ApiWorld {
         }
         None
     }
-}
-
-/// A body where one is wanted that no schema can tell.
-fn body_for(path: &str, number: usize) -> Option<Value> {
-    let name = path.strip_prefix("/console/api/apps/{app}/")?;
-    Some(match name {
-        "delete" => json!({ "confirm": format!("generated-{number}") }),
-        "revocations" => json!({ "identity": "bob" }),
-        "keys/import" => json!({
-            "kind": "hmac",
-            "id": format!("{number:032x}"),
-            "secret": "wP2ZK6sYb3dQm8Tf0LxV5nRj7HcGa1EuIo4SkD9BvNM",
-        }),
-        _ => return None,
-    })
 }
 
 /// Who makes a request.

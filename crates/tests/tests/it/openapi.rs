@@ -69,6 +69,38 @@ async fn every_operation_has_a_name_a_tag_and_a_line_of_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_text_and_number_that_is_sent_has_its_bounds() {
+    let world = ApiWorld::start().await;
+    let mut unbounded = BTreeSet::new();
+    for operation in world.document.operations() {
+        let mut check = |name: &str, schema: &Value| {
+            let kind = schema["type"].to_string();
+            let wanted: &[&str] = if kind.contains("string") {
+                &["enum", "pattern", "maxLength"]
+            } else if kind.contains("integer") || kind.contains("number") {
+                &["minimum", "maximum"]
+            } else {
+                return;
+            };
+            let is_bounded = wanted.iter().any(|word| schema.get(word).is_some());
+            if !is_bounded && !UNBOUNDED.contains(&name) {
+                unbounded.insert(format!("{}: {name}", operation.name()));
+            }
+        };
+        for parameter in &operation.parameters {
+            check(&parameter.name, &parameter.schema);
+        }
+        let (_, schema) = operation.body.clone().unwrap_or_default();
+        for (place, schema) in world.document.members(&schema) {
+            // The name of a list's items is that of the list.
+            let names = place.rsplit('/').find(|name| *name != "0");
+            check(names.unwrap_or_default(), schema);
+        }
+    }
+    assert!(unbounded.is_empty(), "{unbounded:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_operation_answers_as_described_whatever_it_is_given() {
     let mut world = ApiWorld::start().await;
     let mut faults: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -153,6 +185,62 @@ async fn the_websockets_methods_are_described_too() {
     }
 }
 
+/// Whether a refusal says that a value has not the form that is wanted; else it has, and is not
+/// right.
+fn is_about_form(refusal: &str) -> bool {
+    !NOT_ABOUT_FORM.iter().any(|words| refusal.contains(words))
+}
+
+const NOT_ABOUT_FORM: &[&str] = &[
+    "does not exist",
+    "the passkey cannot be taken",
+    "the code does not fit",
+    "is no good client token of this app",
+    "tells the strategies apart",
+    "one of those in the app's settings",
+];
+
+/// What is compared or judged whatever it is, comes from others, or is a moment.
+const UNBOUNDED: &[&str] = &[
+    // Shown to be judged.
+    "token",
+    "jwt",
+    "subject_token",
+    "refresh_token",
+    "token_type_hint",
+    "email",
+    "password",
+    "current",
+    "code",
+    "confirm",
+    "aud",
+    "strict",
+    // What a provider, a browser or an authenticator says.
+    "state",
+    "error",
+    "iss",
+    "rawId",
+    "authenticatorData",
+    "clientDataJSON",
+    "attestationObject",
+    "signature",
+    "client_secret",
+    "private_key",
+    // Documents.
+    "pem",
+    // Files of ours.
+    "file",
+    "version",
+    "name",
+    // Moments.
+    "from_ms",
+    "to_ms",
+    "expires_ms",
+    "issued_before_ms",
+    "exp",
+    "nbf",
+];
+
 /// What generated input cannot do: a handshake, a password that is not known, an event stream, ….
 const UNREACHED: &[&str] = &[
     "GET /client/signal/pubsub",
@@ -163,14 +251,10 @@ const UNREACHED: &[&str] = &[
     "POST /console/api/profile/passkeys/finish",
     "POST /console/api/profile/totp/confirm",
     "POST /console/api/session/passkey/finish",
-    // Nothing is switched on, and no provider is there.
-    "POST /app/auth/v1/strategies/anonymous/token",
+    // A user of the app's own sign-in, or a browser under way, has to come.
     "POST /app/auth/v1/strategies/external/token",
-    "POST /app/auth/v1/strategies/{strategy}/token",
-    "GET /app/auth/v1/strategies/{strategy}/authorize",
     "GET /app/auth/v1/callback",
     "POST /app/auth/v1/callback",
-    "POST /app/auth/v1/token/refresh",
     // There is an operator already.
     "POST /console/api/setup",
 ];
@@ -189,15 +273,33 @@ async fn try_all(world: &mut ApiWorld, operation: &Operation) -> (Vec<String>, b
         [false, true].map(|full| Input::valid(&world.document, operation, &hints, full));
     let mut inputs = vec![least.clone(), full];
     inputs.extend(least.variations(&world.document, operation, &hints));
-    for input in &inputs {
+    for (at, input) in inputs.iter().enumerate() {
         for credentials in &good {
-            let status = attempt(world, operation, input, credentials, &mut faults).await;
-            reached |= status.is_some_and(|status| status < 400);
+            let answer = attempt(world, operation, input, credentials, &mut faults).await;
+            reached |= answer.as_ref().is_some_and(|(status, _)| *status < 400);
+            if let (true, Some((400, why))) = (at < 2, answer)
+                && is_about_form(&why)
+            {
+                let what = format!("what the document allows was called invalid: {why}");
+                faults.insert(what, (input.label.clone(), 1));
+            }
         }
     }
+    for edge in least.edges(&world.document, operation, &hints) {
+        let input = &edge.input;
+        let answer = attempt(world, operation, input, &good[0], &mut faults).await;
+        let fault = match (edge.fits, answer) {
+            (true, Some((400, why))) if is_about_form(&why) => {
+                format!("the document allows what was called invalid: {why}")
+            }
+            (false, Some((..400, _))) => "the document excludes what was accepted".to_owned(),
+            _ => continue,
+        };
+        faults.insert(format!("{}: {fault}", input.label), (String::new(), 1));
+    }
     for credentials in bad_credentials(&app, operation) {
-        let status = attempt(world, operation, &least, &credentials, &mut faults).await;
-        let let_in = status.is_some_and(|status| (200..300).contains(&status));
+        let answer = attempt(world, operation, &least, &credentials, &mut faults).await;
+        let let_in = answer.is_some_and(|(status, _)| (200..300).contains(&status));
         if let_in && !operation.schemes.is_empty() {
             let who: String = format!("{credentials:?}").chars().take(40).collect();
             let what = format!("{who} was let in");
@@ -220,7 +322,7 @@ async fn attempt(
     input: &Input,
     credentials: &Credentials,
     faults: &mut BTreeMap<String, (String, usize)>,
-) -> Option<u16> {
+) -> Option<(u16, String)> {
     let mut note = |fault: String| {
         let fault: String = fault.chars().take(400).collect();
         let label = input.label.chars().take(60).collect();
@@ -247,7 +349,7 @@ async fn attempt(
     if let Err(fault) = world.document.judge(operation, status, &kind, &body) {
         note(fault);
     }
-    Some(status)
+    Some((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 async fn operator_is_signed_in(world: &ApiWorld) -> bool {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use hexline_tests::api::{ApiWorld, Credentials, Hints, Input, Operation, Place};
-use hexline_tests::{OWNER_PASSWORD, Socket, TestApp, TestOperator, claims, within};
+use hexline_tests::{Socket, TestApp, claims, within};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use serde_json::{Value, json};
 
@@ -32,6 +32,8 @@ struct Scene {
     victoria: Socket,
     neighbours: Vec<Neighbour>,
     foe: TestApp,
+    /// How many operators of the neighbour's there have been.
+    invited: usize,
 }
 
 /// Somebody of another app.
@@ -97,6 +99,7 @@ impl Scene {
             victoria,
             neighbours,
             foe,
+            invited: 0,
         }
     }
 
@@ -197,13 +200,7 @@ impl Scene {
     }
 
     async fn attempt(&self, operation: &Operation, at: usize, ids: &Hints, full: bool) -> Answer {
-        let mut input = Input::valid(&self.world.document, operation, ids, full);
-        if let Some((_, body)) = &mut input.body
-            && let Ok(mut value) = serde_json::from_slice(body)
-        {
-            plant(&mut value, ids);
-            *body = value.to_string().into_bytes();
-        }
+        let input = Input::valid(&self.world.document, operation, ids, full);
         let body = input.body.as_ref().map_or(&[][..], |(_, body)| body);
         let body = String::from_utf8_lossy(body);
         // What a token says can be read by whoever has it.
@@ -253,17 +250,11 @@ impl Scene {
             return;
         }
         let role = neighbour.who.split(' ').next_back().expect("a role");
-        let email = format!("{role}@neighbours.example");
-        let server = &self.world.server;
-        let body = json!({"email": email, "password": OWNER_PASSWORD});
-        let again = TestOperator::try_begin(server, "/session", &body).await;
-        let operator = if let Ok(operator) = again {
-            operator
-        } else {
-            let apps = [&*self.foe.id()];
-            let owner = &self.world.operator;
-            owner.invited(server, &email, role, Some(&apps)).await
-        };
+        self.invited += 1;
+        let email = format!("{role}-{}@neighbours.example", self.invited);
+        let apps = [&*self.foe.id()];
+        let (owner, server) = (&self.world.operator, &self.world.server);
+        let operator = owner.invited(server, &email, role, Some(&apps)).await;
         let cookie = operator.cookie().to_owned();
         self.neighbours[at].credentials = Credentials::Cookie(cookie);
     }
@@ -380,22 +371,6 @@ fn another_digit(digit: char) -> char {
         '9' => '0',
         'f' => 'a',
         other => other,
-    }
-}
-
-/// Puts ids wherever a member of a body has the name of one.
-fn plant(value: &mut Value, ids: &Hints) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                match ids.get(name) {
-                    Some(id) if id.is_string() && member.is_string() => *member = id.clone(),
-                    _ => plant(member, ids),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| plant(item, ids)),
-        _ => {}
     }
 }
 

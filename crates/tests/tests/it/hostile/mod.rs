@@ -15,6 +15,7 @@ mod malformed_websocket;
 mod races;
 mod routes;
 mod sockets;
+mod ssrf;
 
 /// The folder that a crate stands in.
 const CRATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

@@ -1,8 +1,11 @@
 //! The same thing fifty times at once: one of them wins, or all are told the same, as the rule says.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 
-use hexline_tests::{OWNER_EMAIL, OWNER_PASSWORD, Socket, TestOperator, TestServer, answer};
+use hexline_tests::{
+    OWNER_EMAIL, OWNER_PASSWORD, SignInWorld, Socket, TestOperator, TestServer, answer, refusal,
+};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,6 +122,54 @@ async fn nobody_stays_connected_who_came_in_while_the_key_was_revoked() {
     }
     let left = app.platform().got("/connections").await;
     assert_eq!(left["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_that_many_show_at_once_has_one_successor() {
+    let world = SignInWorld::with_provider().await;
+    let id_token = world.provider.id_token(&json!({}));
+    let body = json!({"device": "web", "id_token": id_token});
+    let first = world.signs_in("acme", &body).await["refresh_token"].clone();
+    let answers = at_once(|_| world.refreshes(&first)).await;
+    let successors: BTreeSet<&str> = answers
+        .iter()
+        .map(|answer| answer["refresh_token"].as_str().expect("a refresh token"))
+        .collect();
+    assert_eq!(successors.len(), 1);
+    for answer in &answers[..3] {
+        world.connects(answer).await;
+    }
+    world.refreshes(&answers[0]["refresh_token"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_is_good_that_was_exchanged_while_its_source_was_revoked() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let platform = app.platform();
+    let source = app.tokens("bob/web").jti("raced").build().expect("a token");
+    let order = json!({
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": source,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "jti": "another",
+    });
+    let answers = at_once(|n| {
+        let exchange = platform.post("/tokens/exchange", &order);
+        let revoke = platform.post("/revocations", &json!({"jti": "raced"}));
+        async move {
+            let request = if n == COUNT / 2 { revoke } else { exchange };
+            let response = request.send().await.expect("an answer");
+            assert!(response.status().as_u16() < 500, "{}", response.status());
+            response.json::<Value>().await.expect("JSON")
+        }
+    })
+    .await;
+    let tokens = answers.iter().filter_map(|a| a["access_token"].as_str());
+    for token in tokens {
+        assert_eq!(app.refused(token).await, refusal(401, "token_revoked"));
+    }
+    assert_eq!(app.refused(&source).await, refusal(401, "token_revoked"));
 }
 
 /// Begins a session where that may be refused.
