@@ -1,7 +1,8 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hexline_model::ConsoleSessionId;
 use tokio::sync::watch;
 
 /// One tick a second for all who watch live figures; none while nobody does.
@@ -11,31 +12,51 @@ use tokio::sync::watch;
 #[derive(Debug, Default)]
 pub(crate) struct Feed {
     state: Mutex<State>,
-    watchers: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// The ticker, while it runs.
     ticks: Option<Arc<watch::Sender<()>>>,
+    /// How many watch in each session; none is 0.
+    watchers: HashMap<ConsoleSessionId, usize>,
     is_closed: bool,
+}
+
+/// Why somebody may not watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WatchError {
+    /// The session has as many as it may.
+    #[error("this session follows {MOST_OF_SESSION} streams already: end one of them first")]
+    Session,
+    /// The server has, or it stops.
+    #[error("too many follow the figures already, or the server is stopping")]
+    Server,
 }
 
 /// Somebody who watches.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     ticks: watch::Receiver<()>,
-    watchers: Arc<AtomicUsize>,
+    session: ConsoleSessionId,
+    feed: Arc<Feed>,
 }
 
 impl Feed {
-    /// Begins to watch; `None` if too many do, or if the server stops.
-    pub(crate) fn watch(self: &Arc<Self>) -> Option<Watcher> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.is_closed || self.watchers.load(Ordering::SeqCst) >= MOST {
-            return None;
+    /// Begins to watch, in a session.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        session: ConsoleSessionId,
+    ) -> Result<Watcher, WatchError> {
+        let mut state = self.lock();
+        if state.is_closed || state.watchers.values().sum::<usize>() >= MOST {
+            return Err(WatchError::Server);
         }
-        self.watchers.fetch_add(1, Ordering::SeqCst);
+        let own = state.watchers.entry(session).or_default();
+        if *own >= MOST_OF_SESSION {
+            return Err(WatchError::Session);
+        }
+        *own += 1;
         let ticks = if let Some(ticks) = &state.ticks {
             ticks.subscribe()
         } else {
@@ -44,9 +65,10 @@ impl Feed {
             tokio::spawn(tick(Arc::clone(self)));
             receiver
         };
-        Some(Watcher {
+        Ok(Watcher {
             ticks,
-            watchers: Arc::clone(&self.watchers),
+            session,
+            feed: Arc::clone(self),
         })
     }
 
@@ -58,19 +80,23 @@ impl Feed {
 
     /// Ends what is watched, for good.
     pub(crate) fn close(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.is_closed = true;
         state.ticks = None;
     }
 
     /// Ticks once; false when there is nobody any more.
     fn tick(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         let heard = state.ticks.as_ref().is_some_and(|t| t.send(()).is_ok());
         if !heard {
             state.ticks = None;
         }
         heard
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -95,43 +121,73 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.watchers.fetch_sub(1, Ordering::SeqCst);
+        let mut state = self.feed.lock();
+        if let Some(own) = state.watchers.get_mut(&self.session) {
+            *own -= 1;
+            if *own == 0 {
+                state.watchers.remove(&self.session);
+            }
+        }
     }
 }
 
 const PERIOD: Duration = Duration::from_secs(1);
 const MOST: usize = 200;
+const MOST_OF_SESSION: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use hexline_model::SystemEntropy;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn one_ticker_serves_all_and_rests_when_nobody_watches() {
         let feed = Arc::new(Feed::default());
-        let (mut one, mut two) = (feed.watch().expect("room"), feed.watch().expect("room"));
+        let session = session();
+        let watch = || feed.watch(session).expect("room");
+        let (mut one, mut two) = (watch(), watch());
         assert!(one.next().await && two.next().await);
         drop((one, two));
         assert!(!feed.tick(), "nobody is there");
-        let mut again = feed.watch().expect("room");
+        let mut again = watch();
         assert!(again.next().await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn closing_ends_every_watcher_and_lets_no_more_in() {
         let feed = Arc::new(Feed::default());
-        let mut watcher = feed.watch().expect("room");
+        let mut watcher = feed.watch(session()).expect("room");
         feed.close();
         assert!(!watcher.next().await);
-        assert!(feed.watch().is_none());
+        assert_eq!(feed.watch(session()).err(), Some(WatchError::Server));
     }
 
     #[tokio::test(start_paused = true)]
     async fn there_are_so_many_watchers_and_no_more() {
         let feed = Arc::new(Feed::default());
-        let mut all: Vec<Watcher> = std::iter::from_fn(|| feed.watch()).collect();
+        let mut all: Vec<Watcher> = std::iter::from_fn(|| feed.watch(session()).ok()).collect();
         assert_eq!(all.len(), MOST);
+        assert_eq!(feed.watch(session()).err(), Some(WatchError::Server));
         all.pop();
-        assert!(feed.watch().is_some());
+        assert!(feed.watch(session()).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_has_its_share_of_watchers_and_leaves_nothing_behind() {
+        let feed = Arc::new(Feed::default());
+        let (one, other) = (session(), session());
+        let mut own: Vec<Watcher> = std::iter::from_fn(|| feed.watch(one).ok()).collect();
+        assert_eq!(own.len(), MOST_OF_SESSION);
+        assert_eq!(feed.watch(one).err(), Some(WatchError::Session));
+        assert!(feed.watch(other).is_ok());
+        own.pop();
+        assert!(feed.watch(one).is_ok());
+        drop(own);
+        assert!(feed.lock().watchers.is_empty());
+    }
+
+    fn session() -> ConsoleSessionId {
+        ConsoleSessionId::generate(&SystemEntropy)
     }
 }

@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::apps::{readable, writable};
-use super::feed::Watcher;
+use super::feed::{WatchError, Watcher};
 use super::guard::Signed;
 use crate::app::App;
 use crate::gateway::live::{ConnectionView as Live, Filter, Target};
@@ -189,6 +189,7 @@ async fn disconnect(
     params(("app" = String, Path, description = "The app's id")),
     responses(
         (status = 200, description = "Events", content_type = "text/event-stream", body = String),
+        (status = 429, description = "The session follows 8 streams already", body = ErrorBody),
         (status = 503, description = "Too many watch already", body = ErrorBody),
     )
 )]
@@ -211,6 +212,7 @@ async fn follow_app(
     security(("consoleSession" = [])),
     responses(
         (status = 200, description = "Events", content_type = "text/event-stream", body = String),
+        (status = 429, description = "The session follows 8 streams already", body = ErrorBody),
         (status = 503, description = "Too many watch already", body = ErrorBody),
     )
 )]
@@ -219,12 +221,15 @@ async fn follow_all(State(app): State<Arc<App>>, signed: Signed) -> Result<Respo
 }
 
 fn follow(app: Arc<App>, signed: &Signed, only: Option<AppId>) -> Result<Response, Refusal> {
-    let busy = || {
-        let message = "too many follow the figures already, or the server is stopping";
-        Refusal::new(ErrorCode::Unavailable, message).retry_after(5)
+    let busy = |error: WatchError| {
+        let code = match error {
+            WatchError::Session => ErrorCode::RateLimited,
+            WatchError::Server => ErrorCode::Unavailable,
+        };
+        Refusal::new(code, error.to_string()).retry_after(5)
     };
     let follower = Follower {
-        watcher: app.feed.watch().ok_or_else(busy)?,
+        watcher: app.feed.watch(signed.session.id).map_err(busy)?,
         app,
         operator: signed.operator.id,
         session: signed.session.id,

@@ -1,6 +1,6 @@
 //! Who is connected, as the Console's API tells and shows it.
 
-use hexline_tests::{TestOperator, TestServer, refusal, within};
+use hexline_tests::{OWNER_EMAIL, OWNER_PASSWORD, TestOperator, TestServer, refusal, within};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -168,6 +168,36 @@ async fn health_tells_of_the_node_database_bus_disk_and_clock() {
         .invited(&server, "vic@example.org", "viewer", Some(&[&id]))
         .await;
     assert!(viewer.get("/health").await["connections"].is_null());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_follows_eight_streams_and_no_more() {
+    let server = TestServer::start().await;
+    let owner = server.operator().await;
+    let app = server.app("shop").await;
+    let of_app = format!("/apps/{}/live", app.id());
+    let mut streams = Vec::new();
+    for n in 0..8 {
+        let path = if n % 2 == 0 { "/live" } else { &of_app };
+        streams.push(Events::of(&owner, path).await);
+    }
+    for path in ["/live", &of_app] {
+        let refused = owner.get_refused(path).await;
+        assert_eq!(refused, refusal(429, "rate_limited"));
+    }
+    // Another session of the same operator has its own.
+    let other = TestOperator::sign_in(&server, OWNER_EMAIL, OWNER_PASSWORD).await;
+    Events::of(&other, "/live").await.stats().await;
+    // One that ends makes room.
+    streams.pop();
+    within("room for another", async {
+        let status = async || {
+            let request = owner.request(Method::GET, "/live").send().await;
+            request.expect("an answer").status().as_u16()
+        };
+        while status().await == 429 {}
+    })
+    .await;
 }
 
 /// A stream of Server-Sent Events.
