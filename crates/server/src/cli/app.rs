@@ -72,6 +72,9 @@ enum Action {
     Disable {
         /// Name or id.
         app: String,
+        /// Ask nothing.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         data: PlaceArgs,
     },
@@ -187,7 +190,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             };
             (Command::AppDelete { app, confirm }, data)
         }
-        Action::Disable { app, data } => (Command::AppDisable { app }, data),
+        Action::Disable { app, yes, data } => {
+            if !yes {
+                agree_to_disable(context, &data, &app).await?;
+            }
+            (Command::AppDisable { app }, data)
+        }
         Action::Enable { app, data } => (Command::AppEnable { app }, data),
         Action::RevokeTokens { app, tokens, data } => (
             Command::TokensRevoke {
@@ -268,6 +276,42 @@ impl TokensArgs {
     }
 }
 
+/// Names what ends with an app that is disabled, and asks whether to go on.
+async fn agree_to_disable(context: &Context, data: &PlaceArgs, app: &str) -> Result<(), CliError> {
+    // Over the platform API no app can be disabled; it says so itself.
+    if data.is_remote() {
+        return Ok(());
+    }
+    let show = Command::AppShow {
+        app: app.to_owned(),
+    };
+    let app = match data.carry_out(context, show, false).await? {
+        Answer::App(app) => app,
+        answer => return Err(office::unexpected(&answer)),
+    };
+    if app.disabled_ms.is_some() {
+        return Ok(());
+    }
+    let name = &app.name;
+    let connections = match app.connections {
+        Some(1) => "it has 1 live connection on this server".to_owned(),
+        Some(count) => format!("it has {count} live connections on this server"),
+        None => "no server runs on this data directory that has live connections".to_owned(),
+    };
+    let question = format!(
+        "App {name}: {connections}. Disabling it closes every connection and refuses every token, \
+         until it is enabled again.\nDisable {name}?"
+    );
+    let unasked = format!(
+        "app {name} was not disabled: {connections}. Give --yes to close every connection and \
+         refuse every token"
+    );
+    if ask::agreement(&question, &unasked)? {
+        return Ok(());
+    }
+    Err(CliError::failed(format!("app {name} was not disabled")))
+}
+
 fn describe(app: &AppView) -> String {
     let list = |items: &[String], none: &str| {
         if items.is_empty() {
@@ -283,6 +327,9 @@ fn describe(app: &AppView) -> String {
     line("created", &print::when(Some(app.created_ms)));
     if app.disabled_ms.is_some() {
         line("disabled", &print::when(app.disabled_ms));
+    }
+    if let Some(connections) = app.connections {
+        line("connections", &connections.to_string());
     }
     line("signing key", app.signing_key.as_deref().unwrap_or("none"));
     line(

@@ -108,6 +108,11 @@ pub(crate) fn confirmation(question: &str) -> Result<String, CliError> {
         ));
     }
     eprint!("{question}");
+    line()
+}
+
+/// What a person types on a line.
+fn line() -> Result<String, CliError> {
     let mut line = String::new();
     std::io::stdin()
         .lock()
@@ -115,6 +120,16 @@ pub(crate) fn confirmation(question: &str) -> Result<String, CliError> {
         .read_line(&mut line)
         .map_err(|e| CliError::usage(format!("cannot read the answer: {e}")))?;
     Ok(line.trim().to_owned())
+}
+
+/// Asks whether to go on. Where nobody can be asked it fails with `unasked`.
+pub(crate) fn agreement(question: &str, unasked: &str) -> Result<bool, CliError> {
+    if !std::io::stdin().is_terminal() {
+        return Err(CliError::usage(unasked));
+    }
+    eprint!("{question} [y/N] ");
+    let answer = line()?.to_ascii_lowercase();
+    Ok(answer == "y" || answer == "yes")
 }
 
 /// A token given as an argument; `-` reads it from stdin.

@@ -58,6 +58,11 @@ impl PlaceArgs {
         }
     }
 
+    /// Whether the command goes over the platform API of a server elsewhere.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.url.is_some()
+    }
+
     fn remote(&self, url: &str) -> Result<Remote, CliError> {
         let given = self.token.as_deref().filter(|token| !token.is_empty());
         let token = given.ok_or_else(|| {
@@ -321,6 +326,7 @@ fn app_view(settings: &Value) -> Result<AppView, CliError> {
         created_ms: settings["created_ms"].as_i64().unwrap_or_default(),
         disabled_ms: settings["disabled_ms"].as_i64(),
         signing_key: settings["signing_key"].as_str().map(str::to_owned),
+        connections: None,
         settings: own,
     })
 }

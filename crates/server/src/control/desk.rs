@@ -25,6 +25,7 @@ use super::view::{
     Answer, AppView, KeyView, NewKeyView, RevokedKeyView, RevokedView, RotatedView, StatusView,
 };
 use crate::datadir::{HeldKeyFile, MasterKeyError};
+use crate::gateway::hub::Hub;
 
 /// Where commands are carried out, in the server and without one.
 pub struct Desk {
@@ -37,6 +38,8 @@ pub struct Desk {
     url: String,
     served: Option<(String, SocketAddr, NodeId)>,
     audit: Option<Arc<AuditService>>,
+    /// Who is connected, if it serves.
+    hub: Option<Arc<Hub>>,
 }
 
 impl Desk {
@@ -56,6 +59,7 @@ impl Desk {
             clock: Arc::new(SystemClock::new()),
             served: None,
             audit: None,
+            hub: None,
         }
     }
 
@@ -92,6 +96,13 @@ impl Desk {
         self
     }
 
+    /// Lets it tell how many connections an app has.
+    #[must_use]
+    pub(crate) fn counting(mut self, hub: Arc<Hub>) -> Self {
+        self.hub = Some(hub);
+        self
+    }
+
     /// Carries out a command. What the answer tells is on disk, and what it changed is in the
     /// audit log.
     pub async fn execute(&self, command: Command) -> Outcome {
@@ -116,24 +127,22 @@ impl Desk {
             Command::AppCreate { name } => {
                 let name = AppName::parse(&name)
                     .map_err(|e| Failure::invalid(format!("{e}, found {name:?}")))?;
-                Ok(app_view(
-                    self.keys.create_app(name, AppSettings::default()).await?,
-                ))
+                Ok(self.app_view(self.keys.create_app(name, AppSettings::default()).await?))
             }
             Command::AppList => Ok(Answer::Apps(
                 self.keys
                     .list_apps()
                     .into_iter()
-                    .map(AppView::from)
+                    .map(|app| self.view_app(app))
                     .collect(),
             )),
-            Command::AppShow { app } => Ok(app_view(self.keys.find_app(&app)?)),
+            Command::AppShow { app } => Ok(self.app_view(self.keys.find_app(&app)?)),
             Command::AppSet { app, changes } => self.set_app(&app, changes).await,
             Command::AppRename { app, name } => {
                 let name = AppName::parse(&name)
                     .map_err(|e| Failure::invalid(format!("{e}, found {name:?}")))?;
                 let app = self.keys.find_app(&app)?;
-                Ok(app_view(self.keys.rename_app(app.id, name).await?))
+                Ok(self.app_view(self.keys.rename_app(app.id, name).await?))
             }
             Command::AppDelete { app, confirm } => {
                 let app = self.keys.find_app(&app)?;
@@ -143,14 +152,14 @@ impl Desk {
                         "nothing was deleted: found the name {confirm:?}, expected {name}"
                     )));
                 }
-                Ok(app_view(self.keys.delete_app(app.id).await?))
+                Ok(self.app_view(self.keys.delete_app(app.id).await?))
             }
-            Command::AppDisable { app } => Ok(app_view(
-                self.keys.disable_app(self.keys.find_app(&app)?.id).await?,
-            )),
-            Command::AppEnable { app } => Ok(app_view(
-                self.keys.enable_app(self.keys.find_app(&app)?.id).await?,
-            )),
+            Command::AppDisable { app } => {
+                Ok(self.app_view(self.keys.disable_app(self.keys.find_app(&app)?.id).await?))
+            }
+            Command::AppEnable { app } => {
+                Ok(self.app_view(self.keys.enable_app(self.keys.find_app(&app)?.id).await?))
+            }
             Command::TokensRevoke { app, tokens } => self.revoke_tokens(&app, tokens).await,
             Command::KeyCreate {
                 app,
@@ -204,6 +213,18 @@ impl Desk {
         }
     }
 
+    fn app_view(&self, app: App) -> Answer {
+        Answer::App(self.view_app(app))
+    }
+
+    fn view_app(&self, app: App) -> AppView {
+        let connections = self.hub.as_ref().map(|hub| hub.count(app.id));
+        AppView {
+            connections,
+            ..app.into()
+        }
+    }
+
     async fn set_app(&self, app: &str, changes: AppChanges) -> Outcome {
         let app = self.keys.find_app(app)?;
         let changes = keys::AppChanges {
@@ -216,7 +237,7 @@ impl Desk {
                 .map(|wanted| merged(app.settings.limits, wanted)),
             signing_key: changes.signing_key.as_deref().map(key_id).transpose()?,
         };
-        Ok(app_view(self.keys.update_app(app.id, changes).await?))
+        Ok(self.app_view(self.keys.update_app(app.id, changes).await?))
     }
 
     async fn revoke_tokens(&self, app: &str, tokens: TokenScope) -> Outcome {
@@ -480,10 +501,6 @@ fn scope(identity: &str, device: Option<&str>) -> Result<Scope, Failure> {
 
 fn key_id(text: &str) -> Result<KeyId, Failure> {
     KeyId::parse(text).map_err(|e| Failure::invalid(format!("the key id {text:?} {e}")))
-}
-
-fn app_view(app: App) -> Answer {
-    Answer::App(app.into())
 }
 
 impl From<KeyError> for Failure {

@@ -72,6 +72,9 @@ pub struct AppView {
     pub disabled_ms: Option<i64>,
     /// The key that signs what the server mints.
     pub signing_key: Option<String>,
+    /// Its live connections on the server that answers; unknown where none does.
+    #[serde(default)]
+    pub connections: Option<usize>,
     /// Its settings.
     pub settings: AppSettings,
 }
@@ -181,6 +184,7 @@ impl From<App> for AppView {
             created_ms: app.created.as_millis(),
             disabled_ms: app.disabled.map(Timestamp::as_millis),
             signing_key: app.signing_key.map(|id| id.to_string()),
+            connections: None,
             settings: app.settings,
         }
     }

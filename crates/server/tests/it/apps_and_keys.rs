@@ -29,7 +29,7 @@ fn an_app_is_made_listed_changed_and_disabled() {
     assert_eq!(app["settings"]["origins"].as_array().map(Vec::len), Some(0));
     assert_eq!(app["settings"]["longest_ttl"], 3600);
     assert_eq!(place.run(&["app", "set", "demo"]).code, 2);
-    assert!(place.json(&["app", "disable", "demo"])["disabled_ms"].is_i64());
+    assert!(place.json(&["app", "disable", "demo", "--yes"])["disabled_ms"].is_i64());
     assert!(place.ok(&["app", "list"]).contains("disabled"));
     assert!(place.json(&["app", "enable", "demo"])["disabled_ms"].is_null());
 }

@@ -1,7 +1,7 @@
 //! Apps are worlds: nothing crosses from one to another.
 
 use hexline_services::keys::AppLimits;
-use hexline_tests::{TestServer, refusal};
+use hexline_tests::{Program, TestServer, refusal};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,4 +106,34 @@ async fn an_app_may_have_fewer_connections_than_the_server_allows() {
     let refused = one.refused(&one.token("bob/web")).await;
     assert_eq!(refused, refusal(429, "rate_limited"));
     let _others = (two.connect("a/web").await, two.connect("b/web").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disabling_an_app_from_a_script_takes_a_yes_and_names_what_would_close() {
+    let mut server = TestServer::start().await;
+    let app = server.app("shop").await;
+    let mut alice = app.connect("alice/web").await;
+    let _bob = app.connect("bob/web").await;
+    let data = server.data_dir().to_str().expect("UTF-8").to_owned();
+    let disable = async |more: &[&str]| {
+        let arguments = ["app", "disable", "shop", "--data", &data];
+        Program::run(&[&arguments[..], more].concat()).await
+    };
+    let refused = disable(&[]).await;
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let told = String::from_utf8(refused.stderr).expect("text");
+    assert!(told.contains("2 live connections"), "{told}");
+    assert!(told.contains("--yes"), "{told}");
+    assert_eq!(refused.stdout, b"");
+    alice.call("signal.join", json!({"id": "room"})).await;
+    let done = disable(&["--yes", "--json"]).await;
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(alice.closed().await, 4503);
+    // What is disabled already needs no question, and without a server there is nothing to close.
+    assert!(disable(&[]).await.status.success());
+    let enabled = Program::run(&["app", "enable", "shop", "--data", &data]).await;
+    assert!(enabled.status.success(), "{enabled:?}");
+    server.stop().await;
+    let refused = disable(&[]).await;
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }

@@ -259,7 +259,7 @@ async fn what_the_command_line_changes_is_in_the_log_with_and_without_a_server()
     };
     assert_eq!(cli(&owner).await, ["key.create", "app.create"]);
     server.stop().await;
-    run(&["app", "disable", "shop"]).await;
+    run(&["app", "disable", "shop", "--yes"]).await;
     server.resume().await;
     let found = cli(&owner.at(&server)).await;
     assert_eq!(found, ["app.disable", "key.create", "app.create"]);
