@@ -1,4 +1,5 @@
 use hexline_protocol::ErrorCode;
+use hexline_token::webhook::EventKind;
 
 use crate::keys::{KeyError, StoreError};
 
@@ -13,8 +14,11 @@ pub enum WebhookError {
         message: &'static str,
     },
     /// Not the name of an event.
-    #[error("events names something that is no event; docs/webhooks.md has them all")]
-    UnknownEvent,
+    #[error("events: found {found:?}, expected * or one of {}", names())]
+    UnknownEvent {
+        /// What stands there, cut to 64 characters.
+        found: String,
+    },
     /// No event is wanted.
     #[error("events is empty, expected the names of events, or *")]
     NoEvents,
@@ -48,7 +52,7 @@ impl WebhookError {
     /// The code that a caller is told.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Url { .. } | Self::UnknownEvent | Self::NoEvents | Self::Label => {
+            Self::Url { .. } | Self::UnknownEvent { .. } | Self::NoEvents | Self::Label => {
                 ErrorCode::InvalidRequest
             }
             Self::TooMany { .. } => ErrorCode::Conflict,
@@ -68,4 +72,10 @@ impl WebhookError {
             _ => true,
         }
     }
+}
+
+/// The names of all events.
+fn names() -> String {
+    let names: Vec<_> = EventKind::ALL.iter().map(|kind| kind.text()).collect();
+    names.join(", ")
 }

@@ -129,7 +129,9 @@ impl EventSet {
             let added = if name == "*" {
                 Self::all()
             } else {
-                Self::of(name.parse().map_err(|_| WebhookError::UnknownEvent)?)
+                Self::of(name.parse().map_err(|_| WebhookError::UnknownEvent {
+                    found: name.chars().take(64).collect(),
+                })?)
             };
             set.0 |= added.0;
         }

@@ -258,6 +258,26 @@ async fn a_webhook_that_cannot_be_is_refused() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_there_is_not_is_named_with_those_that_there_are() {
+    let server = TestServer::start().await;
+    let operator = server.operator().await;
+    let app = server.app("one").await;
+    let order = json!({"url": "https://example.com/", "events": ["user.online", "user.exploded"]});
+    let console = format!("/apps/{}/webhooks", app.app_id());
+    for request in [
+        operator.request(Method::POST, &console).json(&order),
+        app.platform().post("/webhooks", &order),
+    ] {
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status().as_u16(), 400);
+        let refused: Value = response.json().await.expect("JSON");
+        let told = refused["message"].as_str().expect("text");
+        assert!(told.contains("\"user.exploded\""), "{told}");
+        assert!(told.contains("user.online, user.offline"), "{told}");
+    }
+}
+
 /// A server that may send to this machine, and an app with a webhook there.
 pub(crate) async fn ready(events: &[&str]) -> (TestServer, TestApp, WebhookReceiver) {
     let server = TestServer::start_with(open).await;
