@@ -23,6 +23,27 @@ const query = () => ({
   to_ms: moment(filter, "to"),
 });
 
+/** Filters as the address says, so that it can be kept and passed on. */
+function readAddress() {
+  const given = new URLSearchParams(location.search);
+  for (const name of ["app", "actor", "action"]) filter.elements[name].value = given.get(name) ?? "";
+  for (const name of ["from", "to"]) filter.elements[name].value = local(given.get(`${name}_ms`));
+}
+
+/** Puts the filters into the address. */
+function writeAddress() {
+  const pairs = Object.entries(query()).filter(([, value]) => value !== undefined && value !== "");
+  const search = new URLSearchParams(pairs.map(([name, value]) => [name, String(value)]));
+  const next = pairs.length === 0 ? location.pathname : `${location.pathname}?${search}`;
+  if (next !== location.pathname + location.search) history.pushState(null, "", next);
+}
+
+/** A moment as a field has it, in this browser's time. @param {string|null} ms */
+function local(ms) {
+  const moment = new Date(Number(ms) - new Date(Number(ms)).getTimezoneOffset() * 60_000);
+  return !ms || Number.isNaN(moment.getTime()) ? "" : moment.toISOString().slice(0, 16);
+}
+
 /** @param {string|null} cursor */
 async function load(cursor) {
   const page = await get("audit", { ...query(), limit: 50, cursor });
@@ -61,13 +82,21 @@ function detail(detail) {
   return make("details", {}, make("summary", { class: "hint" }, "Details"), make("pre", { class: "json" }, JSON.stringify(detail, null, 2)));
 }
 
-onSubmit(filter, () => load(null));
+onSubmit(filter, async () => {
+  writeAddress();
+  await load(null);
+});
+addEventListener("popstate", () => {
+  readAddress();
+  load(null).catch(complain);
+});
 find("#more button").addEventListener("click", (/** @type {any} */ event) => attempt(event.currentTarget, () => load(next)));
 
 all("apps")
   .then((seen) => {
     for (const app of seen) apps.set(app.id, app.name);
     find("#filter-app").append(...seen.map((app) => make("option", { value: app.id }, app.name)));
+    readAddress();
     return load(null);
   })
   .catch(complain);

@@ -1,8 +1,8 @@
 /** What sign-in, set-up and invitation have in common. */
 
-import { HOME } from "./api.js";
-import { FormError, text } from "./form.js";
-import { find } from "./dom.js";
+import { ApiError, HOME, post } from "./api.js";
+import { find, findAll } from "./dom.js";
+import { FormError, mention, text } from "./form.js";
 
 /**
  * The one-time token of this page's link. It is in the fragment, which no server and no log sees,
@@ -14,10 +14,34 @@ export function takeToken() {
   if (fragment) history.replaceState(null, "", location.pathname + location.search);
   // Another link that is opened in this tab changes nothing but the fragment: the page stays unless it is told.
   addEventListener("hashchange", () => location.reload());
-  const token = new URLSearchParams(fragment).get("token") || fragment;
-  find("#with-token").hidden = token === "";
-  find("#without-token").hidden = token !== "";
-  return token;
+  return new URLSearchParams(fragment).get("token") || fragment;
+}
+
+/**
+ * Shows the form of a link that can be used, and says of any other that it cannot.
+ * @param {string} path what tells
+ * @param {string} token
+ * @returns {Promise<any>} what is told of the link, if it can be used
+ */
+export async function checkLink(path, token) {
+  if (token === "") return look("without-token");
+  try {
+    const told = await post(path, { token });
+    look("with-token");
+    find("#with-token [autofocus]").focus();
+    return told;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 403) return look("used");
+    // Nothing is known of the link: the form will tell.
+    look("with-token");
+    mention(find("#with-token form"), error.message);
+  }
+}
+
+/** @param {string} id */
+function look(id) {
+  for (const part of findAll("[data-link]")) part.hidden = part.id !== id;
 }
 
 /** The password, entered twice alike. @param {any} form @returns {string} */

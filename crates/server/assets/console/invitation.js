@@ -2,10 +2,13 @@
 
 import { post } from "./api.js";
 import { find } from "./dom.js";
-import { enter, needed, newPassword, takeToken } from "./entrance.js";
+import { checkLink, enter, needed, newPassword, takeToken } from "./entrance.js";
 import { onSubmit } from "./form.js";
 
 const token = takeToken();
+checkLink("invitation/check", token).then((told) => {
+  if (told) find("#account").textContent = told.email;
+});
 
 onSubmit(find("#invitation"), async (form) => {
   const name = needed(form, "name", "A name");

@@ -5,7 +5,7 @@ import { fill, find, make, on, show, stamp } from "./dom.js";
 import { onSubmit, open, text } from "./form.js";
 import * as grants from "./grants.js";
 import { attempt, complain, say } from "./notice.js";
-import { follow, showFollowing } from "./stream.js";
+import { follow } from "./stream.js";
 import { ago, bytes, count, countdown, plural } from "./time.js";
 
 const place = find("#connections");
@@ -103,7 +103,6 @@ find("#more button").addEventListener("click", (/** @type {any} */ event) => {
 let ticks = 0;
 follow(ofApp("live"), {
   changed: () => soon(150),
-  state: showFollowing,
   // What each has sent and received changes without the set changing.
   stats() {
     ticks += 1;

@@ -8,6 +8,7 @@ import { FormError, onSubmit, open, optional, text } from "./form.js";
 import { attempt, complain, say } from "./notice.js";
 import * as passkey from "./passkey.js";
 import { ago, day } from "./time.js";
+import { saved } from "./unsaved.js";
 
 async function load() {
   const profile = await get("profile");
@@ -72,6 +73,7 @@ function browser(agent) {
 
 onSubmit(find("#profile-name"), async (form) => {
   await patch("profile", { name: needed(form, "name", "The name") });
+  saved(form);
   say("Saved.");
 });
 
@@ -154,6 +156,7 @@ onSubmit(find("#passkey form"), async (form) => {
   await loadPasskeys();
 });
 
+saved(find("#profile-name"));
 load().catch(complain);
 
 const BROWSERS = [["Edg/", "Edge"], ["OPR/", "Opera"], ["Firefox/", "Firefox"], ["Chrome/", "Chrome"], ["Safari/", "Safari"]];

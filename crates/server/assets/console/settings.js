@@ -7,28 +7,23 @@ import { needed } from "./entrance.js";
 import { number, onSubmit, open, text, words } from "./form.js";
 import { attempt, complain, say } from "./notice.js";
 import { plural } from "./time.js";
+import { isChanged, mayLeave, saved } from "./unsaved.js";
 
 /** @type {any} */
 let app = null;
 
 if (mayNotWrite()) for (const field of findAll("[data-locked]")) field.disabled = true;
 
+/** Asks for the app, and fills the forms that hold no changes. */
 async function load() {
   app = await get(ofApp());
-  const { settings } = app;
-  find("#rename").elements.name.value = app.name;
   find("#app-id").replaceChildren(copyBox(app.id));
-  const keys = (await all(ofApp("keys"))).filter((key) => key.kind === "hmac" && key.state === "active");
-  find("#signing-key").replaceChildren(
-    ...(keys.some((key) => key.id === app.signing_key) ? [] : [make("option", { value: "" }, "None")]),
-    ...keys.map((key) => make("option", { value: key.id, selected: key.id === app.signing_key }, key.label || key.id)),
-  );
-  const policy = find("#policy").elements;
-  policy.longest.value = String(settings.longest_ttl_s / 3600);
-  policy.unending.checked = !settings.exp_required;
-  policy.audiences.value = (settings.audiences ?? []).join("\n");
-  policy.origins.value = (settings.origins ?? []).join("\n");
-  find("#limit-fields").replaceChildren(...Object.entries(settings.limits ?? {}).map(limit));
+  for (const [id, fill] of Object.entries(FORMS)) {
+    const form = find(id);
+    if (isChanged(form)) continue;
+    await fill(form.elements);
+    saved(form);
+  }
   if (mayNotWrite()) return;
   const off = Boolean(app.disabled_ms);
   find("#switch").textContent = off ? "Enable" : "Disable";
@@ -37,6 +32,30 @@ async function load() {
     ? "Its tokens are accepted again; users come back by themselves."
     : "Closes every connection and refuses every token, until it is enabled again.";
 }
+
+/** @param {any} fields */
+async function fillAbout(fields) {
+  fields.name.value = app.name;
+  const keys = (await all(ofApp("keys"))).filter((key) => key.kind === "hmac" && key.state === "active");
+  find("#signing-key").replaceChildren(
+    ...(keys.some((key) => key.id === app.signing_key) ? [] : [make("option", { value: "" }, "None")]),
+    ...keys.map((key) => make("option", { value: key.id, selected: key.id === app.signing_key }, key.label || key.id)),
+  );
+}
+
+/** @param {any} fields */
+function fillPolicy(fields) {
+  const { settings } = app;
+  fields.longest.value = String(settings.longest_ttl_s / 3600);
+  fields.unending.checked = !settings.exp_required;
+  fields.audiences.value = (settings.audiences ?? []).join("\n");
+  fields.origins.value = (settings.origins ?? []).join("\n");
+}
+
+const fillLimits = () => find("#limit-fields").replaceChildren(...Object.entries(app.settings.limits ?? {}).map(limit));
+
+/** @type {Record<string, (fields: any) => unknown>} */
+const FORMS = { "#rename": fillAbout, "#policy": fillPolicy, "#limits": fillLimits };
 
 /** @param {[string, number|null]} entry */
 function limit([name, value]) {
@@ -55,10 +74,12 @@ onSubmit(find("#rename"), async (form) => {
     name: name === app.name ? undefined : name,
     signing_key: signs === "" || signs === app.signing_key ? undefined : signs,
   });
+  saved(form);
   say("Saved.");
+  const renamed = name !== app.name;
+  await load();
   // The menu has the name too.
-  if (name !== app.name) location.reload();
-  else await load();
+  if (renamed && (await mayLeave())) location.reload();
 });
 
 onSubmit(find("#policy"), async (form) => {
@@ -72,6 +93,7 @@ onSubmit(find("#policy"), async (form) => {
       origins: words(form.elements.origins.value),
     },
   });
+  saved(form);
   say("Saved.");
   await load();
 });
@@ -79,16 +101,30 @@ onSubmit(find("#policy"), async (form) => {
 onSubmit(find("#limits"), async (form) => {
   const limits = Object.fromEntries(Object.keys(app.settings.limits ?? {}).map((name) => [name, number(form, name)]));
   await patch(ofApp(), { settings: { ...app.settings, limits } });
+  saved(form);
   say("Saved.");
   await load();
 });
 
 document.querySelector("#switch")?.addEventListener("click", (/** @type {any} */ event) =>
   attempt(event.currentTarget, async () => {
-    await post(ofApp(app.disabled_ms ? "enable" : "disable"));
+    if (!(await mayLeave())) return;
+    if (!app.disabled_ms) return askToDisable();
+    await post(ofApp("enable"));
     location.reload();
   }),
 );
+
+/** Asks, with the connections as they are now. */
+async function askToDisable() {
+  const { name, connections } = await get(ofApp());
+  fill(open("disable-app"), { name, connections: plural(connections, "live connection") });
+}
+
+onSubmit(find("#disable-app form"), async () => {
+  await post(ofApp("disable"));
+  location.reload();
+});
 
 const deletion = find("#delete-app form");
 document.querySelector("#delete")?.addEventListener("click", () => {

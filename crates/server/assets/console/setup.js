@@ -2,10 +2,11 @@
 
 import { post } from "./api.js";
 import { find } from "./dom.js";
-import { needed, enter, newPassword, takeToken } from "./entrance.js";
+import { checkLink, enter, needed, newPassword, takeToken } from "./entrance.js";
 import { FormError, onSubmit } from "./form.js";
 
 const token = takeToken();
+checkLink("setup/check", token);
 
 onSubmit(find("#setup"), async (form) => {
   const email = needed(form, "email", "The e-mail address");

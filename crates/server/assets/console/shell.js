@@ -3,6 +3,7 @@
 import { APP, HOME, all, part, remove } from "./api.js";
 import { find, findAll, make, mayNotWrite } from "./dom.js";
 import { attempt, complain } from "./notice.js";
+import { mayLeave } from "./unsaved.js";
 
 if (mayNotWrite()) for (const element of findAll("[data-write]")) element.remove();
 
@@ -14,6 +15,7 @@ menu.addEventListener("click", () => {
 
 find("#sign-out").addEventListener("click", (/** @type {any} */ event) =>
   attempt(event.currentTarget, async () => {
+    if (!(await mayLeave())) return;
     await remove("session");
     location.assign(new URL("sign-in", HOME));
   }),
@@ -49,7 +51,11 @@ if (choice instanceof HTMLSelectElement) {
       );
     })
     .catch(complain);
-  choice.addEventListener("change", () => {
+  choice.addEventListener("change", async () => {
+    if (!(await mayLeave())) {
+      choice.value = APP;
+      return;
+    }
     location.assign(new URL(`apps/${part(choice.value)}/${choice.dataset.page}`, HOME));
   });
 }

@@ -7,6 +7,7 @@ import { number, onSubmit, open, optional, text, words } from "./form.js";
 import * as grants from "./grants.js";
 import { complain, say } from "./notice.js";
 import { plural } from "./time.js";
+import { isChanged, saved } from "./unsaved.js";
 
 /** @type {any} */
 let settings = null;
@@ -20,32 +21,56 @@ const editors = { anonymous: find("#anonymous-grants"), external: find("#externa
 for (const editor of Object.values(editors)) grants.bind(editor);
 if (mayNotWrite()) for (const field of findAll("[data-locked]")) field.disabled = true;
 
+/** Asks for the settings, and fills the forms that hold no changes. */
 async function load() {
   settings = await get(ofApp("sign-in"));
-  const { anonymous, oidc = [], external, refresh } = settings;
-  const first = find("#anonymous").elements;
-  first.enabled.checked = Boolean(anonymous?.enabled);
-  if (anonymous?.per_minute) first.per_minute.value = String(anonymous.per_minute);
-  first.ttl.value = minutes(anonymous?.ttl_s);
-  if (anonymous?.grants) grants.write(editors.anonymous, anonymous.grants);
-  show(find("#providers"), oidc.map(row));
-  const own = find("#external").elements;
-  own.enabled.checked = external ? external.enabled !== false && Boolean(external.url) : false;
-  own.url.value = external?.url ?? "";
-  own.cookies.value = (external?.cookies ?? []).join(", ");
-  own.prefix.value = external?.prefix ?? "";
-  own.ttl.value = minutes(external?.ttl_s);
-  own.shares_identities.checked = Boolean(external?.shares_identities);
-  grants.write(editors.external, external?.grants ?? EVERYTHING);
-  find("#redirects").elements.uris.value = (settings.redirect_uris ?? []).join("\n");
-  const again = find("#refresh").elements;
-  again.enabled.checked = refresh ? refresh.enabled !== false && Boolean(refresh.ttl_s) : false;
-  if (refresh?.ttl_s) again.ttl.value = String(Math.max(1, Math.round(refresh.ttl_s / 86400)));
+  show(find("#providers"), (settings.oidc ?? []).map(row));
+  for (const [id, fill] of Object.entries(FORMS)) {
+    const form = find(id);
+    if (isChanged(form)) continue;
+    fill(form.elements);
+    saved(form);
+  }
   for (const name of ["anonymous", "external", "refresh"]) {
-    const ticked = find(`#${name}`).elements.enabled.checked;
-    find(`#${name}-state`).replaceChildren(ticked ? badge("on", "good") : badge("off"));
+    find(`#${name}-state`).replaceChildren(ON[name]() ? badge("on", "good") : badge("off"));
   }
 }
+
+/** Which of them are on. @type {Record<string, () => boolean>} */
+const ON = {
+  anonymous: () => Boolean(settings.anonymous?.enabled),
+  external: () => (settings.external ? settings.external.enabled !== false && Boolean(settings.external.url) : false),
+  refresh: () => (settings.refresh ? settings.refresh.enabled !== false && Boolean(settings.refresh.ttl_s) : false),
+};
+
+/** @type {Record<string, (fields: any) => void>} */
+const FORMS = {
+  "#anonymous"(fields) {
+    const { anonymous } = settings;
+    fields.enabled.checked = ON.anonymous();
+    if (anonymous?.per_minute) fields.per_minute.value = String(anonymous.per_minute);
+    fields.ttl.value = minutes(anonymous?.ttl_s);
+    if (anonymous?.grants) grants.write(editors.anonymous, anonymous.grants);
+  },
+  "#external"(fields) {
+    const { external } = settings;
+    fields.enabled.checked = ON.external();
+    fields.url.value = external?.url ?? "";
+    fields.cookies.value = (external?.cookies ?? []).join(", ");
+    fields.prefix.value = external?.prefix ?? "";
+    fields.ttl.value = minutes(external?.ttl_s);
+    fields.shares_identities.checked = Boolean(external?.shares_identities);
+    grants.write(editors.external, external?.grants ?? EVERYTHING);
+  },
+  "#refresh"(fields) {
+    const { refresh } = settings;
+    fields.enabled.checked = ON.refresh();
+    if (refresh?.ttl_s) fields.ttl.value = String(Math.max(1, Math.round(refresh.ttl_s / 86400)));
+  },
+  "#redirects"(fields) {
+    fields.uris.value = (settings.redirect_uris ?? []).join("\n");
+  },
+};
 
 /** @param {any} provider */
 function row(provider) {
@@ -63,9 +88,10 @@ function row(provider) {
   return line;
 }
 
-/** @param {any} change */
-async function save(change) {
+/** @param {any} change @param {any} [form] where it was entered */
+async function save(change, form) {
   await put(ofApp("sign-in"), { ...settings, ...change });
+  if (form) saved(form);
   say("Saved.");
   await load();
 }
@@ -78,15 +104,15 @@ onSubmit(find("#anonymous"), (form) =>
       per_minute: number(form, "per_minute") ?? 600,
       grants: grants.read(editors.anonymous),
     },
-  }),
+  }, form),
 );
 onSubmit(find("#external"), (form) =>
-  save({ external: own(form) }),
+  save({ external: own(form) }, form),
 );
 onSubmit(find("#refresh"), (form) =>
-  save({ refresh: { enabled: form.elements.enabled.checked, ttl_s: (number(form, "ttl") ?? 30) * 86400 } }),
+  save({ refresh: { enabled: form.elements.enabled.checked, ttl_s: (number(form, "ttl") ?? 30) * 86400 } }, form),
 );
-onSubmit(find("#redirects"), (form) => save({ redirect_uris: words(form.elements.uris.value) }));
+onSubmit(find("#redirects"), (form) => save({ redirect_uris: words(form.elements.uris.value) }, form));
 
 document.querySelector("#sign-out-all")?.addEventListener("click", () => open("sign-out-users"));
 onSubmit(find("#sign-out-users form"), async () => {

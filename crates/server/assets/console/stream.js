@@ -1,14 +1,14 @@
 /** The live figures, once a second over Server-Sent Events. */
 
 import { address } from "./api.js";
-import { find } from "./dom.js";
+import { find, findAll } from "./dom.js";
 import { Chart } from "./chart.js";
-import { bytes, count } from "./time.js";
+import { bytes, clock, count } from "./time.js";
 
 /**
  * Follows a stream and draws what this page has a chart for.
  * @param {string} path
- * @param {{changed?: () => void, state?: (following: boolean) => void, stats?: (stats: any) => void}} [heard]
+ * @param {{changed?: () => void, stats?: (stats: any) => void}} [heard]
  */
 export function follow(path, heard = {}) {
   const charts = new Map();
@@ -18,10 +18,9 @@ export function follow(path, heard = {}) {
   }
   let last = /** @type {any} */ (null);
   const source = new EventSource(address(path));
-  source.addEventListener("open", () => heard.state?.(true));
   source.addEventListener("error", () => {
     last = null;
-    heard.state?.(false);
+    stale();
     // Closed for good: the session may be over, which the next question to the API finds out.
     if (source.readyState === EventSource.CLOSED) {
       setTimeout(() => heard.changed?.(), 1000);
@@ -45,18 +44,42 @@ export function follow(path, heard = {}) {
       if (place) place.textContent = name === "bytes" ? bytes(value) : count(Math.round(value));
     }
     last = stats;
+    fresh();
     heard.stats?.(stats);
   });
   addEventListener("pagehide", () => source.close());
   return source;
 }
 
-/** Says whether the page follows. @param {boolean} following */
-export function showFollowing(following) {
-  const badge = find("#following");
-  badge.className = `badge dot ${following ? "good" : "warn"}`;
-  badge.textContent = following ? "Following" : "Connecting…";
+/** When figures last came. @type {number|null} */
+let at = null;
+let silence = 0;
+
+/** Figures have come. If none follow for a while, the connection hangs. */
+function fresh() {
+  at = Date.now();
+  clearTimeout(silence);
+  silence = setTimeout(stale, SILENCE);
+  mark(true, "Following");
 }
+
+/** No figures come: what is shown is as old as it is. */
+function stale() {
+  clearTimeout(silence);
+  mark(false, at === null ? "Connecting…" : `As of ${clock(at)}`);
+}
+
+/** @param {boolean} follows @param {string} text */
+function mark(follows, text) {
+  for (const part of findAll("[data-live]")) part.classList.toggle("stale", !follows && at !== null);
+  const badge = find("#following");
+  badge.className = `badge dot ${follows ? "good" : "warn"}`;
+  // Said again, it would be read aloud again.
+  if (badge.textContent !== text) badge.textContent = text;
+}
+
+/** How long figures, which come each second, may stay away. */
+const SILENCE = 5000;
 
 const SHOWN = {
   connections: "Connections",

@@ -3,10 +3,13 @@
 import { make } from "./dom.js";
 
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 
 /** @param {number|null|undefined} ms */
 export const full = (ms) => (ms === null || ms === undefined ? "–" : FULL.format(ms));
+/** The time of day. @param {number} ms */
+export const clock = (ms) => CLOCK.format(ms);
 /** @param {number|null|undefined} ms */
 export const day = (ms) => (ms === null || ms === undefined ? "–" : DAY.format(ms));
 

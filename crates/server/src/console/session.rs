@@ -27,7 +27,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(show, sign_in, sign_out))
         .routes(routes!(set_up))
+        .routes(routes!(check_setup))
         .routes(routes!(accept))
+        .routes(routes!(check_invitation))
         .routes(routes!(confirm))
 }
 
@@ -93,6 +95,20 @@ pub(crate) struct Acceptance {
     name: String,
     #[schema(format = Password)]
     password: String,
+}
+
+/// A link, before it is used.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkToken {
+    /// What stands behind the `#` of the link.
+    token: String,
+}
+
+/// Whom an invitation is for.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Invitee {
+    email: String,
 }
 
 /// What shows that it is still the operator who sits there.
@@ -240,6 +256,49 @@ async fn set_up(
         .set_up(&token, &body.email, &body.name, password, &origin)
         .await?;
     begun(&app, new, "operator.set_up").await
+}
+
+/// Check a set-up link
+///
+/// Uses nothing up.
+#[utoipa::path(
+    post,
+    path = "/console/api/setup/check",
+    tag = "console",
+    request_body = LinkToken,
+    responses(
+        (status = 204, description = "It makes the first operator"),
+        (status = 403, description = "The link is of no use any more", body = ErrorBody),
+    )
+)]
+async fn check_setup(
+    State(app): State<Arc<App>>,
+    Body(link): Body<LinkToken>,
+) -> Result<StatusCode, Refusal> {
+    app.operators.check_setup(&Secret::new(link.token)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Check an invitation
+///
+/// Uses nothing up.
+#[utoipa::path(
+    post,
+    path = "/console/api/invitation/check",
+    tag = "console",
+    request_body = LinkToken,
+    responses(
+        (status = 200, description = "It can be accepted", body = Invitee),
+        (status = 403, description = "The link is of no use any more", body = ErrorBody),
+    )
+)]
+async fn check_invitation(
+    State(app): State<Arc<App>>,
+    Body(link): Body<LinkToken>,
+) -> Result<Json<Invitee>, Refusal> {
+    let operator = app.operators.invited(&Secret::new(link.token)).await?;
+    let email = operator.email.to_string();
+    Ok(Json(Invitee { email }))
 }
 
 /// Accept an invitation

@@ -124,6 +124,12 @@ impl OperatorService {
         Ok(self.setup.is_open() && self.stores.operators.is_empty().await?)
     }
 
+    /// Refuses a set-up link that is of no use any more.
+    pub async fn check_setup(&self, token: &Secret<String>) -> Result<(), OperatorError> {
+        let is_good = self.setup.fits(token.expose()) && self.is_setup_open().await?;
+        is_good.then_some(()).ok_or(OperatorError::LinkInvalid)
+    }
+
     /// Makes the first operator, an owner, and signs it in. Of two that hold the link, one does.
     pub async fn set_up(
         &self,
@@ -309,6 +315,20 @@ impl OperatorService {
         Ok(token)
     }
 
+    /// Whom an invitation is for, if it can still be used.
+    pub async fn invited(&self, token: &Secret<String>) -> Result<Operator, OperatorError> {
+        let hash = TokenHash::of(token.expose());
+        let invitation = self.stores.operators.invitation(&hash).await?;
+        let invitation = invitation
+            .filter(|invitation| self.clock.now() < invitation.expires)
+            .ok_or(OperatorError::LinkInvalid)?;
+        let operator = self.lookup(invitation.operator).await?;
+        if operator.disabled.is_some() {
+            return Err(OperatorError::LinkInvalid);
+        }
+        Ok(operator)
+    }
+
     /// Sets name and password by an invitation, and signs in. One-time codes are off and passkeys
     /// gone afterwards: who has lost the password may have lost those as well, and somebody else
     /// may have found them.
@@ -320,15 +340,9 @@ impl OperatorService {
         origin: &Origin,
     ) -> Result<NewSession, OperatorError> {
         let now = self.clock.now();
+        let invited = self.invited(token).await?.id;
         let hash = TokenHash::of(token.expose());
         let operators = &self.stores.operators;
-        let invitation = operators.invitation(&hash).await?;
-        let invitation = invitation
-            .filter(|invitation| now < invitation.expires)
-            .ok_or(OperatorError::LinkInvalid)?;
-        if self.lookup(invitation.operator).await?.disabled.is_some() {
-            return Err(OperatorError::LinkInvalid);
-        }
         let name = PersonName::parse(name)?;
         let password = Password::parse(password)?;
         let password = self.hash(password).await?;
@@ -338,7 +352,7 @@ impl OperatorService {
         {
             return Err(OperatorError::LinkInvalid);
         }
-        let operator = self.lookup(invitation.operator).await?;
+        let operator = self.lookup(invited).await?;
         self.forget_secret(operator.id).await?;
         self.begin_session(operator, Some(&password), origin).await
     }

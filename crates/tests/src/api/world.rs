@@ -165,8 +165,9 @@ impl ApiWorld {
             "/console/api/profile/password" => vec![("new", owned(OWNER_PASSWORD))],
             "/console/api/session/confirm" => vec![("password", owned(OWNER_PASSWORD))],
             "/console/assets/{version}/{name}" => vec![("name", owned("base.css"))],
-            "/console/api/invitation" => {
-                let order = json!({"email": "ivan@example.org", "role": "viewer", "apps": null});
+            "/console/api/invitation" | "/console/api/invitation/check" => {
+                let email = format!("ivan{}@example.org", path.len());
+                let order = json!({"email": email, "role": "viewer", "apps": null});
                 let made = self.operator.post("/operators", &order).await;
                 let url = made["invitation_url"].as_str().expect("a link");
                 let token = url.split('#').nth(1).expect("a token");

@@ -10,6 +10,7 @@ async fn the_set_up_link_makes_an_owner_and_leaves_the_address_bar() {
     let link = server.console_setup_url().expect("nobody is there yet");
     tab.open(&link).await;
     tab.shows("#setup").await;
+    looked_at(&tab, "setup-form").await;
     let address = tab.value("location.href").await;
     assert_eq!(address, server.base() + "/console/setup");
     tab.fill("#email", OWNER_EMAIL).await;
@@ -22,22 +23,46 @@ async fn the_set_up_link_makes_an_owner_and_leaves_the_address_bar() {
     tab.press("Create owner").await;
     tab.sees("Olga").await;
 
+    // A link that was used says so at once.
     tab.open(&link).await;
-    tab.shows("#setup").await;
-    tab.fill("#email", "mallory@example.org").await;
-    tab.fill("#name", "Mallory").await;
+    tab.sees("It was used to make the first operator").await;
+    assert_eq!(tab.count("#setup").await, 0);
+    looked_at(&tab, "setup-used").await;
+    tab.is_faultless_but_refused();
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_says_whom_it_is_for_and_when_it_is_used_up() {
+    let server = TestServer::start().await;
+    let owner = server.operator().await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    let invite = async |email: &str| {
+        let order = serde_json::json!({"email": email, "role": "viewer", "apps": null});
+        let made = owner.post("/operators", &order).await;
+        made["invitation_url"].as_str().expect("a link").to_owned()
+    };
+    let (adam, eve) = (
+        invite("adam@example.org").await,
+        invite("eve@example.org").await,
+    );
+    tab.open(&adam).await;
+    tab.sees("adam@example.org").await;
+    looked_at(&tab, "invitation-form").await;
+    tab.fill("#name", "Adam").await;
     tab.fill("#password", OWNER_PASSWORD).await;
     tab.fill("#again", OWNER_PASSWORD).await;
-    tab.press("Create owner").await;
-    tab.sees("of no use any more").await;
+    tab.press("Come in").await;
+    tab.sees("Adam").await;
+    tab.open(&adam).await;
+    tab.sees("The invitation was used").await;
+    assert_eq!(tab.count("#invitation").await, 0);
+    looked_at(&tab, "invitation-used").await;
     // Another link in the same tab is another page, though only its fragment differs.
-    tab.value(&format!("location.href = '{link}X'")).await;
-    tab.sees_no_more("of no use any more").await;
-    tab.until(
-        "the page begins anew",
-        "document.querySelector('#email')?.value === '' && location.hash === ''",
-    )
-    .await;
+    tab.value(&format!("location.href = '{eve}'")).await;
+    tab.sees("eve@example.org").await;
+    assert_eq!(tab.value("location.hash").await, "");
     tab.is_faultless_but_refused();
     browser.close().await;
 }
@@ -86,6 +111,14 @@ async fn a_guesser_is_told_to_wait() {
         assert!(told.contains("does not fit"), "{told}");
     }
     panic!("a hundred guesses were answered");
+}
+
+async fn looked_at(tab: &Tab, name: &str) {
+    for width in [360, 1440] {
+        tab.size(width, 900).await;
+        tab.fits(name).await;
+        tab.picture(&format!("{name}-{width}")).await;
+    }
 }
 
 async fn sign_in(tab: &Tab, password: &str) {

@@ -15,6 +15,7 @@ async fn from_the_set_up_link_to_a_key_that_works_and_is_revoked() {
 
     tab.open(&server.console_setup_url().expect("nobody is there yet"))
         .await;
+    tab.shows("#setup").await;
     tab.fill("#email", OWNER_EMAIL).await;
     tab.fill("#name", "Olga").await;
     tab.fill("#password", OWNER_PASSWORD).await;
@@ -97,6 +98,7 @@ async fn a_secret_is_in_its_dialog_and_nowhere_else_in_a_browser() {
     let tab = browser.tab().await;
     tab.open(ready["console_setup_url"].as_str().expect("a link"))
         .await;
+    tab.shows("#setup").await;
     tab.fill("#email", OWNER_EMAIL).await;
     tab.fill("#name", "Olga").await;
     tab.fill("#password", OWNER_PASSWORD).await;

@@ -257,6 +257,7 @@ const UNREACHED: &[&str] = &[
     "POST /app/auth/v1/callback",
     // There is an operator already.
     "POST /console/api/setup",
+    "POST /console/api/setup/check",
 ];
 
 /// What is wrong with an operation, and whether any input succeeded.

@@ -21,10 +21,11 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use form_urlencoded::byte_serialize;
 use hexline_model::AppId;
 use hexline_protocol::ErrorCode;
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::guard::Signed;
@@ -56,8 +57,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     }
     for page in Page::OF_SERVER.into_iter().chain([Page::Profile]) {
         let path = format!("/console/{}", page.path());
-        let show = move |headers: HeaderMap, signed: Result<Signed, Refusal>| {
-            std::future::ready(of_server(page, &headers, signed))
+        let show = move |uri: Uri, headers: HeaderMap, signed: Result<Signed, Refusal>| {
+            std::future::ready(of_server(page, &uri, &headers, signed))
         };
         routes = routes.merge(page_at(&path, true, get(show)));
     }
@@ -65,9 +66,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         let path = format!("/console/apps/{{app}}/{}", page.path());
         let show = move |State(app): State<Arc<App>>,
                          Ids(id): Ids<String>,
+                         uri: Uri,
                          headers: HeaderMap,
                          signed: Result<Signed, Refusal>| {
-            std::future::ready(of_app(page, &app, &id, &headers, signed))
+            std::future::ready(of_app(page, &app, &id, (&uri, &headers), signed))
         };
         routes = routes.merge(page_at(&path, true, get(show)));
     }
@@ -93,7 +95,12 @@ async fn entrance(page: Entrance, app: Arc<App>) -> Response {
     render(StatusCode::OK, &EntranceView::new(page, "./", is_new))
 }
 
-fn of_server(page: Page, headers: &HeaderMap, signed: Result<Signed, Refusal>) -> Response {
+fn of_server(
+    page: Page,
+    uri: &Uri,
+    headers: &HeaderMap,
+    signed: Result<Signed, Refusal>,
+) -> Response {
     match signed {
         Ok(signed) if page.needs_owner() && !signed.operator.administers() => render(
             StatusCode::NOT_FOUND,
@@ -103,7 +110,7 @@ fn of_server(page: Page, headers: &HeaderMap, signed: Result<Signed, Refusal>) -
             StatusCode::OK,
             &PageView::new(page, "./", None, &signed.operator),
         ),
-        Err(refusal) => turned_away(refusal, headers, "./", page.path()),
+        Err(refusal) => turned_away(refusal, (uri, headers), "./", page.path()),
     }
 }
 
@@ -111,7 +118,7 @@ fn of_app(
     page: Page,
     app: &App,
     id: &str,
-    headers: &HeaderMap,
+    asked: (&Uri, &HeaderMap),
     signed: Result<Signed, Refusal>,
 ) -> Response {
     const ROOT: &str = "../../";
@@ -119,7 +126,7 @@ fn of_app(
         Ok(signed) => signed,
         Err(refusal) => {
             let next = AppId::parse(id).map(|id| format!("apps/{id}/{}", page.path()));
-            return turned_away(refusal, headers, ROOT, &next.unwrap_or_default());
+            return turned_away(refusal, asked, ROOT, &next.unwrap_or_default());
         }
     };
     let seen = AppId::parse(id)
@@ -156,20 +163,35 @@ pub(crate) fn lost(rest: &str) -> Response {
 ///
 /// A link on a page of somebody else comes without the cookie, which is `SameSite=Strict`: that
 /// browser is sent here once more, by a page of ours.
-fn turned_away(refusal: Refusal, headers: &HeaderMap, root: &str, next: &str) -> Response {
+fn turned_away(
+    refusal: Refusal,
+    (uri, headers): (&Uri, &HeaderMap),
+    root: &str,
+    next: &str,
+) -> Response {
     if refusal.code != ErrorCode::SignedOut {
         return refusal.into_response();
     }
+    // What a page shows may stand in its query: the filters of the audit log.
+    let query = uri.query().filter(|query| !query.is_empty());
     let is_from_elsewhere = headers
         .get("sec-fetch-site")
         .is_some_and(|site| site == "cross-site" || site == "same-site");
     if is_from_elsewhere {
-        return render(StatusCode::OK, &AgainView::new(format!("{root}{next}")));
+        let target = match query {
+            Some(query) => format!("{root}{next}?{query}"),
+            None => format!("{root}{next}"),
+        };
+        return render(StatusCode::OK, &AgainView::new(target));
     }
-    let next = if next.is_empty() {
+    let query: String = match query {
+        Some(query) => byte_serialize(format!("?{query}").as_bytes()).collect(),
+        None => String::new(),
+    };
+    let next = if next.is_empty() && query.is_empty() {
         String::new()
     } else {
-        format!("?next={next}")
+        format!("?next={next}{query}")
     };
     Redirect::to(&format!("{root}sign-in{next}")).into_response()
 }
