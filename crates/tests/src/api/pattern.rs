@@ -146,7 +146,7 @@ mod tests {
         for (pattern, shortest, longest) in [
             ("^[0-9a-f]{4}$", "aaaa", "aaaa"),
             ("^[a-z0-9-]{1,5}$", "a", "aaaaa"),
-            ("^[^/]+@[^.](?:[^/]*[^.])?$", "a@a", "aaaaaa@aaa"),
+            ("^[^/]+@[^.](?:[^/]*[^.])?$", "a@a", "aaaaaaa@aa"),
             ("^(?:b|c) x*$", "b ", "b xxxxxxxx"),
         ] {
             let made = Pattern::parse(pattern);
