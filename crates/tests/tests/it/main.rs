@@ -55,6 +55,7 @@ mod privacy;
 mod program;
 mod remote;
 mod rpc;
+mod security_page;
 mod shutdown;
 mod sockets;
 mod tls;
