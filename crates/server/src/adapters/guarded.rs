@@ -104,4 +104,21 @@ mod tests {
         let resolver = WithinReach(Reach::PublicAndLoopback);
         assert!(resolver.resolve(name("localhost")).await.is_ok());
     }
+
+    #[tokio::test]
+    async fn a_request_to_a_name_inside_is_not_sent() {
+        let inside = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = inside.local_addr().expect("an address").port();
+        inside
+            .set_nonblocking(true)
+            .expect("a listener that does not wait");
+        let guarded = GuardedHttp::new(UrlRule::default(), Duration::from_secs(5));
+        let guarded = guarded.expect("a client");
+        // Past the check of the URL, which knows this name: others resolve to such addresses too.
+        let sent = guarded.http.get(format!("http://localhost:{port}/"));
+        let error = sent.send().await.expect_err("no address is left");
+        assert_eq!(refusal(&error), Some(UrlRefused::Address));
+        let connected = inside.accept().expect_err("no connection was made");
+        assert_eq!(connected.kind(), std::io::ErrorKind::WouldBlock);
+    }
 }

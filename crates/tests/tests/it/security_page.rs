@@ -52,10 +52,11 @@ struct Source {
 impl Source {
     /// Whether this file belongs to the module and holds the test, or is the module `test` itself.
     fn holds(&self, module: &str, test: &str) -> bool {
-        let inside = self
-            .path
-            .iter()
-            .any(|part| Path::new(part).file_stem().is_some_and(|stem| stem == module));
+        let inside = self.path.iter().any(|part| {
+            Path::new(part)
+                .file_stem()
+                .is_some_and(|stem| stem == module)
+        });
         inside
             && (self.text.contains(&format!("fn {test}("))
                 || self.path.file_stem().is_some_and(|stem| stem == test))
