@@ -95,7 +95,12 @@ impl Doorkeeper {
                     let reason = hexline_services::error_code(rejection.reason).text();
                     hooks.refused(token, reason, peer.remote());
                 }
-                Err(self.failed(Refusal::from(&rejection), peer))
+                let mut refusal = Refusal::from(&rejection);
+                if let Some(until) = rejection.until {
+                    let left = until.since(self.clock.now());
+                    refusal = refusal.retry_in(left);
+                }
+                Err(self.failed(refusal, peer))
             }
         }
     }

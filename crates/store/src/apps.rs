@@ -133,6 +133,7 @@ const OWNED: &[&str] = &[
     "delete from idempotency where app = $1",
     "delete from app_usage where app = $1",
     "delete from vault where app = $1",
+    "delete from holds where app = $1",
     "delete from revocations where app = $1",
     "delete from keys where app = $1",
     "delete from apps where id = $1",

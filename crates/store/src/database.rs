@@ -284,6 +284,7 @@ impl Database {
             apps: database.clone(),
             keys: database.clone(),
             revocations: database.clone(),
+            holds: database.clone(),
             seals: database.clone(),
             api_keys: database.clone(),
             vault: database.clone(),

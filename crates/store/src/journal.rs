@@ -6,7 +6,7 @@ use sqlx::{Any, Transaction};
 use crate::database::Database;
 use crate::error::sort;
 use crate::row::Columns as _;
-use crate::{api_keys, apps, keys, revocations};
+use crate::{api_keys, apps, holds, keys, revocations};
 
 #[async_trait]
 impl Journal for Database {
@@ -40,6 +40,11 @@ impl Journal for Database {
             .fetch_all(&mut *tx)
             .await
             .map_err(sort("revocation"))?;
+        let holds = sqlx::query(holds::SINCE)
+            .bind(revision.count())
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(sort("hold"))?;
         let api_keys = sqlx::query(api_keys::SINCE)
             .bind(revision.count())
             .fetch_all(&mut *tx)
@@ -60,6 +65,7 @@ impl Journal for Database {
                 .iter()
                 .map(revocations::read)
                 .collect::<Result<_, _>>()?,
+            holds: holds.iter().map(holds::read).collect::<Result<_, _>>()?,
             api_keys: api_keys
                 .iter()
                 .map(api_keys::read)

@@ -7,7 +7,7 @@
 //! Invariants:
 //! * What a write acknowledged is on disk: `synchronous = full` on SQLite, at least
 //!   `synchronous_commit = local` on PostgreSQL, whatever the server's default is.
-//! * Every change of apps, keys, revocations and seals counts up `meta.revision` in its own
+//! * Every change of apps, keys, revocations, holds and seals counts up `meta.revision` in its own
 //!   transaction, before anything else in it. That row is the lock that puts changes in order.
 //! * SQLite has one writer connection; readers can't write (`query_only`).
 //! * A migration that has shipped never changes; sqlx compares its checksum.
@@ -23,6 +23,7 @@ mod auth;
 mod console_sessions;
 mod database;
 mod error;
+mod holds;
 mod idempotency;
 mod journal;
 mod keys;

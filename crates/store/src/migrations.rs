@@ -116,6 +116,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             10 "0010_sign_in",
             11 "0011_key_parentage",
             12 "0012_app_usage",
+            14 "0014_holds",
             15 "0015_nodes",
         },
         Backend::Postgres => read! { "postgres":
@@ -131,6 +132,7 @@ fn of(backend: Backend) -> Vec<Migration> {
             10 "0010_sign_in",
             11 "0011_key_parentage",
             12 "0012_app_usage",
+            14 "0014_holds",
             15 "0015_nodes",
         },
     }

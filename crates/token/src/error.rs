@@ -1,5 +1,7 @@
 use std::fmt;
 
+use hexline_model::Timestamp;
+
 /// Why a token is refused. The words are part of the protocol; see docs/tokens.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -44,6 +46,8 @@ pub struct Rejection {
     pub found: String,
     /// What was expected, as an object of "expected …".
     pub expected: String,
+    /// When the same token passes again, if it does.
+    pub until: Option<Timestamp>,
 }
 
 impl Reason {
@@ -96,6 +100,16 @@ impl Rejection {
             reason,
             found: found.into(),
             expected: expected.into(),
+            until: None,
+        }
+    }
+
+    /// Says when the same token passes again.
+    #[must_use]
+    pub fn until(self, until: Timestamp) -> Self {
+        Self {
+            until: Some(until),
+            ..self
         }
     }
 }

@@ -96,7 +96,7 @@ pub fn explain<R: Registry>(
     let claims = verifier::assemble(&token, times, content);
     let wanted = "a token that was not revoked";
     if registry.knows_revocations() {
-        let revocation = verifier::revocation(&claims, &entry, registry);
+        let revocation = verifier::revocation(&claims, &entry, registry, now);
         rows.row(REVOCATION, revocation, |()| {
             ("no revocation".to_owned(), wanted.to_owned())
         });

@@ -21,8 +21,8 @@ pub trait Registry {
     fn source(&self, entry: &Self::Entry, issuer: &str, now: Timestamp) -> KeyStatus<()>;
 
     /// Whether a token of that key was revoked, alone or with others, or with one that it was
-    /// exchanged for, or its app disabled.
-    fn revocation(&self, entry: &Self::Entry, claims: &Claims) -> Option<Revoked>;
+    /// exchanged for, whether whom it is for is held out, or its app disabled.
+    fn revocation(&self, entry: &Self::Entry, claims: &Claims, now: Timestamp) -> Option<Revoked>;
 
     /// Whether [`revocation`](Self::revocation) can know: if not, explaining says "not reached".
     fn knows_revocations(&self) -> bool {
@@ -74,6 +74,13 @@ pub enum Revoked {
         scope: RevocationScope,
         /// The moment.
         at: Timestamp,
+    },
+    /// Whom it is for stays out for a while, with whatever token.
+    Held {
+        /// All of an identity, or one of its devices.
+        scope: RevocationScope,
+        /// Until when.
+        until: Timestamp,
     },
     /// Its app is disabled.
     AppDisabled,
@@ -227,7 +234,7 @@ impl Registry for SingleKey {
         KeyStatus::Usable(())
     }
 
-    fn revocation(&self, _: &SingleKeyEntry, _: &Claims) -> Option<Revoked> {
+    fn revocation(&self, _: &SingleKeyEntry, _: &Claims, _: Timestamp) -> Option<Revoked> {
         None
     }
 

@@ -49,7 +49,7 @@ pub fn verify<R: Registry>(
     let times = times(&token, entry.rules(), now)?;
     let content = content(&token, access)?;
     let claims = assemble(&token, times, content);
-    revocation(&claims, &entry, registry)?;
+    revocation(&claims, &entry, registry, now)?;
     Ok(Verified { entry, claims })
 }
 
@@ -281,9 +281,18 @@ pub(crate) fn revocation<R: Registry>(
     claims: &Claims,
     entry: &R::Entry,
     registry: &R,
+    now: Timestamp,
 ) -> Result<(), Rejection> {
-    let found = match registry.revocation(entry, claims) {
+    let found = match registry.revocation(entry, claims, now) {
         None => return Ok(()),
+        Some(Revoked::Held { scope, until }) => {
+            let found = format!(
+                "a token for {} that is held out until {until}",
+                scope.name()
+            );
+            let expected = "a token for who may come in";
+            return Err(Rejection::new(Reason::TokenRevoked, found, expected).until(until));
+        }
         Some(Revoked::Token) => "a token that was revoked by its jti".to_owned(),
         Some(Revoked::Source) => "a token exchanged for one that was revoked by its jti".to_owned(),
         Some(Revoked::AppDisabled) => "a token of a disabled app".to_owned(),

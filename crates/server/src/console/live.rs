@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body as Answer, Bytes};
@@ -11,6 +12,7 @@ use hexline_model::{
     AppId, ConsoleSessionId, Device, Identity, KeyId, NodeId, OperatorId, Route, Subject, Timestamp,
 };
 use hexline_protocol::ErrorCode;
+use hexline_services::keys::HeldOut;
 use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -26,11 +28,15 @@ use crate::gateway::live::{ConnectionView as Live, Filter, Target};
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids, Params};
 use crate::http::paging::{Cursor, Limit, Page, Word};
+use crate::platform::connections::disconnect_and_hold;
+use crate::platform::holds::{self, HoldShown};
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(disconnect))
+        .routes(routes!(list_holds))
+        .routes(routes!(lift_hold))
         .routes(routes!(follow_app))
         .routes(routes!(follow_all))
 }
@@ -105,6 +111,44 @@ pub(crate) struct Which {
     /// One connection; identity and device may be said besides.
     #[serde(default)]
     route: Option<String>,
+    /// For so many seconds the identity, or the device of it, stays out, with whatever token. Not
+    /// with a route.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 86400)]
+    hold_s: u32,
+}
+
+/// Who may come in again.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ConsoleHoldName)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Held {
+    identity: String,
+    /// If the hold is on one.
+    #[serde(default)]
+    device: Option<String>,
+}
+
+/// Whether there was a hold.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConsoleLifted)]
+pub(crate) struct Lifted {
+    /// Whether there was one.
+    lifted: bool,
+}
+
+/// A part of the holds.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HoldListing {
+    /// How many: 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
+    /// The `next` of the part before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
 }
 
 /// What was closed.
@@ -113,6 +157,8 @@ pub(crate) struct Which {
 pub(crate) struct Disconnected {
     /// How many connections there were.
     disconnected: usize,
+    /// Until when it stays out; null without a hold.
+    held_until_ms: Option<i64>,
 }
 
 /// List live connections
@@ -151,7 +197,8 @@ async fn list(
 
 /// Close live connections
 ///
-/// With a code that tells a client not to come back by itself. Their tokens stay good.
+/// With a code that tells a client not to come back by itself. Their tokens stay good; with `hold_s`
+/// the identity or device stays out for so long all the same.
 #[utoipa::path(
     post,
     path = "/console/api/apps/{app}/connections/disconnect",
@@ -168,12 +215,70 @@ async fn disconnect(
     Body(body): Body<Which>,
 ) -> Result<Json<Disconnected>, Refusal> {
     writable(&app, &signed, id)?;
-    let (target, name) = target(&body)?;
-    let disconnected = app.hub.disconnect(id, &target);
-    let entry = signed.entry("connection.disconnect", Some(id), name);
-    let detail = json!({ "disconnected": disconnected });
+    let target = target(&body)?;
+    let hold = Duration::from_secs(body.hold_s.into());
+    let (disconnected, until) = disconnect_and_hold(&app, id, &target, hold).await?;
+    let entry = signed.entry("connection.disconnect", Some(id), target.to_string());
+    let detail = json!({ "disconnected": disconnected, "hold_s": body.hold_s });
     app.audit.record(entry.detail(detail)).await;
-    Ok(Json(Disconnected { disconnected }))
+    Ok(Json(Disconnected {
+        disconnected,
+        held_until_ms: until.map(Timestamp::as_millis),
+    }))
+}
+
+/// List who is held out
+#[utoipa::path(
+    get,
+    path = "/console/api/apps/{app}/holds",
+    tag = "console",
+    security(("consoleSession" = [])),
+    params(("app" = String, Path, description = "The app's id"), HoldListing),
+    responses((status = 200, description = "Holds", body = Page<HoldShown>))
+)]
+async fn list_holds(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Ids(id): Ids<AppId>,
+    Params(params): Params<HoldListing>,
+) -> Result<Json<Page<HoldShown>>, Refusal> {
+    readable(&app, &signed, id)?;
+    let after = params
+        .cursor
+        .as_ref()
+        .map(|cursor| cursor.read(holds::read));
+    let limit = u32::try_from(params.limit.and_one()).expect("it is small");
+    let found = app
+        .keys
+        .list_holds(id, after.transpose()?.as_ref(), limit)
+        .await?;
+    let page = Page::cut(found, params.limit, holds::key, HoldShown::from);
+    Ok(Json(page))
+}
+
+/// Lift a hold
+#[utoipa::path(
+    post,
+    path = "/console/api/apps/{app}/holds/lift",
+    tag = "console",
+    security(("consoleSession" = [])),
+    params(("app" = String, Path, description = "The app's id")),
+    request_body = Held,
+    responses((status = 200, description = "Lifted, or there was none", body = Lifted))
+)]
+async fn lift_hold(
+    State(app): State<Arc<App>>,
+    signed: Signed,
+    Ids(id): Ids<AppId>,
+    Body(body): Body<Held>,
+) -> Result<Json<Lifted>, Refusal> {
+    writable(&app, &signed, id)?;
+    let who = named(&body.identity, body.device.as_deref())?;
+    let entry = signed.entry("hold.lift", Some(id), who.subject());
+    let lifted = app.keys.lift_hold(id, who).await?;
+    let detail = json!({ "lifted": lifted });
+    app.audit.record(entry.detail(detail)).await;
+    Ok(Json(Lifted { lifted }))
 }
 
 /// Follow the figures of an app
@@ -320,24 +425,31 @@ struct Sum {
     bytes_out: u64,
 }
 
-/// What to close, and how the audit log calls it.
-fn target(which: &Which) -> Result<(Target, String), Refusal> {
-    let invalid = |message: String| Refusal::new(ErrorCode::InvalidRequest, message);
+/// What to close.
+fn target(which: &Which) -> Result<Target, Refusal> {
     if let Some(route) = &which.route {
-        let route = Route::parse(route).ok_or_else(|| invalid("the route is none".into()))?;
-        return Ok((Target::Route(route), route.to_string()));
+        let route = Route::parse(route).ok_or_else(|| invalid("the route is none"))?;
+        return Ok(Target::Route(route));
     }
-    let expected = || invalid("expected a route, or an identity with or without a device".into());
+    let expected = || invalid("expected a route, or an identity with or without a device");
     let identity = which.identity.as_deref().ok_or_else(expected)?;
+    Ok(match named(identity, which.device.as_deref())? {
+        HeldOut::Identity(identity) => Target::Identity(identity),
+        HeldOut::Device(subject) => Target::Device(subject),
+    })
+}
+
+fn named(identity: &str, device: Option<&str>) -> Result<HeldOut, Refusal> {
     let identity = Identity::parse(identity).map_err(|e| invalid(format!("the identity {e}")))?;
-    let Some(device) = &which.device else {
-        let name = identity.to_string();
-        return Ok((Target::Identity(identity), name));
+    let Some(device) = device else {
+        return Ok(HeldOut::Identity(identity));
     };
     let device = Device::parse(device).map_err(|e| invalid(format!("the device {e}")))?;
-    let subject = Subject { identity, device };
-    let name = subject.to_string();
-    Ok((Target::Device(subject), name))
+    Ok(HeldOut::Device(Subject { identity, device }))
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, message)
 }
 
 impl ConnectionView {

@@ -471,8 +471,8 @@ impl Registry for Seen<'_> {
         self.registry.source(entry, issuer, now)
     }
 
-    fn revocation(&self, entry: &KeyHandle, claims: &Claims) -> Option<Revoked> {
-        self.registry.revocation(entry, claims)
+    fn revocation(&self, entry: &KeyHandle, claims: &Claims, now: Timestamp) -> Option<Revoked> {
+        self.registry.revocation(entry, claims, now)
     }
 }
 

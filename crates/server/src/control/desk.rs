@@ -438,8 +438,8 @@ impl Registry for Widened<'_> {
         self.registry.source(&entry.key, issuer, now)
     }
 
-    fn revocation(&self, entry: &WidenedKey, claims: &Claims) -> Option<Revoked> {
-        self.registry.revocation(&entry.key, claims)
+    fn revocation(&self, entry: &WidenedKey, claims: &Claims, now: Timestamp) -> Option<Revoked> {
+        self.registry.revocation(&entry.key, claims, now)
     }
 }
 

@@ -114,7 +114,7 @@ impl Receiver for Connection {
 /// What a lapse means for a connection that is open already.
 fn close_code(lapse: &Lapse) -> CloseCode {
     match lapse {
-        Lapse::AppDisabled => CloseCode::Forbidden,
+        Lapse::Held { .. } | Lapse::AppDisabled => CloseCode::Forbidden,
         Lapse::Token(rejection) => match rejection.reason {
             Reason::TokenExpired | Reason::KeyExpired => CloseCode::TokenExpired,
             Reason::TokenRevoked | Reason::KeyRevoked | Reason::KeyUnknown => CloseCode::Revoked,
@@ -180,6 +180,12 @@ mod tests {
         let token = |reason| Lapse::Token(Rejection::new(reason, "", ""));
         for (lapse, code) in [
             (Lapse::AppDisabled, CloseCode::Forbidden),
+            (
+                Lapse::Held {
+                    until: Timestamp::from_secs(9),
+                },
+                CloseCode::Forbidden,
+            ),
             (token(Reason::TokenRevoked), CloseCode::Revoked),
             (token(Reason::KeyRevoked), CloseCode::Revoked),
             (token(Reason::KeyUnknown), CloseCode::Revoked),

@@ -160,6 +160,7 @@ impl Hub {
         let (app, only) = match event {
             KeyEvent::KeyChanged { app, key } => (*app, Some(*key)),
             KeyEvent::TokensRevoked { app }
+            | KeyEvent::HoldChanged { app }
             | KeyEvent::AppChanged { app }
             | KeyEvent::AppDeleted { app } => (*app, None),
         };

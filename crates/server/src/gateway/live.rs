@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -52,6 +53,16 @@ pub(crate) enum Target {
     Identity(hexline_model::Identity),
     /// Every connection of a device.
     Device(Subject),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route(route) => route.fmt(f),
+            Self::Identity(identity) => identity.fmt(f),
+            Self::Device(subject) => subject.fmt(f),
+        }
+    }
 }
 
 /// What an app does on this node.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use hexline_protocol::ErrorCode;
 use hexline_services::error_code;
@@ -60,6 +62,13 @@ impl Refusal {
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self.detail("retry_after_ms", u64::from(seconds) * 1000)
+    }
+
+    /// The same with an end that is known to the millisecond.
+    pub(crate) fn retry_in(mut self, span: Duration) -> Self {
+        let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        self.retry_after_s = Some(u32::try_from(ms.div_ceil(1000)).unwrap_or(u32::MAX));
+        self.detail("retry_after_ms", ms)
     }
 
     /// One more member of `details`. Never a secret, nor what the client wrote.

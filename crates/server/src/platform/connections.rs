@@ -1,8 +1,10 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use hexline_model::{Route, Timestamp};
+use hexline_model::{AppId, Route, Timestamp};
+use hexline_services::keys::{HeldOut, KeyService};
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -73,6 +75,11 @@ pub(super) struct DisconnectOrder {
     identity: Option<String>,
     /// Everything of this device of it.
     device: Option<String>,
+    /// For so many seconds the identity, or the device of it, stays out, with whatever token: 0 (as
+    /// if it were not there) to 86400. Not with `route`.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 86400)]
+    hold_s: u32,
 }
 
 /// What was closed.
@@ -81,6 +88,8 @@ pub(super) struct DisconnectOrder {
 pub(super) struct Disconnected {
     /// How many connections.
     closed: usize,
+    /// Until when it stays out; null without a hold.
+    held_until_ms: Option<i64>,
 }
 
 /// What the app does on this node.
@@ -158,8 +167,9 @@ async fn list(
 
 /// Close connections
 ///
-/// With 4503, after which clients do not come back by themselves. Their tokens stay good: to keep
-/// a user out, revoke.
+/// With 4503, after which clients do not come back by themselves. Their tokens stay good: to keep a
+/// user out for a while, whatever token comes, give `hold_s`; to end tokens, revoke. Holds are listed
+/// and lifted at `/platform/v1/holds`.
 #[utoipa::path(
     post,
     path = "/platform/v1/connections/disconnect",
@@ -184,17 +194,50 @@ async fn disconnect(
             ));
         }
     };
-    let closed = app.hub.disconnect(caller.app, &target);
-    let target = match target {
-        Target::Route(route) => route.to_string(),
-        Target::Identity(identity) => identity.to_string(),
-        Target::Device(subject) => subject.to_string(),
-    };
-    let detail = json!({"closed": closed});
+    let hold = Duration::from_secs(order.hold_s.into());
+    let (closed, until) = disconnect_and_hold(&app, caller.app, &target, hold).await?;
+    let detail = json!({"closed": closed, "hold_s": order.hold_s});
     caller
-        .record(&app, "connection.disconnect", target, detail)
+        .record(&app, "connection.disconnect", target.to_string(), detail)
         .await;
-    Ok(Json(Disconnected { closed }))
+    Ok(Json(Disconnected {
+        closed,
+        held_until_ms: until.map(Timestamp::as_millis),
+    }))
+}
+
+/// Closes connections, and keeps whom they belong to out for a while. How many there were on this
+/// node, and until when.
+///
+/// Closed first, so that they can be counted: the hold closes what comes in between.
+pub(crate) async fn disconnect_and_hold(
+    app: &App,
+    id: AppId,
+    target: &Target,
+    hold: Duration,
+) -> Result<(usize, Option<Timestamp>), Refusal> {
+    let who = match target {
+        _ if hold.is_zero() => None,
+        Target::Identity(identity) => Some(HeldOut::Identity(identity.clone())),
+        Target::Device(subject) => Some(HeldOut::Device(subject.clone())),
+        Target::Route(_) => {
+            return Err(invalid(
+                "a hold is on an identity or a device of it, found a route",
+            ));
+        }
+    };
+    if hold > KeyService::LONGEST_HOLD {
+        return Err(invalid(format!(
+            "hold_s is {}, expected 0 to 86400",
+            hold.as_secs()
+        )));
+    }
+    let closed = app.hub.disconnect(id, target);
+    let Some(who) = who else {
+        return Ok((closed, None));
+    };
+    let held = app.keys.hold(id, who, hold).await?;
+    Ok((closed, Some(held.until)))
 }
 
 /// How many connections there are, and what they carry

@@ -19,8 +19,9 @@ mod allowance;
 mod audit;
 pub(crate) mod caller;
 mod channels;
-mod connections;
+pub(crate) mod connections;
 mod form;
+pub(crate) mod holds;
 mod keys;
 mod message;
 mod names;
@@ -48,6 +49,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(revocations::routes())
         .merge(keys::routes())
         .merge(connections::routes())
+        .merge(holds::routes())
         .merge(users::routes())
         .merge(channels::routes())
         .merge(settings::routes())

@@ -18,6 +18,11 @@ pub enum KeyEvent {
         /// The app.
         app: AppId,
     },
+    /// An identity or device of an app is held out, or no longer.
+    HoldChanged {
+        /// The app.
+        app: AppId,
+    },
     /// An app was made, disabled, enabled, or its settings changed.
     AppChanged {
         /// The app.

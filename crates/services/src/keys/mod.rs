@@ -3,7 +3,8 @@
 //! **What.** An app owns keys. A key verifies tokens (a secret, a public key, a JWKS document or
 //! the URL of one) and may sign what the server mints. A key is active, then retiring after
 //! [`rotate_key`](KeyService::rotate_key), or revoked. Tokens can be revoked alone or by who they
-//! are for and when they were issued. An API key is a public id that names a key. The vault keeps
+//! are for and when they were issued; an identity or a device can be held out for a while, whatever
+//! token it has. An API key is a public id that names a key. The vault keeps
 //! secrets that are no keys.
 //!
 //! **Methods.** [`KeyService`] is for operators and an app's server: create, list, show, rotate,
@@ -23,6 +24,8 @@
 //!   the app's settings become ([`App::longest_life`]).
 //! * A key that an app's server made ends no later than the key whose token asked for it, and is
 //!   revoked with it.
+//! * A hold that was lifted stays in the store as one that has ended, until every node must have heard
+//!   of it.
 //! * Changes take turns across processes by the store's [`Revision`].
 //!
 //! **To add** something to remember: a method on the trait in `store.rs` with its promise, both
@@ -37,6 +40,7 @@ mod change;
 mod error;
 mod event;
 mod held;
+mod hold;
 mod jwks;
 mod key;
 mod registry;
@@ -57,6 +61,7 @@ pub use app::{
 pub use error::KeyError;
 pub use event::KeyEvent;
 pub use held::KeyHandle;
+pub use hold::{HeldOut, Hold, HoldCursor};
 pub use jwks::JwksOrder;
 pub use key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
 pub use registry::{KeyRegistry, Lapse, Observer, Standing, StandingJwk};
@@ -64,7 +69,7 @@ pub use revocation::{Revocation, Scope, SweepHorizon, Target, TargetKind, TokenI
 pub use seal::{Fingerprint, MasterKey, MasterKeyError, Purpose, SealError, Sealed, Sealer};
 pub use service::{KeyOptions, KeyService};
 pub use store::{
-    ApiKeyStore, AppStore, Changes, Journal, KeyStore, Reseal, Revision, RevocationCursor,
-    RevocationStore, SealStore, StoreError, Stores, VaultStore,
+    ApiKeyStore, AppStore, Changes, HoldStore, Journal, KeyStore, Reseal, Revision,
+    RevocationCursor, RevocationStore, SealStore, StoreError, Stores, VaultStore,
 };
 pub use vault::VaultEntry;

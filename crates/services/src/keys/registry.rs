@@ -13,6 +13,7 @@ use super::api_key::ApiKeyRecord;
 use super::app::{App, AppLimits, AppName};
 use super::event::KeyEvent;
 use super::held::{End, HeldApp, HeldKey, KeyHandle, Verifies};
+use super::hold::Holds;
 use super::jwks::{JwksOrder, Wanted};
 use super::key::{KeyMaterial, KeyRecord};
 use super::revocation::SweepHorizon;
@@ -61,6 +62,12 @@ pub enum Lapse {
     /// Its token, or the key that verified it, is no longer good.
     #[error("found {}, expected {}", .0.found, .0.expected)]
     Token(Rejection),
+    /// Whom its token is for is held out. At the door that is `token_revoked`.
+    #[error("the identity or the device is held out until {until}")]
+    Held {
+        /// Until when.
+        until: Timestamp,
+    },
     /// Its app was disabled. At the door that is `token_revoked` as well.
     #[error("the app is disabled")]
     AppDisabled,
@@ -81,6 +88,7 @@ struct State {
     names: BTreeMap<AppName, AppId>,
     keys: HashMap<KeyId, Arc<HeldKey>>,
     revoked: HashMap<AppId, RevokedTokens>,
+    holds: HashMap<AppId, Holds>,
     api_keys: HashMap<ApiKey, ApiKeyRecord>,
 }
 
@@ -218,11 +226,14 @@ impl KeyRegistry {
             Some(Revoked::AppDisabled) => return Err(Lapse::AppDisabled),
             Some(revoked) => return Err(refusal(revoked).into()),
         }
+        if let Some(Revoked::Held { until, .. }) = state.hold(app, marks, now) {
+            return Err(Lapse::Held { until });
+        }
         Ok(earlier(expires, key_end))
     }
 
     /// Whether what somebody was given then is revoked by who they are or when it was; also if
-    /// their app is disabled or gone.
+    /// their app is disabled or gone. A hold is none: it ends.
     pub fn is_revoked(&self, app: AppId, subject: &Subject, issued: Timestamp) -> bool {
         let state = self.read();
         let marks = TokenMarks {
@@ -382,8 +393,22 @@ impl KeyRegistry {
                 events.push(event);
             }
         }
+        for hold in &changes.holds {
+            let event = KeyEvent::HoldChanged { app: hold.app };
+            let holds = state.holds.entry(hold.app).or_default();
+            if holds.set(hold) && !events.contains(&event) {
+                events.push(event);
+            }
+        }
         drop(state);
         self.tell(&events);
+    }
+
+    pub(super) fn sweep_holds(&self, before: Timestamp) {
+        self.write().holds.retain(|_, holds| {
+            holds.sweep(before);
+            !holds.is_empty()
+        });
     }
 
     pub(super) fn sweep(&self, app: AppId, horizon: SweepHorizon) {
@@ -543,7 +568,7 @@ impl Registry for KeyRegistry {
         }
     }
 
-    fn revocation(&self, entry: &KeyHandle, claims: &Claims) -> Option<Revoked> {
+    fn revocation(&self, entry: &KeyHandle, claims: &Claims, now: Timestamp) -> Option<Revoked> {
         let marks = TokenMarks {
             subject: claims.subject(),
             token_id: claims.token_id(),
@@ -553,7 +578,9 @@ impl Registry for KeyRegistry {
         // The app as it is now: it may have been disabled since the handle was made.
         let state = self.read();
         match state.apps.get(&entry.app()) {
-            Some(app) => state.revocation(app, marks),
+            Some(app) => state
+                .revocation(app, marks)
+                .or_else(|| state.hold(app, marks, now)),
             // Deleted since.
             None => Some(Revoked::AppDisabled),
         }
@@ -595,7 +622,7 @@ impl Lapse {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Token(rejection) => rejection.reason,
-            Self::AppDisabled => Reason::TokenRevoked,
+            Self::Held { .. } | Self::AppDisabled => Reason::TokenRevoked,
         }
     }
 }
@@ -618,6 +645,7 @@ impl State {
         self.keys.retain(|_, key| key.record.app != id);
         self.api_keys.retain(|_, record| record.app != id);
         self.revoked.remove(&id);
+        self.holds.remove(&id);
         true
     }
 
@@ -639,6 +667,10 @@ impl State {
         self.revoked
             .get(&app.app.id)
             .and_then(|revoked| revoked.find(token))
+    }
+
+    fn hold(&self, app: &HeldApp, token: TokenMarks<'_>, now: Timestamp) -> Option<Revoked> {
+        self.holds.get(&app.app.id)?.find(token.subject?, now)
     }
 }
 
@@ -666,6 +698,7 @@ fn refusal(revoked: Revoked) -> Rejection {
         Revoked::Token => "a token that was revoked".to_owned(),
         Revoked::Source => "a token exchanged for one that was revoked".to_owned(),
         Revoked::AppDisabled => "an app that is disabled".to_owned(),
+        Revoked::Held { until, .. } => format!("a user who is held out until {until}"),
         Revoked::IssuedBefore { scope, at } => {
             let scope = match scope {
                 RevocationScope::App => "app",

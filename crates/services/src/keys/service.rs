@@ -451,10 +451,11 @@ impl KeyService {
         .await
     }
 
-    /// Removes the revocations that name no living token. How many there were.
+    /// Removes the revocations that name no living token, and the holds that ended long ago. How many
+    /// there were.
     pub async fn sweep(&self, now: Timestamp) -> Result<u64, KeyError> {
+        let mut swept = self.sweep_holds(now).await?;
         let mut known = self.known.lock().await;
-        let mut swept = 0;
         for app in self.registry.apps() {
             swept += self.sweep_app(app.id, now, &mut known).await?;
         }

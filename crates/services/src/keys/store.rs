@@ -19,6 +19,7 @@ use hexline_model::{ApiKey, AppId, KeyId, Timestamp};
 
 use super::api_key::ApiKeyRecord;
 use super::app::{App, AppName};
+use super::hold::{HeldOut, Hold, HoldCursor};
 use super::key::{KeyRecord, KeyState};
 use super::revocation::{Revocation, SweepHorizon, TargetKind};
 use super::seal::{Fingerprint, Purpose, SealError, Sealed};
@@ -101,6 +102,8 @@ pub struct Changes {
     pub keys: Vec<KeyRecord>,
     /// Revocations that were added or made stricter. Sweeping leaves no trace here.
     pub revocations: Vec<Revocation>,
+    /// Holds that were added, made longer or lifted. Sweeping leaves no trace here.
+    pub holds: Vec<Hold>,
     /// Public ids that were added or changed.
     pub api_keys: Vec<ApiKeyRecord>,
     /// Apps that were deleted, with all that they had.
@@ -125,6 +128,8 @@ pub struct Stores {
     pub keys: Arc<dyn KeyStore>,
     /// Revocations.
     pub revocations: Arc<dyn RevocationStore>,
+    /// Holds.
+    pub holds: Arc<dyn HoldStore>,
     /// Seals.
     pub seals: Arc<dyn SealStore>,
     /// Public ids.
@@ -257,6 +262,36 @@ pub trait RevocationStore: Send + Sync {
     ) -> Result<u64, StoreError>;
 }
 
+/// Who is held out, and until when.
+#[async_trait]
+pub trait HoldStore: Send + Sync {
+    /// Up to `limit` holds of an app that end after `now` and come after the cursor, ordered by
+    /// kind, then subject.
+    async fn list(
+        &self,
+        app: AppId,
+        now: Timestamp,
+        after: Option<&HoldCursor>,
+        limit: u32,
+    ) -> Result<Vec<Hold>, StoreError>;
+
+    /// Adds a hold, or makes the one of the same name longer: the later end stays, and is
+    /// returned. Needs no revision, for it takes nothing back. `NotFound` if its app does not exist.
+    async fn add(&self, hold: &Hold) -> Result<(Timestamp, Revision), StoreError>;
+
+    /// Ends a hold now; `None` if there is none that ends later.
+    async fn lift(
+        &self,
+        app: AppId,
+        who: &HeldOut,
+        now: Timestamp,
+    ) -> Result<Option<Revision>, StoreError>;
+
+    /// Removes the holds of all apps that ended before then; how many there were. No change in the
+    /// sense of [`Journal`].
+    async fn sweep(&self, before: Timestamp) -> Result<u64, StoreError>;
+}
+
 /// Public ids.
 #[async_trait]
 pub trait ApiKeyStore: Send + Sync {
@@ -336,6 +371,7 @@ impl Changes {
             apps: Vec::new(),
             keys: Vec::new(),
             revocations: Vec::new(),
+            holds: Vec::new(),
             api_keys: Vec::new(),
             deleted: Vec::new(),
         }

@@ -360,7 +360,9 @@ fn a_disabled_app_refuses_what_was_opened_before() {
     assert_eq!(rig.verify(&token, NOW).err(), Some(Reason::TokenRevoked));
     assert_eq!(rig.recheck(&standing, NOW), Err(Reason::TokenRevoked));
     // A handle that was looked up before knows as well.
-    let revoked = rig.registry.revocation(&verified.entry, &verified.claims);
+    let revoked = rig
+        .registry
+        .revocation(&verified.entry, &verified.claims, NOW);
     assert_eq!(revoked, Some(hexline_token::Revoked::AppDisabled));
 }
 

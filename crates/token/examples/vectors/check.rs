@@ -261,7 +261,7 @@ impl Registry for CaseRegistry {
         }
     }
 
-    fn revocation(&self, _: &Arc<Entry>, claims: &Claims) -> Option<Revoked> {
+    fn revocation(&self, _: &Arc<Entry>, claims: &Claims, _: Timestamp) -> Option<Revoked> {
         if self.policy["app_disabled"] == true {
             return Some(Revoked::AppDisabled);
         }

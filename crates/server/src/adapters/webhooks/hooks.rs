@@ -126,7 +126,7 @@ impl Hooks {
                     .unwrap_or_else(PoisonError::into_inner)
                     .remove(app);
             }
-            KeyEvent::TokensRevoked { .. } => {}
+            KeyEvent::TokensRevoked { .. } | KeyEvent::HoldChanged { .. } => {}
         }
     }
 

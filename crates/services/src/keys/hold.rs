@@ -1,0 +1,206 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use hexline_model::{AppId, Identity, Subject, Timestamp};
+use hexline_token::{RevocationScope, Revoked};
+
+use super::error::KeyError;
+use super::service::KeyService;
+use super::store::{Changes, StoreError};
+
+/// An identity or device that stays out until a time, with whatever token.
+///
+/// A revocation is for tokens that exist; a hold is for a user who can get new ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Of which app.
+    pub app: AppId,
+    /// Who stays out.
+    pub who: HeldOut,
+    /// Until when. A hold that was lifted ended then.
+    pub until: Timestamp,
+}
+
+/// Who stays out.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum HeldOut {
+    /// An identity, on every device.
+    Identity(Identity),
+    /// One device of an identity.
+    Device(Subject),
+}
+
+/// Where a page of holds ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldCursor {
+    /// Who was the last.
+    pub who: HeldOut,
+}
+
+/// The holds of one app, laid out for the check that every token passes.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    identities: HashMap<Identity, Timestamp>,
+    devices: HashMap<Subject, Timestamp>,
+}
+
+/// Holding users out.
+impl KeyService {
+    /// The longest hold.
+    pub const LONGEST_HOLD: Duration = Duration::from_hours(24);
+
+    /// Keeps an identity or a device out for so long from now, on every node, and closes what it has
+    /// open. Of two holds the later end counts, and is returned.
+    pub async fn hold(&self, app: AppId, who: HeldOut, span: Duration) -> Result<Hold, KeyError> {
+        if span.is_zero() || span > Self::LONGEST_HOLD {
+            return Err(KeyError::Order {
+                what: "hold_s",
+                found: format!("{} seconds", span.as_secs()),
+                expected: "1 to 86400 seconds",
+            });
+        }
+        let mut known = self.known.lock().await;
+        let until = self.clock.now().plus(span);
+        let hold = Hold { app, who, until };
+        let (until, revision) = match self.stores.holds.add(&hold).await {
+            Err(StoreError::NotFound { .. }) => {
+                return Err(KeyError::AppUnknown {
+                    name: app.to_string(),
+                });
+            }
+            result => result?,
+        };
+        let hold = Hold { until, ..hold };
+        let changes = Changes {
+            holds: vec![hold.clone()],
+            ..Changes::none(revision)
+        };
+        self.take_in(&mut known, changes);
+        Ok(hold)
+    }
+
+    /// Lets an identity or a device in again; `false` if it is not held.
+    pub async fn lift_hold(&self, app: AppId, who: HeldOut) -> Result<bool, KeyError> {
+        self.app(app)?;
+        let mut known = self.known.lock().await;
+        let until = self.clock.now();
+        let Some(revision) = self.stores.holds.lift(app, &who, until).await? else {
+            return Ok(false);
+        };
+        let changes = Changes {
+            holds: vec![Hold { app, who, until }],
+            ..Changes::none(revision)
+        };
+        self.take_in(&mut known, changes);
+        Ok(true)
+    }
+
+    /// Up to `limit` holds of an app that have not ended and come after a cursor.
+    pub async fn list_holds(
+        &self,
+        app: AppId,
+        after: Option<&HoldCursor>,
+        limit: u32,
+    ) -> Result<Vec<Hold>, KeyError> {
+        self.app(app)?;
+        let now = self.clock.now();
+        Ok(self.stores.holds.list(app, now, after, limit).await?)
+    }
+
+    /// Forgets holds of which every node must know by now that they have ended.
+    pub(super) async fn sweep_holds(&self, now: Timestamp) -> Result<u64, KeyError> {
+        let before = now.minus(Self::LONGEST_HOLD);
+        let swept = self.stores.holds.sweep(before).await?;
+        self.registry.sweep_holds(before);
+        Ok(swept)
+    }
+}
+
+impl HeldOut {
+    /// `identity` or `device`; with [`subject`](Self::subject) it says who.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Identity(_) => IDENTITY,
+            Self::Device(_) => DEVICE,
+        }
+    }
+
+    /// The identity or `identity/device`.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Identity(identity) => identity.to_string(),
+            Self::Device(subject) => subject.to_string(),
+        }
+    }
+
+    /// The reverse of [`kind`](Self::kind) and [`subject`](Self::subject).
+    pub fn from_parts(kind: &str, subject: &str) -> Option<Self> {
+        match kind {
+            IDENTITY => Identity::parse(subject).ok().map(Self::Identity),
+            DEVICE => Subject::parse(subject).ok().map(Self::Device),
+            _ => None,
+        }
+    }
+}
+
+impl Holds {
+    /// Takes a hold in as the store has it now. True if that changed anything.
+    pub(super) fn set(&mut self, hold: &Hold) -> bool {
+        let old = match &hold.who {
+            HeldOut::Identity(identity) => self.identities.insert(identity.clone(), hold.until),
+            HeldOut::Device(subject) => self.devices.insert(subject.clone(), hold.until),
+        };
+        old != Some(hold.until)
+    }
+
+    /// The hold that keeps this one out, the longer one if there are two.
+    pub(super) fn find(&self, subject: &Subject, now: Timestamp) -> Option<Revoked> {
+        let held = |until: Option<&Timestamp>, scope| {
+            let until = *until.filter(|until| **until > now)?;
+            Some((until, Revoked::Held { scope, until }))
+        };
+        let identity = held(
+            self.identities.get(&subject.identity),
+            RevocationScope::Identity,
+        );
+        let device = held(self.devices.get(subject), RevocationScope::Device);
+        let longer = identity
+            .into_iter()
+            .chain(device)
+            .max_by_key(|(until, _)| *until);
+        longer.map(|(_, held)| held)
+    }
+
+    /// Forgets those that ended before then.
+    pub(super) fn sweep(&mut self, before: Timestamp) {
+        self.identities.retain(|_, until| *until >= before);
+        self.devices.retain(|_, until| *until >= before);
+    }
+
+    /// Whether nobody is held, the usual case.
+    pub(super) fn is_empty(&self) -> bool {
+        self.identities.is_empty() && self.devices.is_empty()
+    }
+}
+
+impl From<&Hold> for HoldCursor {
+    fn from(last: &Hold) -> Self {
+        Self {
+            who: last.who.clone(),
+        }
+    }
+}
+
+// It names a person.
+impl fmt::Debug for HeldOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Identity(_) => "HeldOut::Identity(..)",
+            Self::Device(_) => "HeldOut::Device(..)",
+        })
+    }
+}
+
+const IDENTITY: &str = "identity";
+const DEVICE: &str = "device";
