@@ -34,6 +34,9 @@ pub(crate) enum Command {
     Stall(Stall),
     /// Sockets that say nothing, or stop in the middle: are they closed, are others served?
     Silent(Silent),
+    /// Many calls at once, many in turn, and a flood beside neighbours: does the call rate hold back
+    /// who waits, and close who never stops?
+    Burst(Burst),
     /// Requests tokens over HTTP as fast as they come
     Token(Token),
     /// Serves a bare handler of the same HTTP library, to compare `POST /token` with
@@ -206,6 +209,24 @@ pub(crate) enum Silence {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Burst {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Calls made at once after connecting
+    #[arg(long, default_value_t = 1501, value_parser = calls())]
+    pub(crate) at_once: u32,
+    /// Calls made each after the answer to the one before
+    #[arg(long, default_value_t = 5000, value_parser = calls())]
+    pub(crate) in_turn: u32,
+    /// Connections that go on calling beside the flood
+    #[arg(long, default_value_t = 20, value_parser = connections())]
+    pub(crate) neighbours: u32,
+    /// Seconds that they are measured without a flood
+    #[arg(long, default_value_t = 30, value_parser = seconds())]
+    pub(crate) quiet: u32,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Token {
     #[command(flatten)]
     pub(crate) load: HttpArgs,
@@ -264,6 +285,10 @@ impl TrafficArgs {
 
 fn seconds() -> RangedU64ValueParser<u32> {
     RangedU64ValueParser::new().range(1..=3600)
+}
+
+fn calls() -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(1..=1_000_000)
 }
 
 fn connections() -> RangedU64ValueParser<u32> {

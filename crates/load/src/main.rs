@@ -7,6 +7,7 @@
 //! load direct --key-id ID --key-secret SECRET --rate 2000
 //! load stall  --key-id ID --key-secret SECRET --subscribers 100 --stalled 5 --rate 2000
 //! load silent --url https://localhost:8000 --ca cert.pem --sources 10 --per-source 1990
+//! load burst  --key-id ID --key-secret SECRET
 //! load token         --url http://127.0.0.1:8000/token
 //! load bare
 //! load compare-token --url http://127.0.0.1:8000/token
@@ -90,6 +91,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Direct(args) => print(&scenario::direct::run(args, stop).await?),
         Command::Stall(args) => print(&scenario::stall::run(args, stop).await?),
         Command::Silent(args) => print(&scenario::silent::run(args, stop).await?),
+        Command::Burst(args) => print(&scenario::burst::run(args, stop).await?),
         Command::Token(args) => print(&http::token::run(args, stop).await?),
         Command::Bare(args) => http::bare::run(args, stop).await,
         Command::CompareToken(args) => print(&http::compare::run(args, stop).await?),

@@ -246,7 +246,7 @@ impl Server {
         )
         .serving(&app.url, local_addr, app.node)
         .audited(audit)
-        .counting(Arc::clone(&app.hub));
+        .connected(Arc::clone(&app.hub));
         let control = control::serve(&app.config.control_path(), Arc::new(desk))
             .context("cannot open the control socket")?;
         let bases = app.config.audience_bases(local_addr.port());

@@ -1,6 +1,7 @@
 //! What can be measured: each scenario makes a plan of connections and messages. [`run`] carries
 //! out those with messages.
 
+pub(crate) mod burst;
 pub(crate) mod direct;
 pub(crate) mod fanout;
 pub(crate) mod idle;

@@ -76,11 +76,42 @@ function target(scope) {
 }
 
 onSubmit(find("#disconnect form"), async (form) => {
-  const { disconnected } = await post(ofApp("connections/disconnect"), target(form.elements.scope.value));
+  const { scope, hold } = form.elements;
+  const hold_s = hold.disabled ? 0 : Number(hold.value);
+  const { disconnected } = await post(ofApp("connections/disconnect"), { ...target(scope.value), hold_s });
   find("#disconnect").close();
   say(`${plural(disconnected ?? 0, "connection")} closed.`);
-  await load();
+  await Promise.all([load(), loadHolds()]);
 });
+
+// One connection has no name by which it could be kept out.
+find("#disconnect form").addEventListener("change", (/** @type {any} */ event) => {
+  const { scope, hold } = event.currentTarget.elements;
+  hold.disabled = scope.value === "route";
+});
+
+/** Who is held out; the longest list that anyone would look through. */
+async function loadHolds() {
+  const { items } = await get(ofApp("holds"), { limit: 200 });
+  find("#holds").hidden = items.length === 0;
+  show(find("#holds"), items.map(holdRow));
+}
+
+/** @param {any} hold */
+function holdRow(hold) {
+  const { identity, device } = hold;
+  const line = stamp("hold-row", {
+    identity,
+    device: device === null ? ", every device" : ` / ${device}`,
+    until: countdown(hold.until_ms, "now"),
+  });
+  on(line, "lift", async () => {
+    await post(ofApp("holds/lift"), device === null ? { identity } : { identity, device });
+    say("May come in again.");
+    await loadHolds();
+  });
+  return line;
+}
 
 onSubmit(find("#revoke-live form"), async (form) => {
   const { closed } = await post(ofApp("revocations"), target(form.elements.scope.value));
@@ -107,6 +138,8 @@ follow(ofApp("live"), {
   stats() {
     ticks += 1;
     if (ticks % 5 === 0 && !document.hidden) load().catch(complain);
+    if (ticks % 30 === 0 && !document.hidden) loadHolds().catch(complain);
   },
 });
 load().catch(complain);
+loadHolds().catch(complain);

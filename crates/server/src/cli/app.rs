@@ -7,7 +7,7 @@ use hexline_services::keys::AppLimits;
 use super::exit::{CliError, Exit};
 use super::remote::PlaceArgs;
 use super::{Context, ask, office, print};
-use crate::control::{Answer, AppChanges, AppView, Command, TokenScope};
+use crate::control::{Answer, AppChanges, AppView, Command, HoldView, TokenScope, Who};
 
 /// `hexline app`
 #[derive(clap::Args)]
@@ -94,6 +94,44 @@ enum Action {
         #[command(flatten)]
         data: PlaceArgs,
     },
+    /// Close what an identity or a device has open, and keep it out for a while.
+    Disconnect {
+        /// Name or id.
+        app: String,
+        #[command(flatten)]
+        who: WhoArgs,
+        /// For so long it stays out, with whatever token: up to 24h. Unset, its token stays good.
+        #[arg(long, value_name = "SPAN", value_parser = ask::span)]
+        hold: Option<Duration>,
+        #[command(flatten)]
+        data: PlaceArgs,
+    },
+    /// List who is held out.
+    Holds {
+        /// Name or id.
+        app: String,
+        #[command(flatten)]
+        data: PlaceArgs,
+    },
+    /// Let an identity or a device in again that is held out.
+    LiftHold {
+        /// Name or id.
+        app: String,
+        #[command(flatten)]
+        who: WhoArgs,
+        #[command(flatten)]
+        data: PlaceArgs,
+    },
+}
+
+#[derive(clap::Args)]
+struct WhoArgs {
+    /// The identity.
+    #[arg(long)]
+    identity: String,
+    /// Only this device of it.
+    #[arg(long)]
+    device: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -204,6 +242,27 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             },
             data,
         ),
+        Action::Disconnect {
+            app,
+            who,
+            hold,
+            data,
+        } => (
+            Command::Disconnect {
+                app,
+                who: who.into(),
+                hold_s: hold.unwrap_or_default().as_secs(),
+            },
+            data,
+        ),
+        Action::Holds { app, data } => (Command::HoldList { app }, data),
+        Action::LiftHold { app, who, data } => (
+            Command::HoldLift {
+                app,
+                who: who.into(),
+            },
+            data,
+        ),
     };
     let answer = data.carry_out(context, command, make).await?;
     match (answer, context.json) {
@@ -225,9 +284,33 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             revoked.app,
             print::when(Some(revoked.at_ms))
         ))?,
+        (Answer::Disconnected(done), true) => print::json(&done)?,
+        (Answer::Disconnected(done), false) => {
+            let held = done.held_until_ms.map_or_else(String::new, |until| {
+                format!(" Held out until {}.", print::when(Some(until)))
+            });
+            print::text(&format!("Closed connections: {}.{held}", done.closed))?;
+        }
+        (Answer::Holds(holds), true) => print::json(&holds)?,
+        (Answer::Holds(holds), false) => print::text(&list_holds(&holds))?,
+        (Answer::HoldLifted(done), true) => print::json(&done)?,
+        (Answer::HoldLifted(done), false) => print::text(if done.lifted {
+            "Lifted."
+        } else {
+            "There was no hold."
+        })?,
         (other, _) => return Err(office::unexpected(&other)),
     }
     Ok(Exit::Done)
+}
+
+impl From<WhoArgs> for Who {
+    fn from(args: WhoArgs) -> Self {
+        Self {
+            identity: args.identity,
+            device: args.device,
+        }
+    }
 }
 
 impl SettingsArgs {
@@ -353,6 +436,19 @@ fn describe(app: &AppView) -> String {
         }
     }
     lines.join("\n")
+}
+
+fn list_holds(holds: &[HoldView]) -> String {
+    if holds.is_empty() {
+        return "Nobody is held out.".to_owned();
+    }
+    let mut table = print::table(&["IDENTITY", "DEVICE", "UNTIL"]);
+    for hold in holds {
+        let device = hold.device.as_deref().unwrap_or("all");
+        let until = print::when(Some(hold.until_ms));
+        table.add_row([&hold.identity, device, &until]);
+    }
+    print::lines(&table)
 }
 
 fn list(apps: &[AppView]) -> String {

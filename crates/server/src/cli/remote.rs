@@ -15,8 +15,8 @@ use super::exit::{CliError, Exit, with_causes};
 use super::{Context, DataArgs, address, ask, office};
 use crate::adapters::tls::provider;
 use crate::control::{
-    Answer, AppChanges, AppView, Command, ImportedKey, KeyOptions, KeyView, NewKeyView,
-    RevokedKeyView, RevokedView, TokenScope,
+    Answer, AppChanges, AppView, Command, DisconnectedView, HoldView, ImportedKey, KeyOptions,
+    KeyView, LiftedView, NewKeyView, RevokedKeyView, RevokedView, TokenScope, Who,
 };
 
 /// Which records a command on apps and keys works on: a data directory, or a server elsewhere.
@@ -143,6 +143,36 @@ impl Remote {
                         .or_else(|| made["at_ms"].as_i64())
                         .unwrap_or_default(),
                 }))
+            }
+            Command::Disconnect { app, who, hold_s } => {
+                self.settings_of(&app).await?;
+                let mut body = who_body(&who);
+                body["hold_s"] = hold_s.into();
+                let done = self
+                    .call(Method::POST, "connections/disconnect", Some(body))
+                    .await?;
+                Ok(Answer::Disconnected(DisconnectedView {
+                    app,
+                    closed: done["closed"]
+                        .as_u64()
+                        .and_then(|closed| usize::try_from(closed).ok())
+                        .unwrap_or_default(),
+                    held_until_ms: done["held_until_ms"].as_i64(),
+                }))
+            }
+            Command::HoldList { app } => {
+                self.settings_of(&app).await?;
+                let holds = self.pages("holds").await?.into_iter();
+                let holds: Result<Vec<HoldView>, _> = holds.map(serde_json::from_value).collect();
+                let unknown = |_| CliError::failed("the answer holds something else than holds");
+                Ok(Answer::Holds(holds.map_err(unknown)?))
+            }
+            Command::HoldLift { app, who } => {
+                self.settings_of(&app).await?;
+                let body = Some(who_body(&who));
+                let done = self.call(Method::POST, "holds/lift", body).await?;
+                let lifted = done["lifted"].as_bool().unwrap_or_default();
+                Ok(Answer::HoldLifted(LiftedView { app, lifted }))
             }
             Command::KeyCreate {
                 app,
@@ -360,6 +390,12 @@ fn revocation_body(tokens: TokenScope) -> Value {
             json!({ "all": true, "issued_before_ms": issued_before_ms })
         }
     };
+    drop_nulls(&mut body);
+    body
+}
+
+fn who_body(who: &Who) -> Value {
+    let mut body = json!({ "identity": who.identity, "device": who.device });
     drop_nulls(&mut body);
     body
 }

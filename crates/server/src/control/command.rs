@@ -63,6 +63,27 @@ pub enum Command {
         /// Which.
         tokens: TokenScope,
     },
+    /// Closes what an identity, or a device of it, has open.
+    Disconnect {
+        /// Name or id.
+        app: String,
+        /// Who.
+        who: Who,
+        /// For so many seconds it stays out, with whatever token.
+        hold_s: u64,
+    },
+    /// Who is held out.
+    HoldList {
+        /// Name or id.
+        app: String,
+    },
+    /// Lets an identity, or a device of it, in again.
+    HoldLift {
+        /// Name or id.
+        app: String,
+        /// Who.
+        who: Who,
+    },
     /// Makes an HMAC key.
     KeyCreate {
         /// Name or id; unset, the only app.
@@ -181,6 +202,16 @@ pub enum TokenScope {
         /// Issued at or before; unset, now.
         issued_before_ms: Option<i64>,
     },
+}
+
+/// An identity, or one of its devices.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Who {
+    /// The identity.
+    pub identity: String,
+    /// One device only.
+    pub device: Option<String>,
 }
 
 /// What every kind of key may have.

@@ -8,8 +8,8 @@ use hexline_model::{
 use hexline_protocol::ErrorCode;
 use hexline_services::audit::AuditService;
 use hexline_services::keys::{
-    self, App, AppLimits, AppName, AppSettings, CreatedKey, Fingerprint, KeyError, KeyHandle,
-    KeyRecord, KeyRegistry, KeyService, MasterKey, NewKey, Scope,
+    self, App, AppLimits, AppName, AppSettings, CreatedKey, Fingerprint, HeldOut, KeyError,
+    KeyHandle, KeyRecord, KeyRegistry, KeyService, MasterKey, NewKey, Scope,
 };
 use hexline_services::operators::OperatorService;
 use hexline_token::{
@@ -18,14 +18,16 @@ use hexline_token::{
 };
 
 use super::command::{
-    AppChanges, Command, Failure, FailureKind, ImportedKey, KeyOptions, Outcome, TokenScope,
+    AppChanges, Command, Failure, FailureKind, ImportedKey, KeyOptions, Outcome, TokenScope, Who,
 };
 use super::note::Note;
 use super::view::{
-    Answer, AppView, KeyView, NewKeyView, RevokedKeyView, RevokedView, RotatedView, StatusView,
+    Answer, AppView, DisconnectedView, HoldView, KeyView, LiftedView, NewKeyView, RevokedKeyView,
+    RevokedView, RotatedView, StatusView,
 };
 use crate::datadir::{HeldKeyFile, MasterKeyError};
 use crate::gateway::hub::Hub;
+use crate::gateway::live::Target;
 
 /// Where commands are carried out, in the server and without one.
 pub struct Desk {
@@ -96,9 +98,9 @@ impl Desk {
         self
     }
 
-    /// Lets it tell how many connections an app has.
+    /// Lets it tell how many connections an app has, and close them.
     #[must_use]
-    pub(crate) fn counting(mut self, hub: Arc<Hub>) -> Self {
+    pub(crate) fn connected(mut self, hub: Arc<Hub>) -> Self {
         self.hub = Some(hub);
         self
     }
@@ -161,6 +163,9 @@ impl Desk {
                 Ok(self.app_view(self.keys.enable_app(self.keys.find_app(&app)?.id).await?))
             }
             Command::TokensRevoke { app, tokens } => self.revoke_tokens(&app, tokens).await,
+            Command::Disconnect { app, who, hold_s } => self.disconnect(&app, &who, hold_s).await,
+            Command::HoldList { app } => self.list_holds(&app).await,
+            Command::HoldLift { app, who } => self.lift_hold(&app, &who).await,
             Command::KeyCreate {
                 app,
                 options,
@@ -270,6 +275,50 @@ impl Desk {
             at_ms: revocation.at.as_millis(),
         };
         Ok(Answer::Revoked(view))
+    }
+
+    async fn disconnect(&self, app: &str, who: &Who, hold_s: u64) -> Outcome {
+        let app = self.keys.find_app(app)?;
+        let (who, hold) = (held_out(who)?, Duration::from_secs(hold_s));
+        KeyService::check_hold(hold)?;
+        let target = match &who {
+            HeldOut::Identity(identity) => Target::Identity(identity.clone()),
+            HeldOut::Device(subject) => Target::Device(subject.clone()),
+        };
+        let hub = self.hub.as_ref();
+        let closed = hub.map_or(0, |hub| hub.disconnect(app.id, &target));
+        let held = if hold.is_zero() {
+            None
+        } else {
+            Some(self.keys.hold(app.id, who, hold).await?)
+        };
+        Ok(Answer::Disconnected(DisconnectedView {
+            app: app.name.to_string(),
+            closed,
+            held_until_ms: held.map(|hold| hold.until.as_millis()),
+        }))
+    }
+
+    async fn list_holds(&self, app: &str) -> Outcome {
+        let app = self.keys.find_app(app)?;
+        let (mut holds, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.keys.list_holds(app.id, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(Answer::Holds(holds));
+            };
+            after = Some(last.into());
+            holds.extend(page.into_iter().map(HoldView::from));
+        }
+    }
+
+    async fn lift_hold(&self, app: &str, who: &Who) -> Outcome {
+        let app = self.keys.find_app(app)?;
+        let lifted = self.keys.lift_hold(app.id, held_out(who)?).await?;
+        Ok(Answer::HoldLifted(LiftedView {
+            app: app.name.to_string(),
+            lifted,
+        }))
     }
 
     async fn add_key(
@@ -499,9 +548,19 @@ fn scope(identity: &str, device: Option<&str>) -> Result<Scope, Failure> {
     Ok(Scope::Device(Subject { identity, device }))
 }
 
+fn held_out(who: &Who) -> Result<HeldOut, Failure> {
+    Ok(match scope(&who.identity, who.device.as_deref())? {
+        Scope::Device(subject) => HeldOut::Device(subject),
+        Scope::Identity(identity) => HeldOut::Identity(identity),
+        Scope::App => return Err(Failure::invalid("expected an identity")),
+    })
+}
+
 fn key_id(text: &str) -> Result<KeyId, Failure> {
     KeyId::parse(text).map_err(|e| Failure::invalid(format!("the key id {text:?} {e}")))
 }
+
+const PAGE: u32 = 500;
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {

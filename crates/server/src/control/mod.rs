@@ -24,11 +24,12 @@ mod tests;
 mod view;
 
 pub use command::{
-    AppChanges, Command, Failure, FailureKind, ImportedKey, KeyOptions, Outcome, TokenScope,
+    AppChanges, Command, Failure, FailureKind, ImportedKey, KeyOptions, Outcome, TokenScope, Who,
 };
 pub use desk::Desk;
 pub use operators::{OperatorCommand, OperatorLinkView, OperatorView};
 pub use socket::{CallError, ControlSocket, call, serve};
 pub use view::{
-    Answer, AppView, KeyView, NewKeyView, RevokedKeyView, RevokedView, RotatedView, StatusView,
+    Answer, AppView, DisconnectedView, HoldView, KeyView, LiftedView, NewKeyView, RevokedKeyView,
+    RevokedView, RotatedView, StatusView,
 };

@@ -3,7 +3,7 @@ use hexline_services::audit::{Actor, Entry};
 use hexline_services::keys::KeyService;
 use serde_json::{Value, json};
 
-use super::command::{Command, TokenScope};
+use super::command::{Command, TokenScope, Who};
 use super::operators::{OperatorCommand, OperatorView};
 use super::view::{Answer, KeyView};
 
@@ -23,6 +23,7 @@ impl Note {
             Command::Status
             | Command::AppList
             | Command::AppShow { .. }
+            | Command::HoldList { .. }
             | Command::KeyList { .. }
             | Command::KeyShow { .. }
             | Command::TokenExplain { .. } => return None,
@@ -39,6 +40,13 @@ impl Note {
             Command::TokensRevoke { app, tokens } => {
                 ("token.revoke", None, Some(app), Some(named(tokens)))
             }
+            Command::Disconnect { app, who, hold_s } => (
+                "connection.disconnect",
+                Some(json!({ "hold_s": hold_s })),
+                Some(app),
+                Some(name_of(who)),
+            ),
+            Command::HoldLift { app, who } => ("hold.lift", None, Some(app), Some(name_of(who))),
             Command::KeyCreate { .. } => ("key.create", None, None, None),
             Command::KeyRotate { key, overlap_ms } => (
                 "key.rotate",
@@ -133,6 +141,13 @@ fn of_operator(command: &OperatorCommand) -> Option<(&'static str, &str)> {
 fn named_operator(operator: &OperatorView) -> (Option<AppId>, String, Value) {
     let detail = json!({ "role": operator.role, "apps": operator.apps });
     (None, operator.email.clone(), detail)
+}
+
+fn name_of(who: &Who) -> String {
+    match &who.device {
+        Some(device) => format!("{}/{device}", who.identity),
+        None => who.identity.clone(),
+    }
 }
 
 /// How the log calls some tokens.

@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use hexline_model::{NodeId, Timestamp};
-use hexline_services::keys::{App, AppSettings, KeyRecord, KeyState};
+use hexline_services::keys::{App, AppSettings, HeldOut, Hold, KeyRecord, KeyState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -35,6 +35,12 @@ pub enum Answer {
     OperatorLink(Box<OperatorLinkView>),
     /// Tokens were revoked.
     Revoked(RevokedView),
+    /// Connections were closed.
+    Disconnected(DisconnectedView),
+    /// Who is held out.
+    Holds(Vec<HoldView>),
+    /// A hold was lifted, or there was none.
+    HoldLifted(LiftedView),
     /// The master key was rotated.
     MasterKeyRotated(RotatedView),
     /// The checks of a token.
@@ -140,6 +146,37 @@ pub struct RevokedView {
     pub at_ms: i64,
 }
 
+/// What was closed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DisconnectedView {
+    /// The app's name.
+    pub app: String,
+    /// How many connections there were on the node that answers.
+    pub closed: usize,
+    /// Until when it stays out.
+    pub held_until_ms: Option<i64>,
+}
+
+/// An identity or device that stays out.
+#[derive(Serialize, Deserialize)]
+pub struct HoldView {
+    /// Who.
+    pub identity: String,
+    /// Which device of theirs; unset for all.
+    pub device: Option<String>,
+    /// Until when.
+    pub until_ms: i64,
+}
+
+/// What became of a hold.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LiftedView {
+    /// The app's name.
+    pub app: String,
+    /// Whether there was one.
+    pub lifted: bool,
+}
+
 /// What a rotation did.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RotatedView {
@@ -187,6 +224,32 @@ impl From<App> for AppView {
             connections: None,
             settings: app.settings,
         }
+    }
+}
+
+impl From<Hold> for HoldView {
+    fn from(hold: Hold) -> Self {
+        let (identity, device) = match &hold.who {
+            HeldOut::Identity(identity) => (identity.to_string(), None),
+            HeldOut::Device(subject) => {
+                let device = subject.device.to_string();
+                (subject.identity.to_string(), Some(device))
+            }
+        };
+        Self {
+            identity,
+            device,
+            until_ms: hold.until.as_millis(),
+        }
+    }
+}
+
+// It names a person.
+impl fmt::Debug for HoldView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HoldView")
+            .field("until_ms", &self.until_ms)
+            .finish_non_exhaustive()
     }
 }
 

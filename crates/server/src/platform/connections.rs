@@ -226,12 +226,7 @@ pub(crate) async fn disconnect_and_hold(
             ));
         }
     };
-    if hold > KeyService::LONGEST_HOLD {
-        return Err(invalid(format!(
-            "hold_s is {}, expected 0 to 86400",
-            hold.as_secs()
-        )));
-    }
+    KeyService::check_hold(hold)?;
     let closed = app.hub.disconnect(id, target);
     let Some(who) = who else {
         return Ok((closed, None));

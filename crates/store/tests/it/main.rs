@@ -29,6 +29,7 @@ mod audit;
 mod auth;
 mod database;
 mod durability;
+mod holds;
 mod idempotency;
 mod journal;
 mod keys;

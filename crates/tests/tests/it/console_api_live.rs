@@ -46,7 +46,7 @@ async fn live_connections_are_listed_searched_and_closed() {
 
     let close = format!("{path}/disconnect");
     let done = owner.post(&close, &json!({"route": one["route"]})).await;
-    assert_eq!(done, json!({"disconnected": 1}));
+    assert_eq!(done, json!({"disconnected": 1, "held_until_ms": null}));
     assert_eq!(alice.closed().await, 4503);
     let device = json!({"identity": "alice", "device": "phone"});
     assert_eq!(owner.post(&close, &device).await["disconnected"], 1);

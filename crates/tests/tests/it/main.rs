@@ -33,6 +33,7 @@ mod console_sign_in;
 mod door;
 mod frames;
 mod grants;
+mod holds;
 mod hostile;
 mod http;
 mod key_parentage;

@@ -25,6 +25,21 @@ async fn two_servers_on_one_postgres_know_the_same_keys_and_revocations() {
     bob.call("signal.send", json!({"to": "carol"})).await;
     carol.expect("signal.send").await;
 
+    let hold = json!({"identity": "carol", "hold_s": 3600});
+    let done = app
+        .platform()
+        .posted("/connections/disconnect", &hold)
+        .await;
+    assert_eq!(done["closed"], 0, "none on this node");
+    let closed = tokio::time::timeout(Duration::from_secs(1), carol.closed()).await;
+    assert_eq!(closed, Ok(4503), "within a second, on every node");
+    let there_too = other.at(&two);
+    let refused = there_too.refused(&there_too.token("carol/web")).await;
+    assert_eq!(refused, refusal(401, "token_revoked"));
+    let lift = json!({"identity": "carol"});
+    app.at(&two).platform().posted("/holds/lift", &lift).await;
+    let mut carol = there_too.connect("carol/web").await;
+
     app.revoke_key().await;
     let closed = tokio::time::timeout(Duration::from_secs(1), bob.closed()).await;
     assert_eq!(closed, Ok(4501), "within a second, on every node");
