@@ -17,6 +17,7 @@ on_both!(
     starting_together_is_safe,
     a_database_that_is_only_looked_at_is_read_and_not_written,
     apps_of_before_lived_by_their_settings_and_at_least_by_the_default,
+    what_names_a_user_whom_no_token_can_name_any_more_is_removed,
 );
 
 async fn a_newer_schema_is_refused_and_left_alone(rig: &mut Rig) {
@@ -162,6 +163,36 @@ async fn apps_of_before_lived_by_their_settings_and_at_least_by_the_default(rig:
     let apps = rig.stores().apps.list(None, 9).await.expect("reads");
     let lives: Vec<_> = apps.iter().map(|app| app.longest_life).collect();
     assert_eq!(lives, expected);
+}
+
+async fn what_names_a_user_whom_no_token_can_name_any_more_is_removed(rig: &mut Rig) {
+    let (demo, _) = rig.add_app("demo").await;
+    for (kind, subject) in [
+        ("identity", "al\u{200b}ice"),
+        ("identity", "\u{202e}alice"),
+        ("device", "alice/we\u{2069}b"),
+        ("identity", "\u{646}\u{200c}\u{647}"),
+        ("token", "a\u{feff}b"),
+    ] {
+        rig.execute(&format!(
+            "insert into revocations (app, kind, subject, at_ms, revision) \
+             values ('{}', '{kind}', '{subject}', 1, 1)",
+            demo.id
+        ))
+        .await;
+    }
+    rig.database.close().await;
+    rig.execute("drop table holds").await;
+    rig.execute("delete from _sqlx_migrations where version = 14")
+        .await;
+    rig.database = rig.another().await;
+    let left = rig.stores().revocations.list(demo.id, None, 9).await;
+    let left: Vec<String> = left
+        .expect("reads")
+        .iter()
+        .map(|revocation| revocation.target.subject())
+        .collect();
+    assert_eq!(left, ["\u{646}\u{200c}\u{647}", "a\u{feff}b"]);
 }
 
 fn backups(rig: &Rig) -> Vec<PathBuf> {

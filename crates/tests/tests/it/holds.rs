@@ -1,6 +1,6 @@
 //! Keeping a user out for a while, whatever token comes.
 
-use hexline_tests::{Program, TestServer, client, refusal, refusal_of};
+use hexline_tests::{Browser, Program, Socket, TestServer, client, refusal, refusal_of};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -86,12 +86,16 @@ async fn a_hold_ends_by_itself_and_outlives_a_restart() {
     app.platform()
         .posted("/connections/disconnect", &order)
         .await;
+    let refused = app.refused(&app.token("alice/web")).await;
+    assert_eq!(refused, refusal(401, "token_revoked"));
     let enters = async {
-        while app.refused(&app.token("alice/web")).await == refusal(401, "token_revoked") {
-            tokio::task::yield_now().await;
+        loop {
+            let request = app.request(&app.token("alice/web"));
+            if let Ok(socket) = Socket::open(server.at(), "alice/web", request).await {
+                break socket.close().await;
+            }
         }
     };
-    // Whatever else it is told, it is not that it is held out.
     hexline_tests::within("the end of the hold", enters).await;
     let order = json!({"identity": "bob", "hold_s": 3600});
     app.platform()
@@ -208,4 +212,42 @@ async fn the_command_line_holds_out_lists_and_lifts_on_the_server_and_from_elsew
     let told = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(2), "{told}");
     assert!(told.contains("86400"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_console_a_user_is_kept_out_and_let_in_again() {
+    let server = TestServer::start().await;
+    let owner = server.operator().await;
+    let app = server.app("shop").await;
+    let mut alice = app.connect("alice/web").await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    tab.cookie(&(server.base() + "/console/"), owner.cookie())
+        .await;
+    let page = format!("{}/console/apps/{}/live", server.base(), app.app_id());
+    tab.open(&page).await;
+    tab.sees("alice").await;
+    tab.press("Disconnect").await;
+    tab.shows("#hold:disabled").await;
+    tab.click("#disconnect input[value=identity]").await;
+    tab.choose("#hold", "3600").await;
+    for (width, height) in [(360, 800), (1440, 900)] {
+        tab.size(width, height).await;
+        tab.picture(&format!("dialog-hold-{width}")).await;
+        tab.fits("the dialog").await;
+    }
+    tab.click("#disconnect button[type=submit]").await;
+    assert_eq!(alice.closed().await, 4503);
+    tab.sees("Held out").await;
+    for (width, height) in [(360, 800), (1440, 900)] {
+        tab.size(width, height).await;
+        tab.picture(&format!("held-out-{width}")).await;
+        tab.fits("the list of holds").await;
+    }
+    let refused = app.refused(&app.token("alice/phone")).await;
+    assert_eq!(refused, refusal(401, "token_revoked"));
+    tab.press("Lift").await;
+    tab.sees_no_more("Held out").await;
+    app.connect("alice/web").await;
+    browser.close().await;
 }
