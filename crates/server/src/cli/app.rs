@@ -284,6 +284,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
             revoked.app,
             print::when(Some(revoked.at_ms))
         ))?,
+        (other, json) => show_holds(other, json)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn show_holds(answer: Answer, json: bool) -> Result<(), CliError> {
+    match (answer, json) {
         (Answer::Disconnected(done), true) => print::json(&done)?,
         (Answer::Disconnected(done), false) => {
             let held = done.held_until_ms.map_or_else(String::new, |until| {
@@ -301,7 +308,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
         })?,
         (other, _) => return Err(office::unexpected(&other)),
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 impl From<WhoArgs> for Who {

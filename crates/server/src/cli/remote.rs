@@ -144,36 +144,9 @@ impl Remote {
                         .unwrap_or_default(),
                 }))
             }
-            Command::Disconnect { app, who, hold_s } => {
-                self.settings_of(&app).await?;
-                let mut body = who_body(&who);
-                body["hold_s"] = hold_s.into();
-                let done = self
-                    .call(Method::POST, "connections/disconnect", Some(body))
-                    .await?;
-                Ok(Answer::Disconnected(DisconnectedView {
-                    app,
-                    closed: done["closed"]
-                        .as_u64()
-                        .and_then(|closed| usize::try_from(closed).ok())
-                        .unwrap_or_default(),
-                    held_until_ms: done["held_until_ms"].as_i64(),
-                }))
-            }
-            Command::HoldList { app } => {
-                self.settings_of(&app).await?;
-                let holds = self.pages("holds").await?.into_iter();
-                let holds: Result<Vec<HoldView>, _> = holds.map(serde_json::from_value).collect();
-                let unknown = |_| CliError::failed("the answer holds something else than holds");
-                Ok(Answer::Holds(holds.map_err(unknown)?))
-            }
-            Command::HoldLift { app, who } => {
-                self.settings_of(&app).await?;
-                let body = Some(who_body(&who));
-                let done = self.call(Method::POST, "holds/lift", body).await?;
-                let lifted = done["lifted"].as_bool().unwrap_or_default();
-                Ok(Answer::HoldLifted(LiftedView { app, lifted }))
-            }
+            Command::Disconnect { app, who, hold_s } => self.disconnect(app, &who, hold_s).await,
+            Command::HoldList { app } => self.list_holds(&app).await,
+            Command::HoldLift { app, who } => self.lift_hold(app, &who).await,
             Command::KeyCreate {
                 app,
                 options,
@@ -246,6 +219,38 @@ impl Remote {
                  own machine (without --url), or in the Console",
             )),
         }
+    }
+
+    async fn disconnect(&self, app: String, who: &Who, hold_s: u64) -> Result<Answer, CliError> {
+        self.settings_of(&app).await?;
+        let mut body = who_body(who);
+        body["hold_s"] = hold_s.into();
+        let path = "connections/disconnect";
+        let done = self.call(Method::POST, path, Some(body)).await?;
+        let closed = done["closed"].as_u64();
+        Ok(Answer::Disconnected(DisconnectedView {
+            app,
+            closed: closed
+                .and_then(|closed| usize::try_from(closed).ok())
+                .unwrap_or_default(),
+            held_until_ms: done["held_until_ms"].as_i64(),
+        }))
+    }
+
+    async fn list_holds(&self, app: &str) -> Result<Answer, CliError> {
+        self.settings_of(app).await?;
+        let holds = self.pages("holds").await?.into_iter();
+        let holds: Result<Vec<HoldView>, _> = holds.map(serde_json::from_value).collect();
+        let unknown = |_| CliError::failed("the answer holds something else than holds");
+        Ok(Answer::Holds(holds.map_err(unknown)?))
+    }
+
+    async fn lift_hold(&self, app: String, who: &Who) -> Result<Answer, CliError> {
+        self.settings_of(&app).await?;
+        let body = Some(who_body(who));
+        let done = self.call(Method::POST, "holds/lift", body).await?;
+        let lifted = done["lifted"].as_bool().unwrap_or_default();
+        Ok(Answer::HoldLifted(LiftedView { app, lifted }))
     }
 
     /// The settings of the token's app, which has to be the one that was named.
