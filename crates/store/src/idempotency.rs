@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, Timestamp};
-use hexline_services::idempotency::{DEED_BYTES, IdempotencyStore, Record, Reservation};
+use hexline_services::idempotency::{IdempotencyStore, REQUEST_BYTES, Record, Reservation};
 use hexline_services::keys::{Sealed, StoreError};
 use sqlx::any::AnyRow;
 
@@ -20,7 +20,7 @@ impl IdempotencyStore for Database {
             .bind(abandoned.as_millis())
             .fetch_all(&mut *tx)
             .await
-            .map_err(sort(DEED))?;
+            .map_err(sort(REQUEST))?;
         let query = sqlx::query(BEGIN)
             .bind(&new.id)
             .bind(new.app.to_string())
@@ -31,10 +31,10 @@ impl IdempotencyStore for Database {
         let taken = run(&mut tx, query).await?;
         let mut changes = removed(&stale)?;
         if taken > 0 {
-            changes.add(new.app.to_string(), ROW);
+            changes.add_requests(new.app.to_string(), 1, ROW);
         }
         changes.count(&mut tx, Kept::Idempotency).await?;
-        tx.commit().await.map_err(sort(DEED))?;
+        tx.commit().await.map_err(sort(REQUEST))?;
         Ok(taken > 0)
     }
 
@@ -44,7 +44,7 @@ impl IdempotencyStore for Database {
             .bind(now.as_millis())
             .fetch_optional(self.reader())
             .await
-            .map_err(sort(DEED))?;
+            .map_err(sort(REQUEST))?;
         let Some(row) = row else { return Ok(None) };
         let answer: Option<Vec<u8>> = row.column("idempotency.answer")?;
         Ok(Some(Record {
@@ -61,14 +61,14 @@ impl IdempotencyStore for Database {
             .bind(answer.as_bytes().to_vec())
             .fetch_optional(&mut *tx)
             .await
-            .map_err(sort(DEED))?;
+            .map_err(sort(REQUEST))?;
         if let Some(row) = &kept {
             let bytes = i64::try_from(answer.as_bytes().len()).unwrap_or(i64::MAX);
             let mut changes = Changes::default();
             changes.add(row.column("idempotency.app")?, bytes);
             changes.count(&mut tx, Kept::Idempotency).await?;
         }
-        tx.commit().await.map_err(sort(DEED))?;
+        tx.commit().await.map_err(sort(REQUEST))?;
         Ok(kept.is_some())
     }
 
@@ -79,9 +79,9 @@ impl IdempotencyStore for Database {
             .bind(turn)
             .fetch_all(&mut *tx)
             .await
-            .map_err(sort(DEED))?;
+            .map_err(sort(REQUEST))?;
         removed(&gone)?.count(&mut tx, Kept::Idempotency).await?;
-        tx.commit().await.map_err(sort(DEED))?;
+        tx.commit().await.map_err(sort(REQUEST))?;
         Ok(!gone.is_empty())
     }
 
@@ -93,19 +93,27 @@ impl IdempotencyStore for Database {
         let mut tx = self.write().await?;
         let used = usage::of(&mut *tx, app, Kept::Idempotency).await?;
         let over = i64::try_from(used.saturating_sub(most)).unwrap_or(i64::MAX);
-        let mut freed = 0;
-        for (oldest, drop_one) in [(OLDEST_ANSWERS, DROP_ANSWER), (OLDEST_DONE, DROP_DONE)] {
-            while freed < over {
+        let requests = usage::requests_of(&mut *tx, app).await?;
+        let half = most / 2 / REQUEST_BYTES;
+        let spare = i64::try_from(requests.saturating_sub(half)).unwrap_or(i64::MAX);
+        let steps = [
+            (OLDEST_DONE, DROP_DONE, over.min(spare.saturating_mul(ROW))),
+            (OLDEST_ANSWERS, DROP_ANSWER, over),
+            (OLDEST_DONE, DROP_DONE, over),
+        ];
+        let (mut freed, mut forgotten) = (0, 0);
+        for (oldest, drop_one, wanted) in steps {
+            while freed < wanted {
                 let rows = sqlx::query(oldest)
                     .bind(app.to_string())
                     .fetch_all(&mut *tx)
                     .await
-                    .map_err(sort(DEED))?;
+                    .map_err(sort(REQUEST))?;
                 if rows.is_empty() {
                     break;
                 }
                 for row in rows {
-                    if freed >= over {
+                    if freed >= wanted {
                         break;
                     }
                     let id: String = row.column("idempotency.id")?;
@@ -113,14 +121,15 @@ impl IdempotencyStore for Database {
                     // Another node may have dropped it meanwhile.
                     if run(&mut tx, sqlx::query(drop_one).bind(id)).await? > 0 {
                         freed += bytes;
+                        forgotten += i64::from(drop_one == DROP_DONE);
                     }
                 }
             }
         }
         let mut changes = Changes::default();
-        changes.add(app.to_string(), -freed);
+        changes.add_requests(app.to_string(), -forgotten, -freed);
         changes.count(&mut tx, Kept::Idempotency).await?;
-        tx.commit().await.map_err(sort(DEED))?;
+        tx.commit().await.map_err(sort(REQUEST))?;
         Ok(freed >= over)
     }
 
@@ -130,9 +139,9 @@ impl IdempotencyStore for Database {
             .bind(now.as_millis())
             .fetch_all(&mut *tx)
             .await
-            .map_err(sort(DEED))?;
+            .map_err(sort(REQUEST))?;
         removed(&gone)?.count(&mut tx, Kept::Idempotency).await?;
-        tx.commit().await.map_err(sort(DEED))?;
+        tx.commit().await.map_err(sort(REQUEST))?;
         Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
     }
 }
@@ -142,14 +151,14 @@ fn removed(rows: &[AnyRow]) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
     for row in rows {
         let bytes: i64 = row.column("idempotency.bytes")?;
-        changes.add(row.column("idempotency.app")?, -bytes);
+        changes.add_requests(row.column("idempotency.app")?, -1, -bytes);
     }
     Ok(changes)
 }
 
-const DEED: &str = "idempotency key";
-/// [`DEED_BYTES`], as a row counts it.
-const ROW: i64 = DEED_BYTES.cast_signed();
+const REQUEST: &str = "idempotency key";
+/// [`REQUEST_BYTES`], as a row counts it.
+const ROW: i64 = REQUEST_BYTES.cast_signed();
 
 macro_rules! deleted {
     ($condition:literal) => {

@@ -11,8 +11,9 @@
 //! * An answer may hold a secret: it is stored sealed, under a key of the vault that is re-sealed
 //!   with the master key, and opens as the answer of its own deed only.
 //! * The caller's key is stored as a hash.
-//! * What an app keeps is bounded; the oldest answers go first, and what was done stays done as long
-//!   as there is room to know it.
+//! * What an app keeps is bounded. The oldest answers go first, and what was done stays known as long
+//!   as that takes no more than half; from then on the oldest requests are forgotten, so that the
+//!   youngest have their answers.
 //!
 //! **To add** something to remember: a method in `store.rs` with its promise, both migrations, the
 //! SQL in the store crate and a case in its suite.
@@ -21,4 +22,4 @@ mod service;
 mod store;
 
 pub use service::{Answer, Begun, Deed, IdempotencyService, Turn};
-pub use store::{DEED_BYTES, IdempotencyStore, Record, Reservation};
+pub use store::{IdempotencyStore, REQUEST_BYTES, Record, Reservation};

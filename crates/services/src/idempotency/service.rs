@@ -145,7 +145,7 @@ impl IdempotencyService {
         Ok(Begun::Busy)
     }
 
-    /// Keeps the answer of a deed for a day, if the app may keep so many bytes.
+    /// Keeps the answer of a request for a day, if the app may keep so many bytes.
     pub async fn finish(&self, turn: &Turn, answer: &Answer) -> Result<(), KeyError> {
         let text = serde_json::to_string(answer).expect("an answer is JSON");
         let text = Secret::new(text);

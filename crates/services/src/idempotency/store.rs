@@ -29,8 +29,8 @@ pub struct Record {
     pub answer: Option<Sealed>,
 }
 
-/// What a deed counts, besides its answer.
-pub const DEED_BYTES: u64 = 256;
+/// How many bytes a request counts, besides its answer.
+pub const REQUEST_BYTES: u64 = 256;
 
 /// Deeds of the last day. Every write is durable and atomic.
 #[async_trait]
@@ -48,11 +48,12 @@ pub trait IdempotencyStore: Send + Sync {
     /// Forgets a deed that came to nothing, if this turn still has it.
     async fn give_up(&self, id: &str, turn: &str) -> Result<bool, StoreError>;
 
-    /// How many bytes an app's deeds take: [`DEED_BYTES`] for each, and its answer.
+    /// How many bytes an app's requests take: [`REQUEST_BYTES`] for each, and its answer.
     async fn used(&self, app: AppId) -> Result<u64, StoreError>;
 
-    /// Lets an app's deeds take at most so many bytes: drops the oldest answers, then forgets the
-    /// oldest deeds without one. What is being done stays; `false` if that alone is more.
+    /// Lets an app's requests take at most so many bytes: drops the oldest answers, then forgets
+    /// the oldest requests without one; these come first while the requests alone, without their
+    /// answers, take more than half. What is being done stays; `false` if that alone is more.
     async fn make_room(&self, app: AppId, most: u64) -> Result<bool, StoreError>;
 
     /// Forgets what has expired. How many those were.

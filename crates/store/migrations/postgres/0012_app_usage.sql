@@ -5,16 +5,19 @@ alter table audit add column bytes bigint not null default 0;
 
 update audit set bytes = 200 + octet_length(target) + coalesce(octet_length(detail), 0);
 
-create index idempotency_age on idempotency (app, started_ms, id);
+create index idempotency_answered on idempotency (app, started_ms, id) where length(answer) > 0;
+create index idempotency_unanswered on idempotency (app, started_ms, id) where length(answer) = 0;
 
 create table app_usage (
     app text not null primary key,
     audit_bytes bigint not null,
-    idempotency_bytes bigint not null
+    idempotency_bytes bigint not null,
+    idempotency_requests bigint not null
 );
 
-insert into app_usage (app, audit_bytes, idempotency_bytes)
+insert into app_usage (app, audit_bytes, idempotency_bytes, idempotency_requests)
 select id,
     coalesce((select sum(bytes) from audit where about = apps.id), 0),
-    coalesce((select sum(256 + coalesce(length(answer), 0)) from idempotency where app = apps.id), 0)
+    coalesce((select sum(256 + coalesce(length(answer), 0)) from idempotency where app = apps.id), 0),
+    (select count(*) from idempotency where app = apps.id)
 from apps;

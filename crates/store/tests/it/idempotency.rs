@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use hexline_model::{AppId, KeyId, SeededEntropy, SystemEntropy, Timestamp};
 use hexline_services::idempotency::{
-    Answer, Begun, DEED_BYTES, Deed, IdempotencyService, IdempotencyStore, Reservation,
+    Answer, Begun, Deed, IdempotencyService, IdempotencyStore, REQUEST_BYTES, Reservation,
 };
 use hexline_services::keys::{KeyService, StoreError};
 
@@ -18,6 +18,7 @@ on_both!(
     an_answer_outlives_a_restart_and_another_master_key,
     deeds_go_with_their_app,
     the_oldest_answers_make_room_for_new_ones_and_what_was_done_stays_done,
+    the_youngest_answers_stay_however_many_requests_came_before,
     what_is_counted_is_what_is_there,
     nodes_that_answer_their_first_at_once_can_read_each_others,
 );
@@ -227,6 +228,41 @@ async fn the_oldest_answers_make_room_for_new_ones_and_what_was_done_stays_done(
     assert!(matches!(again, Begun::Fresh(_)), "nothing was left of it");
 }
 
+async fn the_youngest_answers_stay_however_many_requests_came_before(rig: &mut Rig) {
+    let (app, _) = rig.add_app("one").await;
+    let keys = Arc::new(rig.service().await);
+    let most = 20 * REQUEST_BYTES;
+    let service = over(rig, &keys).keeping(most);
+    let names: Vec<_> = (0..60).map(|n| format!("order-{n}")).collect();
+    let deed = |name| Deed {
+        app: app.id,
+        key: KeyId::generate(&SeededEntropy::new(3)),
+        route: "POST /keys",
+        name,
+        request: &[],
+    };
+    let answer = Answer {
+        status: 200,
+        kind: None,
+        body: "x".repeat(100),
+    };
+    for name in &names {
+        rig.advance(Duration::from_secs(1));
+        let Begun::Fresh(turn) = service.begin(&deed(name)).await.expect("begins") else {
+            panic!("it is new");
+        };
+        service.finish(&turn, &answer).await.expect("writes");
+        let used = IdempotencyStore::used(&rig.database, app.id).await;
+        assert!(used.expect("reads") <= most);
+    }
+    for name in &names[55..] {
+        let again = service.begin(&deed(name)).await.expect("looks");
+        assert!(matches!(again, Begun::Done(_)), "{name}");
+    }
+    let first = service.begin(&deed(&names[0])).await.expect("begins");
+    assert!(matches!(first, Begun::Fresh(_)), "the oldest are forgotten");
+}
+
 async fn what_is_counted_is_what_is_there(rig: &mut Rig) {
     let (app, _) = rig.add_app("one").await;
     let database = &rig.database;
@@ -240,15 +276,15 @@ async fn what_is_counted_is_what_is_there(rig: &mut Rig) {
     let long_ago = Timestamp::from_secs(0);
     assert!(database.begin(&one, long_ago).await.expect("writes"));
     assert!(!database.begin(&one, long_ago).await.expect("writes"));
-    assert_eq!(used().await, DEED_BYTES);
+    assert_eq!(used().await, REQUEST_BYTES);
     assert!(database.begin(&one, NOW).await.expect("takes over"));
-    assert_eq!(used().await, DEED_BYTES);
+    assert_eq!(used().await, REQUEST_BYTES);
     assert!(database.finish("deed", "1", &sealed).await.expect("writes"));
     assert!(!database.finish("deed", "1", &sealed).await.expect("writes"));
-    assert_eq!(used().await, DEED_BYTES + 1000);
+    assert_eq!(used().await, REQUEST_BYTES + 1000);
     let tomorrow = reservation(app.id, "2", NOW.plus(Duration::from_hours(25)));
     assert!(database.begin(&tomorrow, long_ago).await.expect("writes"));
-    assert_eq!(used().await, DEED_BYTES, "the old one had expired");
+    assert_eq!(used().await, REQUEST_BYTES, "the old one had expired");
     assert!(database.give_up("deed", "2").await.expect("writes"));
     assert_eq!(used().await, 0);
     assert!(database.begin(&one, long_ago).await.expect("writes"));

@@ -79,14 +79,14 @@ async fn the_oldest_answers_under_idempotency_keys_go_first() {
         request.header("idempotency-key", name)
     };
     let mut made = Vec::new();
-    for n in 0..8 {
+    for n in 0..6 {
         made.push(answer(post(&format!("order-{n}"))).await.1);
     }
-    let (head, again) = answer(post("order-7")).await;
+    let (head, again) = answer(post("order-5")).await;
     assert_eq!(head["idempotency-replayed"], "true");
-    assert_eq!(again, made[7]);
+    assert_eq!(again, made[5]);
     // It was carried out: what is forgotten is only the answer.
     assert_eq!(refusal_of(post("order-0")).await, refusal(409, "conflict"));
     let keys = app.platform().all("/keys", 50).await.0;
-    assert_eq!(keys.len(), 9, "none twice");
+    assert_eq!(keys.len(), 7, "none twice");
 }
