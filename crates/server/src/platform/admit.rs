@@ -69,10 +69,10 @@ async fn carry_out(
         return Ok(next.run(request).await);
     }
     let is_exempt = is_exempt(&request);
-    if !is_exempt {
-        has_room(app, caller.app).await?;
-    }
     let Some(name) = name else {
+        if !is_exempt {
+            has_room(app, caller.app).await?;
+        }
         let app = Arc::clone(app);
         return finished(&app, async move { Ok(next.run(request).await) }).await;
     };
@@ -109,7 +109,18 @@ async fn carry_out(
                 Request::from_parts(parts, Body::from(body)),
             );
             let own = Arc::clone(&app);
-            finished(&own, async move { once(&app, turn, request, next).await }).await
+            finished(&own, async move {
+                // Not before: an answer that is stored is sent however full the log is.
+                if !is_exempt && let Err(refusal) = has_room(&app, caller.app).await {
+                    app.idempotency
+                        .give_up(&turn)
+                        .await
+                        .map_err(KeyError::from)?;
+                    return Err(refusal);
+                }
+                once(&app, turn, request, next).await
+            })
+            .await
         }
         Begun::Full if is_exempt => {
             let request = Request::from_parts(parts, Body::from(body));

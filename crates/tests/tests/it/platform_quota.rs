@@ -70,6 +70,36 @@ async fn an_app_whose_audit_log_is_full_changes_nothing_more_but_may_shut_people
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_carried_out_is_answered_again_although_the_audit_log_is_full() {
+    let server = TestServer::start_with(|config| config.limits.audit_bytes_per_app = 4096).await;
+    let app = server.app("one").await;
+    let platform = app.platform();
+    let post = |name: &str| {
+        let request = platform.post("/keys", &json!({"label": "x".repeat(200)}));
+        request.header("idempotency-key", name)
+    };
+    let (_, first) = answer(post("order-0")).await;
+    let mut sent = 1;
+    while post(&format!("order-{sent}"))
+        .send()
+        .await
+        .expect("an answer")
+        .status()
+        == 201
+    {
+        sent += 1;
+        assert!(sent < 40, "it is never full");
+    }
+    let (head, again) = answer(post("order-0")).await;
+    assert_eq!(head["idempotency-replayed"], "true");
+    assert_eq!(again, first);
+    // Nothing was done under the name that was refused, so it is not taken.
+    let full = refusal(429, "quota_exceeded");
+    assert_eq!(refusal_of(post(&format!("order-{sent}"))).await, full);
+    assert_eq!(refusal_of(platform.post("/keys", &json!({}))).await, full);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_answers_under_idempotency_keys_go_first() {
     let server =
         TestServer::start_with(|config| config.limits.idempotency_bytes_per_app = 4096).await;
