@@ -100,9 +100,16 @@ impl KeyStore for Database {
         Ok(revision)
     }
 
-    async fn release(&self, key: &KeyRecord, expected: Revision) -> Result<Revision, StoreError> {
+    async fn release(
+        &self,
+        key: &KeyRecord,
+        made: &[KeyRecord],
+        expected: Revision,
+    ) -> Result<Revision, StoreError> {
         let (mut tx, revision) = self.change(expected).await?;
-        update_state(&mut tx, key.id, key.state, revision).await?;
+        for key in made.iter().chain([key]) {
+            update_state(&mut tx, key.id, key.state, revision).await?;
+        }
         sqlx::query(RELEASE)
             .bind(key.id.to_string())
             .bind(key.released.map(Timestamp::as_millis))

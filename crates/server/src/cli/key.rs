@@ -78,8 +78,8 @@ enum Action {
         #[command(flatten)]
         data: PlaceArgs,
     },
-    /// Revoke a key and let another app register its id: if an app has taken an id that tokens of
-    /// another one name.
+    /// Revoke a key with the keys that it made and let another app register its id: if an app has
+    /// taken an id that tokens of another one name.
     Release {
         /// The key id.
         key: String,

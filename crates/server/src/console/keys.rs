@@ -218,6 +218,8 @@ pub(crate) struct Released {
     app: AppId,
     /// The key.
     key: KeyView,
+    /// The keys that it had made, and those that they had made in turn: revoked with it.
+    made: Vec<KeyView>,
 }
 
 /// The public id of an app at the Auth Service.
@@ -454,8 +456,8 @@ async fn revoke(
 
 /// Release the id of a key
 ///
-/// For an id that an app has registered and tokens of another one name: the key is revoked, and
-/// another app may register the id. Takes an owner.
+/// For an id that an app has registered and tokens of another one name: the key is revoked with the
+/// keys that it made, and another app may register the id. Takes an owner.
 #[utoipa::path(
     post,
     path = "/console/api/keys/{key}/release",
@@ -473,12 +475,18 @@ async fn release(
     let missing = || Refusal::new(ErrorCode::NotFound, "there is no such key");
     let known = app.keys.registry().key_record(key).ok_or_else(missing)?;
     let released = app.keys.release_key(known.id).await?;
-    let entry = signed.entry("key.release", Some(released.app), key);
-    app.audit.record(entry).await;
-    let own = app.keys.registry().app(released.app).ok_or_else(missing)?;
+    let made: Vec<_> = released.made.iter().map(|key| key.id).collect();
+    let record = released.record;
+    let entry = signed.entry("key.release", Some(record.app), key);
+    app.audit
+        .record(entry.detail(json!({ "made": made })))
+        .await;
+    let own = app.keys.registry().app(record.app).ok_or_else(missing)?;
+    let made = released.made.iter();
     Ok(Json(Released {
         app: own.id,
-        key: view(&app, &own, &released),
+        key: view(&app, &own, &record),
+        made: made.map(|key| view(&app, &own, key)).collect(),
     }))
 }
 

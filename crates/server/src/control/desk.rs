@@ -9,7 +9,7 @@ use hexline_protocol::ErrorCode;
 use hexline_services::audit::AuditService;
 use hexline_services::keys::{
     self, App, AppLimits, AppName, AppSettings, CreatedKey, Fingerprint, HeldOut, KeyError,
-    KeyHandle, KeyRecord, KeyRegistry, KeyService, MasterKey, NewKey, Scope,
+    KeyHandle, KeyRecord, KeyRegistry, KeyService, MasterKey, NewKey, RevokedKey, Scope,
 };
 use hexline_services::operators::OperatorService;
 use hexline_token::{
@@ -192,9 +192,9 @@ impl Desk {
                 self.view(&self.keys.set_label(key_id(&key)?, label).await?),
             )),
             Command::KeyRevoke { key, keep_made } => self.revoke_key(&key, keep_made).await,
-            Command::KeyRelease { key } => Ok(Answer::Key(
-                self.view(&self.keys.release_key(key_id(&key)?).await?),
-            )),
+            Command::KeyRelease { key } => {
+                Ok(self.revoked(&self.keys.release_key(key_id(&key)?).await?))
+            }
             Command::KeyImport {
                 app,
                 options,
@@ -347,10 +347,14 @@ impl Desk {
         } else {
             self.keys.revoke_key(id).await?
         };
-        Ok(Answer::RevokedKey(Box::new(RevokedKeyView {
+        Ok(self.revoked(&revoked))
+    }
+
+    fn revoked(&self, revoked: &RevokedKey) -> Answer {
+        Answer::RevokedKey(Box::new(RevokedKeyView {
             key: self.view(&revoked.record),
             made: revoked.made.iter().map(|key| self.view(key)).collect(),
-        })))
+        }))
     }
 
     async fn list_keys(&self, app: Option<&str>) -> Outcome {

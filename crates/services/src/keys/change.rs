@@ -32,8 +32,11 @@ pub(super) enum Change {
         keys: Vec<KeyRecord>,
         at: Timestamp,
     },
-    /// Revoked and released by now.
-    Release(Box<KeyRecord>),
+    /// Revoked and released by now, and what it made, revoked by now.
+    Release {
+        key: Box<KeyRecord>,
+        made: Vec<KeyRecord>,
+    },
     Label(Box<KeyRecord>),
     DeleteApp {
         app: AppId,
@@ -184,7 +187,7 @@ impl Change {
                 let state = KeyState::Revoked { at: *at };
                 stores.keys.set_state(&ids, state, expected).await
             }
-            Self::Release(key) => stores.keys.release(key, expected).await,
+            Self::Release { key, made } => stores.keys.release(key, made, expected).await,
             Self::Label(key) => stores.keys.set_label(key.id, &key.label, expected).await,
             Self::DeleteApp { app, at } => stores.apps.remove(*app, *at, expected).await,
             Self::AddApiKey(record) => stores.api_keys.add(record, expected).await,
@@ -219,7 +222,11 @@ impl Change {
                 changes.api_keys = api_keys;
             }
             Self::Revoke { keys, .. } => changes.keys = keys,
-            Self::Release(key) | Self::Label(key) => changes.keys.push(*key),
+            Self::Release { key, made } => {
+                changes.keys = made;
+                changes.keys.push(*key);
+            }
+            Self::Label(key) => changes.keys.push(*key),
             Self::DeleteApp { app, .. } => changes.deleted.push(app),
             Self::AddApiKey(record) | Self::RevokeApiKey(record) => changes.api_keys.push(record),
         }

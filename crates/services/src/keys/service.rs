@@ -350,7 +350,6 @@ impl KeyService {
         made: impl Fn(&KeyRecord) -> Vec<KeyRecord>,
     ) -> Result<RevokedKey, KeyError> {
         let at = self.clock.now();
-        let stands = |key: &KeyRecord| !matches!(key.state, KeyState::Revoked { .. });
         self.change(|| {
             let mut record = self.lookup(id)?;
             let mut made = made(&record);
@@ -370,20 +369,27 @@ impl KeyService {
         .await
     }
 
-    /// Revokes a key and lets another app take its id: the app that has it may not be the one that
-    /// tokens of this id are from. Twice is once.
-    pub async fn release_key(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
+    /// Revokes a key with every key that it made, and lets another app take its id: the app that
+    /// has it may not be the one that tokens of this id are from. Twice is once.
+    pub async fn release_key(&self, id: KeyId) -> Result<RevokedKey, KeyError> {
         let at = self.clock.now();
         self.change(|| {
-            let mut key = self.lookup(id)?;
-            if key.released.is_some() {
-                return Ok((None, key));
+            let mut record = self.lookup(id)?;
+            let mut made = self.registry.made_by(record.app, &[id]);
+            made.retain(stands);
+            if record.released.is_some() && made.is_empty() {
+                return Ok((None, RevokedKey { record, made }));
             }
-            if !matches!(key.state, KeyState::Revoked { .. }) {
+            let own = stands(&record).then_some(&mut record);
+            for key in own.into_iter().chain(&mut made) {
                 key.state = KeyState::Revoked { at };
             }
-            key.released = Some(at);
-            Ok((Some(Change::Release(Box::new(key.clone()))), key))
+            record.released = record.released.or(Some(at));
+            let change = Change::Release {
+                key: Box::new(record.clone()),
+                made: made.clone(),
+            };
+            Ok((Some(change), RevokedKey { record, made }))
         })
         .await
     }
@@ -741,6 +747,10 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     }
+}
+
+fn stands(key: &KeyRecord) -> bool {
+    !matches!(key.state, KeyState::Revoked { .. })
 }
 
 fn require_secret(key: &KeyRecord) -> Result<(), KeyError> {

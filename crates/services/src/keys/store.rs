@@ -219,8 +219,14 @@ pub trait KeyStore: Send + Sync {
         expected: Revision,
     ) -> Result<Revision, StoreError>;
 
-    /// Writes the state of a key and since when it is released, as they are in this record.
-    async fn release(&self, key: &KeyRecord, expected: Revision) -> Result<Revision, StoreError>;
+    /// Writes the state of a key and since when it is released, and the states of the keys that it
+    /// made, as they are in these records, all in one transaction.
+    async fn release(
+        &self,
+        key: &KeyRecord,
+        made: &[KeyRecord],
+        expected: Revision,
+    ) -> Result<Revision, StoreError>;
 
     /// Changes the label of a key.
     async fn set_label(

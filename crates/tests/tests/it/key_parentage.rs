@@ -311,6 +311,8 @@ async fn an_owner_frees_an_id_that_another_app_has_registered() {
     let key = "0123456789abcdef0123456789abcdef";
     let import = json!({"kind": "hmac", "id": key, "secret": "s".repeat(43)});
     squatter.platform().posted("/keys/import", &import).await;
+    let secret = json!({"key": {"id": key}, "secret": "s".repeat(43)});
+    let child = made_with(&squatter.platform_with(&platform_token(&server, &secret))).await;
     let order = json!({"kind": "hmac", "id": key, "secret": "t".repeat(43)});
     let taken = refusal_of(real.platform().post("/keys/import", &order)).await;
     assert_eq!(taken, refusal(409, "conflict"));
@@ -320,6 +322,8 @@ async fn an_owner_frees_an_id_that_another_app_has_registered() {
     let released = owner.post(&path, &json!({})).await;
     assert_eq!(released["app"], squatter.id());
     assert_eq!(released["key"]["state"], "revoked");
+    assert_eq!(released["made"][0]["id"], child["key"]["id"]);
+    assert_eq!(released["made"][0]["state"], "revoked");
     let again = refusal_of(squatter.platform().post("/keys/import", &import)).await;
     assert_eq!(again, refusal(409, "conflict"), "not by the same app again");
     real.platform().posted("/keys/import", &order).await;
@@ -331,6 +335,8 @@ async fn an_owner_frees_an_id_that_another_app_has_registered() {
         .get(&format!("/audit?app={}&action=key.release", squatter.id()))
         .await;
     assert_eq!(listed["items"][0]["target"], key);
+    let made = json!([child["key"]["id"]]);
+    assert_eq!(listed["items"][0]["detail"]["made"], made);
 }
 
 async fn said(request: RequestBuilder) -> (u16, String) {

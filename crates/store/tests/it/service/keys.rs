@@ -21,6 +21,7 @@ on_both!(
     a_later_rotation_of_its_maker_changes_nothing_for_a_key,
     a_key_that_retires_or_is_of_another_app_makes_none,
     an_id_that_was_released_is_free_for_another_app_alone,
+    releasing_a_key_revokes_what_it_made,
     names_and_ids_are_taken_once,
     a_disabled_app_lets_nobody_in,
     a_token_check_touches_no_database,
@@ -414,7 +415,7 @@ async fn an_id_that_was_released_is_free_for_another_app_alone(rig: &mut Rig) {
     let taken = service.create_key(owner.id, order("b")).await;
     assert_eq!(taken.expect_err("is taken").code().text(), "conflict");
     let released = service.release_key(id).await.expect("releases");
-    assert_eq!(released.state, KeyState::Revoked { at: NOW });
+    assert_eq!(released.record.state, KeyState::Revoked { at: NOW });
     let back = service.create_key(app.id, order("c")).await;
     let message = "not by the same app again";
     assert_eq!(back.expect_err(message).code().text(), "conflict");
@@ -430,6 +431,32 @@ async fn an_id_that_was_released_is_free_for_another_app_alone(rig: &mut Rig) {
     let signing = service.signing_key(app.id).expect_err("has none any more");
     assert_eq!(signing.code().text(), "no_signing_key");
     assert_eq!(service.signing_key(owner.id).expect("signs").id, id);
+}
+
+async fn releasing_a_key_revokes_what_it_made(rig: &mut Rig) {
+    let service = rig.service().await;
+    let app = demo(&service).await;
+    let maker = hmac(&service, &app).await.record.id;
+    let order = |by| NewKey::generate(Algorithm::Hs256).made_by(by);
+    let child = service.create_key(app.id, order(maker)).await;
+    let child = child.expect("creates");
+    let grandchild = service.create_key(app.id, order(child.record.id)).await;
+    let grandchild = grandchild.expect("creates");
+    let released = service.release_key(maker).await.expect("releases");
+    let made: Vec<_> = released.made.iter().map(|key| key.id).collect();
+    let mut wanted = [child.record.id, grandchild.record.id];
+    wanted.sort_unstable();
+    assert_eq!(made, wanted);
+    for node in [&service, &rig.service().await] {
+        for key in [&child, &grandchild] {
+            let found = check(node, &token(key, NOW), NOW);
+            assert_eq!(found, Err(Reason::KeyRevoked));
+            let state = node.lookup_key(key.record.id).await.expect("reads").state;
+            assert_eq!(state, KeyState::Revoked { at: NOW });
+        }
+    }
+    let again = service.release_key(maker).await.expect("is released");
+    assert_eq!(again.made, [], "twice is once");
 }
 
 async fn names_and_ids_are_taken_once(rig: &mut Rig) {
