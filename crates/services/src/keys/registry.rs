@@ -372,6 +372,11 @@ impl KeyRegistry {
         for key in keys {
             let (app, id) = (key.record.app, key.record.id);
             let old = state.keys.insert(id, key.clone());
+            if old.as_ref().is_some_and(|old| old.record.app != app) {
+                // The app that had the id lost the API keys that name it as well.
+                let stays = |api_key: &ApiKeyRecord| api_key.key != id || api_key.app == app;
+                state.api_keys.retain(|_, api_key| stays(api_key));
+            }
             if old.is_none_or(|old| old.record.state != key.record.state) {
                 events.push(KeyEvent::KeyChanged { app, key: id });
             }

@@ -411,7 +411,9 @@ async fn an_id_that_was_released_is_free_for_another_app_alone(rig: &mut Rig) {
         .await
         .expect("takes it");
     let api_key = service.create_api_key(app.id, Some(id), "web").await;
-    api_key.expect("names it");
+    let api_key = api_key.expect("names it").id;
+    let other = rig.service().await;
+    other.find_api_key(api_key).expect("is there");
     let taken = service.create_key(owner.id, order("b")).await;
     assert_eq!(taken.expect_err("is taken").code().text(), "conflict");
     let released = service.release_key(id).await.expect("releases");
@@ -424,6 +426,13 @@ async fn an_id_that_was_released_is_free_for_another_app_alone(rig: &mut Rig) {
         .await
         .expect("takes it");
     assert_eq!(check(&service, &token(&own, NOW), NOW), Ok(()));
+    other.refresh().await.expect("follows");
+    for node in [&service, &other] {
+        let gone = node.find_api_key(api_key).expect_err("went with the id");
+        assert_eq!(gone.code().text(), "not_found");
+        assert_eq!(node.list_api_keys(app.id).expect("lists"), []);
+    }
+    drop(other);
     rig.reopen().await;
     let service = rig.service().await;
     assert_eq!(check(&service, &token(&own, NOW), NOW), Ok(()));
