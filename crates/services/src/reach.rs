@@ -16,8 +16,8 @@ pub enum Reach {
     Public,
     /// Those, and this machine: for development.
     PublicAndLoopback,
-    /// Those, this machine, and private networks. Never a link-local address, where clouds keep
-    /// their secrets.
+    /// Those, this machine, and private networks. Never a link-local address or another one where
+    /// clouds tell a machine its secrets.
     Private,
 }
 
@@ -127,6 +127,9 @@ impl Reach {
 
     fn allows_v4(self, ip: Ipv4Addr) -> bool {
         let [a, b, c, _] = ip.octets();
+        if METADATA_V4.contains(&ip) {
+            return false;
+        }
         if ip.is_loopback() {
             return self != Self::Public;
         }
@@ -151,6 +154,9 @@ impl Reach {
             return self != Self::Public;
         }
         let [a, b, ..] = ip.segments();
+        if METADATA_V6.contains(&ip) || (a, b) == AWS_V6 {
+            return false;
+        }
         if a & 0xfe00 == 0xfc00 {
             return self == Self::Private;
         }
@@ -163,6 +169,20 @@ impl Reach {
             && !(a == 0x3fff && b < 0x1000)
     }
 }
+
+/// Where clouds answer a machine's questions about itself, and with its credentials, elsewhere than
+/// on link-local addresses: Alibaba Cloud, Azure.
+const METADATA_V4: [Ipv4Addr; 2] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+];
+/// The same: Google Cloud, Scaleway.
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+];
+/// The start of all that AWS answers on, `fd00:ec2::/32`.
+const AWS_V6: (u16, u16) = (0xfd00, 0x0ec2);
 
 #[cfg(test)]
 mod tests {
@@ -247,6 +267,27 @@ mod tests {
             "64:ff9b::a9fe:a9fe",
         ] {
             assert!(!allowed(Reach::Private, ip), "{ip}");
+        }
+    }
+
+    #[test]
+    fn no_option_opens_the_metadata_addresses_of_clouds() {
+        for ip in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "100.100.100.200",
+            "::ffff:100.100.100.200",
+            "168.63.129.16",
+            "192.0.0.192",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:42::42",
+            "fe80::a9fe:a9fe",
+        ] {
+            for reach in [Reach::Public, Reach::PublicAndLoopback, Reach::Private] {
+                assert!(!allowed(reach, ip), "{reach:?}: {ip}");
+            }
         }
     }
 

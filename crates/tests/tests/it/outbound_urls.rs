@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Addresses that no URL may name unless that is allowed, in the spellings that URL parsers take.
-const PRIVATE: [&str; 12] = [
+const PRIVATE: [&str; 11] = [
     "127.0.0.1",
     "127.1",
     "2130706433",
@@ -18,16 +18,17 @@ const PRIVATE: [&str; 12] = [
     "192.168.0.1",
     "[::1]",
     "[::ffff:127.0.0.1]",
-    "[fd00:ec2::254]",
 ];
 
 /// Addresses that no URL may name.
-const NEVER: [&str; 5] = [
+const NEVER: [&str; 7] = [
     "169.254.169.254",
     "[fe80::1]",
     "[::ffff:169.254.169.254]",
     "[64:ff9b::a9fe:a9fe]",
     "0.0.0.0",
+    "[fd00:ec2::254]",
+    "100.100.100.200",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,7 +45,7 @@ async fn no_setting_takes_a_url_of_a_private_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_inside_a_company_may_be_allowed_but_no_link_local_address() {
+async fn what_is_inside_a_company_may_be_allowed_but_no_link_local_or_metadata_address() {
     let world = World::start(|config| {
         config.allow_private_providers = true;
         config.webhooks.allow_private = true;
