@@ -131,6 +131,7 @@ fn a_key_id_that_an_app_has_taken_is_released_for_another_one() {
     assert_eq!(import("real").code, 5, "it is taken");
     let released = place.json(&["key", "release", OLD_ID]);
     assert_eq!(released["state"], "revoked");
+    assert_eq!(released["made"], serde_json::json!([]));
     assert_eq!(import("demo").code, 5, "not by the same app again");
     let taken = import("real");
     assert_eq!(taken.code, 0, "{}", taken.err);
