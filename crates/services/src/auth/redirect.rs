@@ -10,8 +10,11 @@ pub(super) fn check(uri: &str) -> Result<(), (String, &'static str)> {
     if is_run_by_browsers(uri) {
         return refuse("a scheme that a browser runs or opens itself");
     }
-    if uri.len() > MAX_URL || !uri.bytes().all(|b| b.is_ascii_graphic()) {
-        return refuse("another text");
+    if uri.len() > MAX_URL {
+        return refuse("a URI of more than 1,024 bytes");
+    }
+    if !uri.bytes().all(|b| b.is_ascii_graphic()) {
+        return refuse("a space, or a character outside visible ASCII");
     }
     let Some((scheme, rest)) = uri.split_once(':') else {
         return refuse("a text without a scheme");
@@ -38,7 +41,8 @@ pub(super) fn check(uri: &str) -> Result<(), (String, &'static str)> {
             refuse("http to another machine")
         }
         scheme if is_scheme(scheme) && !rest.is_empty() => Ok(()),
-        _ => refuse("another text"),
+        scheme if is_scheme(scheme) => refuse("a scheme with nothing after it"),
+        _ => refuse("a scheme with a character that no scheme has"),
     }
 }
 
@@ -132,6 +136,22 @@ mod tests {
             let (found, _) = check(uri).expect_err(uri);
             assert!(found.contains("browser"), "{uri:?}: {found}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_text_is_said() {
+        let long = format!("https://shop.example/{}", "x".repeat(1004));
+        for (uri, wanted) in [
+            (long.as_str(), "1,024 bytes"),
+            ("https://shop.example/a b", "visible ASCII"),
+            ("https://shop.example/\u{fc}", "visible ASCII"),
+            ("myapp:", "nothing after it"),
+            ("my_app:/done", "no scheme has"),
+        ] {
+            let (found, _) = check(uri).expect_err(uri);
+            assert!(found.contains(wanted), "{uri}: {found}");
+        }
+        assert_eq!(check(&long[..1024]), Ok(()));
     }
 
     #[test]
