@@ -58,7 +58,7 @@ pub(crate) struct KeyView {
     last_used_ms: Option<i64>,
     /// Live connections on this node that stand on it.
     connections: usize,
-    /// The key whose token made it; null if an operator did.
+    /// The key whose token made it; null if no app's server did. A rotation by an operator keeps it.
     #[schema(value_type = Option<String>)]
     made_by: Option<KeyId>,
     /// Since when another app may take its id; only of a revoked key.

@@ -55,7 +55,7 @@ pub(super) struct KeyShown {
     /// What its tokens may grant at most; null is no limit.
     #[schema(value_type = Option<Object>)]
     ceiling: Option<Value>,
-    /// The key whose token made it; null if an operator did.
+    /// The key whose token made it; null if no app's server did. A rotation by an operator keeps it.
     made_by: Option<String>,
     /// Whether it signs what the server mints for the app.
     signs: bool,
