@@ -191,25 +191,28 @@ impl AuthService {
         Ok((family.ok_or_else(no_good)?, Secret::new(secret.to_owned())))
     }
 
-    /// The token that follows on one of a line: an HMAC of it under the line's seed, which follows
-    /// from a sealed secret and the line's id.
+    /// The token that follows on one of a line: an HMAC of it under the line's seed, which is an
+    /// HMAC of the line's id.
     async fn successor(
         &self,
         family: &Family,
         shown: &Secret<String>,
     ) -> Result<Secret<String>, AuthError> {
-        if self.keys.open_secret(SEED).await?.is_none() {
+        let key = self.seed_key.get_or_try_init(|| self.open_seed_key());
+        let seed = hmac::sign(key.await?, family.id.as_bytes());
+        let seed = hmac::Key::new(hmac::HMAC_SHA256, seed.as_ref());
+        let next = hmac::sign(&seed, shown.expose().as_bytes());
+        Ok(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(next)))
+    }
+
+    /// The one key of all nodes and starts, made by the first that needs it.
+    async fn open_seed_key(&self) -> Result<hmac::Key, AuthError> {
+        loop {
+            if let Some(key) = self.keys.open_secret(SEED).await? {
+                return Ok(hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()));
+            }
             self.keys.put_secret_once(SEED, None, self.random()).await?;
         }
-        // Read again: of two nodes that made it at once, one lost.
-        let secret = self.keys.open_secret(SEED).await?;
-        let secret = secret.ok_or(KeyError::Contended)?;
-        let sign = |key: &[u8], text: &str| {
-            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes())
-        };
-        let seed = sign(secret.expose().as_bytes(), &family.id);
-        let next = sign(seed.as_ref(), shown.expose());
-        Ok(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(next)))
     }
 
     fn is_revoked(&self, family: &Family) -> bool {

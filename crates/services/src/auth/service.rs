@@ -2,13 +2,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hexline_model::{ApiKey, AppId, Clock, Device, Entropy, Identity, Moment, Secret, Timestamp};
 use hexline_token::Grants;
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::error::AuthError;
 use super::outbound::Outbound;
@@ -34,6 +34,8 @@ pub struct AuthService {
     /// When each app's minute began, and how many have come without a name since.
     nameless: Mutex<HashMap<AppId, (Moment, u32)>>,
     gone: RwLock<Vec<Gone>>,
+    /// What the seeds of all lines of refresh tokens follow from.
+    pub(super) seed_key: OnceCell<hmac::Key>,
 }
 
 /// What a server decides for all apps.
@@ -108,6 +110,7 @@ impl AuthService {
             options,
             gates: Mutex::default(),
             nameless: Mutex::default(),
+            seed_key: OnceCell::new(),
             gone: RwLock::default(),
         }
     }

@@ -717,7 +717,7 @@ fn refusal(revoked: Revoked) -> Rejection {
 }
 
 /// The earlier of two ends; `None` is no end.
-fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+pub(super) fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

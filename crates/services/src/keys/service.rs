@@ -9,7 +9,7 @@ use super::app::{App, AppChanges, AppName, AppSettings, TokenLife};
 use super::change::{ATTEMPTS, Change, NewcomerKey};
 use super::error::KeyError;
 use super::key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
-use super::registry::{KeyRegistry, Observer};
+use super::registry::{KeyRegistry, Observer, earlier};
 use super::revocation::{Revocation, Scope, SweepHorizon, Target, TokenId};
 use super::screen::{Screen, check_label, new_secret};
 use super::seal::{Purpose, Sealer};
@@ -739,14 +739,6 @@ pub(super) fn check_signs(key: &KeyRecord, app: &App, now: Timestamp) -> Result<
     }
     require_secret(key)?;
     require_active(key, now)
-}
-
-/// The earlier of two ends; `None` is no end.
-fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
 }
 
 fn stands(key: &KeyRecord) -> bool {
