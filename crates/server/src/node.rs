@@ -91,7 +91,7 @@ impl Registration {
         let State::Lost { told } = &mut *state else {
             return;
         };
-        match timeout(PATIENCE, NodeLock::take(&self.place, &self.node)).await {
+        match timeout(PATIENCE, NodeLock::take_again(&self.place, &self.node)).await {
             Ok(Ok(lock)) => {
                 tracing::info!("registered on the database again");
                 *state = lock.map_or(State::Unshared, State::Held);
@@ -100,7 +100,8 @@ impl Registration {
             Ok(Err(NodeError::Taken(other))) if !*told => {
                 tracing::error!(
                     other.url, other.id = %other.id,
-                    "another server has started on the database: stop one of the two"
+                    "another server has started on the database: users of the two do not reach each \
+                     other; stop one of the two"
                 );
                 *told = true;
             }

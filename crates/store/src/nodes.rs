@@ -69,11 +69,30 @@ impl NodeLock {
         config: &DatabaseConfig,
         node: &NodeRecord,
     ) -> Result<Option<Self>, NodeError> {
+        Self::take_unless(config, node, |_| true).await
+    }
+
+    /// Registers a server again that works already and has lost its lock.
+    ///
+    /// An isolated one that came back first is no reason to refuse it: the two stood side by side
+    /// before.
+    pub async fn take_again(
+        config: &DatabaseConfig,
+        node: &NodeRecord,
+    ) -> Result<Option<Self>, NodeError> {
+        Self::take_unless(config, node, |other| other.mode != NodeMode::Isolated).await
+    }
+
+    async fn take_unless(
+        config: &DatabaseConfig,
+        node: &NodeRecord,
+        is_minded: fn(&NodeRecord) -> bool,
+    ) -> Result<Option<Self>, NodeError> {
         let DatabaseConfig::Postgres { url } = config else {
             return Ok(None);
         };
         let mut connection = connect(url).await?;
-        register(&mut connection, node).await?;
+        register(&mut connection, node, is_minded).await?;
         let id = node.id;
         Ok(Some(Self { connection, id }))
     }
@@ -142,7 +161,11 @@ async fn connect(url: &Secret<String>) -> Result<AnyConnection, DatabaseError> {
     Ok(connection)
 }
 
-async fn register(connection: &mut AnyConnection, node: &NodeRecord) -> Result<(), NodeError> {
+async fn register(
+    connection: &mut AnyConnection,
+    node: &NodeRecord,
+    is_minded: fn(&NodeRecord) -> bool,
+) -> Result<(), NodeError> {
     let mut tx = connection.begin().await.map_err(failed)?;
     // Until the end of the transaction.
     count(&mut tx, TAKE_TURNS, TURNS).await.map_err(stored)?;
@@ -151,7 +174,8 @@ async fn register(connection: &mut AnyConnection, node: &NodeRecord) -> Result<(
         let removal = sqlx::query(REMOVE).bind(id.to_string());
         removal.execute(&mut *tx).await.map_err(failed)?;
     }
-    let other = live.into_iter().find(|other| other.id != node.id);
+    let mut others = live.into_iter().filter(|other| other.id != node.id);
+    let other = others.find(is_minded);
     if let (NodeMode::Alone, Some(other)) = (node.mode, other) {
         tx.commit().await.map_err(failed)?;
         return Err(NodeError::Taken(other));

@@ -10,6 +10,7 @@ on_both!(
     of_servers_that_start_at_once_one_is_let_in,
     a_server_whose_connection_has_ended_makes_room_for_the_next,
     a_lost_connection_is_noticed_and_the_same_server_comes_back,
+    a_server_comes_back_beside_an_isolated_one_and_beside_no_other,
 );
 
 fn node(url: &str, mode: NodeMode) -> NodeRecord {
@@ -114,6 +115,24 @@ async fn a_lost_connection_is_noticed_and_the_same_server_comes_back(rig: &mut R
     assert!(!lock.is_held().await);
     drop(lock);
     assert!(taken(rig, &first).await.is_held().await);
+}
+
+// Regression: whose lock was lost together with an isolated server's was refused for good if that
+// one came back first.
+async fn a_server_comes_back_beside_an_isolated_one_and_beside_no_other(rig: &mut Rig) {
+    if rig.sqlite_path().is_some() {
+        return;
+    }
+    let first = node("http://one.example", NodeMode::Alone);
+    let beside = taken(rig, &node("http://two.example", NodeMode::Isolated)).await;
+    let again = NodeLock::take_again(&rig.config, &first).await;
+    let again = again.expect("beside").expect("it is PostgreSQL");
+    for lock in [again, beside] {
+        lock.release().await.expect("released");
+    }
+    let _other = taken(rig, &node("http://three.example", NodeMode::Alone)).await;
+    let refused = NodeLock::take_again(&rig.config, &first).await;
+    assert!(matches!(refused, Err(NodeError::Taken(_))));
 }
 
 /// PostgreSQL takes a moment to notice that a connection has ended.

@@ -94,9 +94,39 @@ async fn with_postgres_away_messages_flow_and_readyz_says_degraded_until_it_is_b
     assert_eq!(checks(&server).await, all_is_well);
 }
 
+// Regression: the server that is not isolated stayed degraded if the other one registered first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_registers_again_beside_an_isolated_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let database = new_database().await;
+    let (mut proxy, through) = proxied(&database).await;
+    let key = directory.path().join("master.key");
+    let plain = TestServer::start_with(|config| {
+        config.database = Some(through);
+        config.master_key_file = Some(key.clone());
+        config.metrics_bearer = Some(Secret::new(BEARER.to_owned()));
+    })
+    .await;
+    // Through no proxy: it keeps its registration.
+    let _isolated = TestServer::start_with(|config| {
+        config.database = Some(database);
+        config.master_key_file = Some(key);
+        config.isolated = true;
+    })
+    .await;
+    proxy.cut().await;
+    let lost = async { while checks(&plain).await["node"] != "lost" {} };
+    within("the loss", lost).await;
+    proxy.mend();
+    within("the answer", until(&plain, "ready")).await;
+}
+
 /// A new database, and the URL of the way to it.
 pub(crate) async fn proxied_database() -> (TcpProxy, String) {
-    let database = new_database().await;
+    proxied(&new_database().await).await
+}
+
+async fn proxied(database: &str) -> (TcpProxy, String) {
     let (start, rest) = database.split_once('@').expect("a URL with a user");
     let (at, name) = rest.split_once('/').expect("a URL with a database");
     let proxy = TcpProxy::to(at.parse().expect("an address")).await;
