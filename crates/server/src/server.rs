@@ -13,7 +13,7 @@ use hexline_services::reach::{Reach, UrlRule};
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_services::tokens::TokenService;
 use hexline_services::webhooks::{Backoff, WebhookOptions, WebhookService};
-use hexline_store::Backend;
+use hexline_store::{Backend, NodeError};
 use hexline_token::Algorithm;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::{Instant, timeout};
@@ -93,10 +93,19 @@ impl Server {
         let local_addr = listener.local_addr()?;
         let port = local_addr.port();
         let (at, random) = (Arc::clone(&clock), Arc::clone(&entropy));
-        let records = records::open_at(&config, port, at, random, &lock).await?;
         let url = config.base_url(port);
         let node = NodeId::generate(&*entropy);
-        let registration = Registration::new(&config, node, &url, clock.now()).await?;
+        let register = async || Registration::new(&config, node, &url, clock.now()).await;
+        // A server that is refused leaves the schema as the other one knows it.
+        let early = match register().await {
+            Err(NodeError::NoTable) => None,
+            registered => Some(registered?),
+        };
+        let records = records::open_at(&config, port, at, random, &lock).await?;
+        let registration = match early {
+            Some(registration) => registration,
+            None => register().await?,
+        };
         let dev = if config.dev {
             Some(demo_app(&records.keys).await?)
         } else {

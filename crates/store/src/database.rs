@@ -386,6 +386,15 @@ pub(crate) fn postgres_options(url: &Secret<String>) -> Result<AnyConnectOptions
 }
 
 async fn migrate_postgres(connection: &mut sqlx::AnyConnection) -> Result<(), DatabaseError> {
+    check_version(connection).await?;
+    // Others may be at work on the schema; the lock is waited for below.
+    migrations::run(connection, Backend::Postgres, async |_, _| Ok(())).await
+}
+
+/// Refuses a PostgreSQL server that is too old.
+pub(crate) async fn check_version(
+    connection: &mut sqlx::AnyConnection,
+) -> Result<(), DatabaseError> {
     let row = sqlx::query(SERVER_VERSION)
         .fetch_one(&mut *connection)
         .await
@@ -395,8 +404,7 @@ async fn migrate_postgres(connection: &mut sqlx::AnyConnection) -> Result<(), Da
         let found = row.try_get("version").map_err(DatabaseError::Connect)?;
         return Err(DatabaseError::ServerTooOld { found });
     }
-    // Others may be at work on the schema; the lock is waited for below.
-    migrations::run(connection, Backend::Postgres, async |_, _| Ok(())).await
+    Ok(())
 }
 
 /// Parts of a URL that only show to be wrong on connecting are not quoted either.

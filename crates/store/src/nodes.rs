@@ -3,7 +3,9 @@ use hexline_services::keys::StoreError;
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, ConnectOptions as _, Connection as _, Transaction};
 
-use crate::database::{Backend, Database, DatabaseConfig, connect_failed, postgres_options};
+use crate::database::{
+    Backend, Database, DatabaseConfig, check_version, connect_failed, postgres_options,
+};
 use crate::error::{DatabaseError, sort};
 use crate::row::Columns as _;
 
@@ -56,6 +58,9 @@ pub enum NodeError {
     /// An earlier session of this server has not ended yet.
     #[error("the database has not noticed yet that this server's earlier connection is gone")]
     Held,
+    /// The schema is older than the registration, so that no other server can be known.
+    #[error("the database has no table of servers yet")]
+    NoTable,
     /// The database does not answer as it should.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -64,7 +69,8 @@ pub enum NodeError {
 impl NodeLock {
     /// Registers a server. `None` on SQLite, where the data directory has a lock.
     ///
-    /// A server that is [`NodeMode::Alone`] is refused while any other is registered.
+    /// A server that is [`NodeMode::Alone`] is refused while any other is registered. It need not
+    /// wait for the schema to be brought up to date, which would change it under the other one.
     pub async fn take(
         config: &DatabaseConfig,
         node: &NodeRecord,
@@ -154,6 +160,7 @@ async fn connect(url: &Secret<String>) -> Result<AnyConnection, DatabaseError> {
     sqlx::any::install_default_drivers();
     let options = postgres_options(url)?;
     let mut connection = options.connect().await.map_err(connect_failed)?;
+    check_version(&mut connection).await?;
     sqlx::raw_sql(SESSION)
         .execute(&mut connection)
         .await
@@ -167,6 +174,14 @@ async fn register(
     is_minded: fn(&NodeRecord) -> bool,
 ) -> Result<(), NodeError> {
     let mut tx = connection.begin().await.map_err(failed)?;
+    let is_there = sqlx::query(IS_THERE).fetch_one(&mut *tx).await;
+    let is_there: i64 = is_there
+        .map_err(failed)?
+        .column("nodes.n")
+        .map_err(stored)?;
+    if is_there == 0 {
+        return Err(NodeError::NoTable);
+    }
     // Until the end of the transaction.
     count(&mut tx, TAKE_TURNS, TURNS).await.map_err(stored)?;
     let (live, dead) = look(&mut tx).await.map_err(stored)?;
@@ -251,6 +266,7 @@ const TURNS: i64 = i64::from_be_bytes(*b"hx nodes");
 const SESSION: &str = "set client_min_messages = warning; set lock_timeout = '5s'; \
      set statement_timeout = '5s'; set idle_session_timeout = 0; set tcp_keepalives_idle = 5; \
      set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3";
+const IS_THERE: &str = "select count(to_regclass('nodes')) as n";
 const TAKE_TURNS: &str = "select count(*) as n where pg_advisory_xact_lock($1) is not null";
 const LOCK: &str = "select count(*) as n where pg_try_advisory_lock($1)";
 const IS_FREE: &str = "select count(*) as n where pg_try_advisory_xact_lock_shared($1)";

@@ -3,6 +3,7 @@
 use hexline_model::Secret;
 use hexline_tests::{Program, TcpProxy, TestServer, client, within};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::postgres::new_database;
 
@@ -35,6 +36,23 @@ async fn a_second_server_on_one_postgres_names_the_first_and_starts_once_that_is
     first.kill().await;
     let (second, _) = place.serve("two", &[]).await;
     second.stop().await;
+}
+
+// Regression: it was refused only after it had brought the schema up to date.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_refused_leaves_the_schema_as_it_was() {
+    let place = Place::new().await;
+    let (_first, ready) = place.serve("one", &[]).await;
+    let url = ready["url"].as_str().expect("a URL");
+    // As an older release knows it.
+    let older = "drop table app_usage; delete from _sqlx_migrations where version = 12";
+    place.sql(older).await;
+    let refused = place
+        .run("two", &["serve", "--listen", "127.0.0.1:0"])
+        .await;
+    assert!(refused.1.contains(url), "{}", refused.1);
+    let is_there = place.sql("select count(to_regclass('app_usage'))").await;
+    assert_eq!(is_there, "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,6 +174,7 @@ async fn checks(server: &TestServer) -> Value {
 struct Place {
     directory: tempfile::TempDir,
     config: String,
+    database: String,
 }
 
 impl Place {
@@ -166,7 +185,21 @@ impl Place {
         let database = new_database().await;
         let text = format!("database = '{database}'\nmaster_key_file = '{key}'\n");
         std::fs::write(&config, text).expect("the directory takes a file");
-        Self { directory, config }
+        Self {
+            directory,
+            config,
+            database,
+        }
+    }
+
+    /// What statements say, or nothing.
+    async fn sql(&self, statements: &str) -> String {
+        let arguments = ["--quiet", "--no-align", "--tuples-only", "--command"];
+        let mut psql = Command::new("psql");
+        let psql = psql.args(arguments).args([statements, &self.database]);
+        let output = psql.output().await.expect("psql runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     async fn serve(&self, data: &str, more: &[&str]) -> (Program, Value) {
