@@ -43,7 +43,8 @@ impl Connections {
         };
         // One deadline for the handshake and the first head: both are waiting for a first sign.
         let handshake = Box::pin(tls.acceptor().accept(socket));
-        if let Ok(Ok(socket)) = timeout_at(accepted + self.patience, handshake).await {
+        let handshake = timeout_at(accepted + self.patience, handshake);
+        if let Some(Ok(Ok(socket))) = self.stop.run_until_cancelled(handshake).await {
             self.speak(socket, &visit, peer, accepted).await;
         }
     }

@@ -49,6 +49,10 @@ struct TlsServer {
 
 impl TlsServer {
     async fn start() -> Self {
+        Self::start_with(impatient).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = TempDir::new().expect("a directory");
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]);
         let made = made.expect("a certificate");
@@ -59,7 +63,7 @@ impl TlsServer {
         std::fs::write(&tls.key_file, made.signing_key.serialize_pem()).expect("written");
         std::fs::write(&tls.cert_file, made.cert.pem()).expect("written");
         let server = TestServer::start_with(|config| {
-            impatient(config);
+            change(config);
             config.tls = Some(tls);
         })
         .await;
@@ -204,6 +208,25 @@ async fn an_http_2_preface_is_refused_without_waiting() {
     for (what, sent) in &SILENT[3..5] {
         is_closed_after(what, sent, connect(&server).await).await;
     }
+}
+
+// Regression: such a socket held the server until the end of its patience or of the drain.
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_have_sent_nothing_do_not_hold_a_stop_up() {
+    let patient = |config: &mut Config| {
+        config.limits.header_patience = Duration::from_hours(1);
+        config.drain = Duration::from_hours(1);
+    };
+    let mut clear = TestServer::start_with(patient).await;
+    let _silent = connect(&clear).await;
+    // Accepted after the silent one.
+    asks(&mut connect(&clear).await).await;
+    clear.stop().await;
+
+    let mut tls = TlsServer::start_with(patient).await;
+    let _silent = connect(&tls.server).await;
+    asks(&mut tls.connect().await).await;
+    tls.server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
