@@ -331,7 +331,7 @@ fn follow(app: Arc<App>, signed: &Signed, only: Option<AppId>) -> Result<Respons
             WatchError::Session => ErrorCode::RateLimited,
             WatchError::Server => ErrorCode::Unavailable,
         };
-        Refusal::new(code, error.to_string()).retry_after(5)
+        Refusal::new(code, error.to_string()).retry_after(5).told()
     };
     let follower = Follower {
         watcher: app.feed.watch(signed.session.id).map_err(busy)?,

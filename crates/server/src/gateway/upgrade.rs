@@ -166,10 +166,13 @@ async fn open(
         address,
         permissions,
     };
-    let place = app
-        .hub
-        .admit(caller, standing, peer)
-        .map_err(|full| refuse(Refusal::new(full.code(), full.to_string()).retry_after(1)))?;
+    let place = app.hub.admit(caller, standing, peer).map_err(|full| {
+        refuse(
+            Refusal::new(full.code(), full.to_string())
+                .retry_after(1)
+                .told(),
+        )
+    })?;
     let link = app
         .bus
         .attach(entry.app(), Arc::clone(&place.connection) as _);

@@ -10,6 +10,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
+use super::frame::Told;
+
 /// What a refused HTTP request is told: `{"code":"…","message":"…"}` with the code's status.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -18,6 +20,7 @@ pub(crate) struct Refusal {
     status: StatusCode,
     retry_after_s: Option<u32>,
     details: Map<String, Value>,
+    is_told: bool,
 }
 
 /// Why a request was refused.
@@ -44,6 +47,7 @@ impl Refusal {
             status,
             retry_after_s: None,
             details: Map::new(),
+            is_told: false,
         }
     }
 
@@ -74,6 +78,12 @@ impl Refusal {
     /// One more member of `details`. Never a secret, nor what the client wrote.
     pub(crate) fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Its status says how the server is, and is no failure to be logged.
+    pub(crate) fn told(mut self) -> Self {
+        self.is_told = true;
         self
     }
 
@@ -128,6 +138,9 @@ impl IntoResponse for Refusal {
         }
         let body = Value::from(body).to_string();
         let mut response = (self.status, body).into_response();
+        if self.is_told {
+            response.extensions_mut().insert(Told);
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(seconds) = self.retry_after_s {

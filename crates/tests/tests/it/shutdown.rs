@@ -64,6 +64,12 @@ async fn a_planned_stop_closes_one_after_the_other_serves_meanwhile_and_can_be_h
     program.signal("TERM").await;
     assert_eq!(other.closed().await, 4012);
     assert!(program.ended().await, "{}", program.log());
+    // Regression: a refused upgrade was logged as a failure.
+    assert!(
+        !program.log().contains("request failed"),
+        "{}",
+        program.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
