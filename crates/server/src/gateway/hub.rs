@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -9,7 +9,8 @@ use hexline_model::{AppId, Clock, KeyId};
 use hexline_protocol::{CloseCode, ErrorCode};
 use hexline_services::Caller;
 use hexline_services::keys::{AppLimits, KeyEvent, KeyRegistry, Standing};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::Connection;
 use super::outbox::Outbox;
@@ -30,6 +31,8 @@ pub(crate) struct Hub {
     metrics: Arc<Metrics>,
     state: Mutex<State>,
     draining: AtomicBool,
+    /// Somebody has gone, who need not be asked any more.
+    left: Notify,
     hooks: OnceLock<Arc<Hooks>>,
 }
 
@@ -104,6 +107,7 @@ impl Hub {
             metrics,
             state,
             draining,
+            left: Notify::new(),
             hooks: OnceLock::new(),
         })
     }
@@ -192,24 +196,33 @@ impl Hub {
     }
 
     /// Lets nobody in any more, and asks every connection to go, one after the other, evenly over
-    /// `spread`: clients come back a second after they were closed, and not all of them at once.
+    /// `spread`: clients come back a second after they were closed, and not all of them at once. Ends
+    /// as soon as nobody is left to be asked.
     ///
     /// Dropped before its end, it has asked some and can be called again for the others.
     pub(crate) async fn drain(&self, spread: Duration) {
-        let everybody: Vec<Arc<Connection>> = {
+        let mut waiting: VecDeque<(usize, Arc<Connection>)> = {
             let state = self.lock();
             // Under the lock, so that nobody is missed who comes in at the same time.
             self.draining.store(true, Ordering::SeqCst);
             let connections = state.apps.values().flat_map(AppState::connections);
-            connections.map(Arc::clone).collect()
+            connections.map(Arc::clone).enumerate().collect()
         };
-        let count = everybody.len().max(1) as f64;
+        let count = waiting.len().max(1) as f64;
         let begin = Instant::now();
-        for (n, connection) in everybody.into_iter().enumerate() {
-            if !spread.is_zero() {
-                sleep_until(begin + spread.mul_f64(n as f64 / count)).await;
+        let is_over =
+            |(_, connection): &mut (usize, Arc<Connection>)| connection.outbox.closing().is_some();
+        loop {
+            while waiting.pop_front_if(is_over).is_some() {}
+            // Those at the end too: if nobody else is left, nothing is waited for.
+            while waiting.pop_back_if(is_over).is_some() {}
+            let Some((n, connection)) = waiting.front() else {
+                return;
+            };
+            let turn = begin + spread.mul_f64(*n as f64 / count);
+            if Instant::now() >= turn || timeout_at(turn, self.left.notified()).await.is_err() {
+                connection.outbox.close_after_queue(CloseCode::GoingAway);
             }
-            connection.outbox.close_after_queue(CloseCode::GoingAway);
         }
     }
 
@@ -343,6 +356,13 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        // Nobody reads any more what is queued.
+        self.connection
+            .outbox
+            .close_after_queue(CloseCode::GoingAway);
+        if self.hub.is_draining() {
+            self.hub.left.notify_one();
+        }
         let mut state = self.hub.lock();
         let last = state.remove(&self.connection);
         if let Some(hooks) = self.hub.hooks.get() {

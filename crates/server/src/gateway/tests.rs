@@ -378,6 +378,18 @@ async fn a_drain_asks_everybody_to_go_and_lets_nobody_in() {
     assert_eq!(rig.hub.len(), 0);
 }
 
+// Regression: it went on sleeping for those that had gone.
+#[tokio::test]
+async fn a_drain_ends_as_soon_as_nobody_is_left() {
+    let rig = Rig::new(|_| ()).await;
+    let sessions = ["a/d", "b/d", "c/d"].map(|subject| rig.session(subject, None));
+    let mut draining = Box::pin(rig.hub.drain(Duration::from_hours(1)));
+    assert!(futures_util::poll!(&mut draining).is_pending());
+    drop(sessions);
+    let ended = tokio::time::timeout(Duration::from_secs(20), draining).await;
+    ended.expect("nobody is waited for");
+}
+
 #[tokio::test]
 async fn a_drain_is_spread_evenly_and_can_be_cut_short() {
     let rig = Rig::new(|_| ()).await;
