@@ -197,7 +197,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whoever asks may wait for no longer than a second.
+/// A caller may wait for no longer than a second.
 const SHORT_PATIENCE: Duration = Duration::from_millis(750);
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl HttpBody for Watched {
 }
 
 impl Drop for Watched {
-    /// Whoever waited for it waits no longer.
+    /// Nothing waits for it any longer.
     fn drop(&mut self) {
         if self.place.phase() == Phase::Body {
             self.place.enter(Phase::Answering);

@@ -6,7 +6,7 @@
 //! a connection that waits for its client, `exchange.rs` tells it when a request and its answer
 //! begin and end.
 //!
-//! Invariants: whoever is waited for has a deadline, `limits.header_patience`: for the TLS handshake
+//! Invariants: a client that is waited for has a deadline, `limits.header_patience`: for the TLS handshake
 //! with the first request head, for each further head, for the next bytes of a body, for the next
 //! request of an idle connection. A running answer and an upgraded connection have none here; their
 //! writes have one of their own. No version detection: what is not HTTP/1 is refused.

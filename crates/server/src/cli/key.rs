@@ -191,7 +191,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, CliError>
     match (answer, context.json) {
         (Answer::NewKey(new), true) => tell(&new, &print::to_json(&New::of(&new)))?,
         (Answer::NewKey(new), false) => {
-            // Without one, whoever fills it in knows.
+            // Without one, the reader fills it in.
             let api = data.api(context).await.unwrap_or_else(|_| "URL".to_owned());
             announce(&new, &api)?;
         }
