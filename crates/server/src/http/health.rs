@@ -59,7 +59,7 @@ pub(crate) struct Checks {
     node: &'static str,
 }
 
-/// Whether the process answers
+/// Check liveness
 #[utoipa::path(
     get,
     path = "/healthz",
@@ -70,7 +70,9 @@ pub(crate) async fn healthz() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Whether a message is delivered and a record stored
+/// Check readiness
+///
+/// Whether a message is delivered and a record stored.
 ///
 /// All who ask share one probe a second. `degraded` says that something shared with other servers,
 /// such as PostgreSQL, is away while what is connected works: 200, and 503 with `strict`. The detail

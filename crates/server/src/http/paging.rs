@@ -85,7 +85,10 @@ impl TryFrom<String> for Word {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         if text.len() > Self::MAX_BYTES || text.contains(char::is_control) {
-            return Err("a filter is none, expected at most 300 bytes of text on one line");
+            return Err(
+                "the filter is too long or has control characters, expected at most 300 bytes on one \
+                 line",
+            );
         }
         Ok(Self(text))
     }

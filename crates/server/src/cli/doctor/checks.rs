@@ -55,7 +55,7 @@ pub(super) async fn nodes(config: &Config, own: Option<&StatusView>) -> Option<F
         return Some(Finding::ok(NAME, "none works on the database"));
     }
     let found = format!(
-        "on the database there works {}; users of two servers do not reach each other",
+        "another server uses this database: {}; users of two servers do not reach each other",
         others.join(", ")
     );
     Some(if own.is_some() || config.isolated {
