@@ -10,7 +10,8 @@
 //! address, and a quarter of all. When the pool is full, its oldest gives way to the newcomer, of the
 //! same address if it is the address that has too many. When all places are taken, the oldest of the
 //! pool gives way too; if there is none, those that have let the server wait longest for a further
-//! request or for the rest of a body. So silent sockets, however many, shut nobody out.
+//! request or for the rest of a body; if there are none either, those that have left an answer unread
+//! longest. So silent sockets, however many, shut nobody out.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
@@ -86,7 +87,7 @@ pub(super) struct Visit(Arc<Place>);
 
 /// How many sockets there may be in all.
 pub(crate) fn most_sockets(open_files: Option<u64>, connections: usize) -> usize {
-    // Some that are no WebSockets: whoever asks for a token or for health.
+    // Some that are no WebSockets: those that ask for a token or for health.
     let wanted = connections.saturating_add(OTHERS);
     open_files.map_or(wanted, |files| wanted.min(files_for_sockets(files)))
 }
@@ -223,18 +224,30 @@ impl State {
         if let Some(oldest) = self.heads.first().copied() {
             return Vec::from_iter(self.remove(oldest));
         }
-        let resting = self.visits.values().map(|listed| &listed.place);
-        let mut resting: Vec<(u64, u64)> = resting
-            .filter(|place| place.phase() != Phase::FirstHead && place.waits_for_client())
+        let resting =
+            self.longest(|place| place.phase() != Phase::FirstHead && place.waits_for_client());
+        let leaving = if resting.is_empty() {
+            self.longest(Place::is_unread)
+        } else {
+            resting
+        };
+        leaving
+            .into_iter()
+            .filter_map(|number| self.remove(number))
+            .collect()
+    }
+
+    /// Of the places of a kind, those that have been in their state longest. Some at once: looking
+    /// through all of them should not be needed for each newcomer.
+    fn longest(&self, is_meant: impl Fn(&Place) -> bool) -> Vec<u64> {
+        let places = self.visits.values().map(|listed| &*listed.place);
+        let mut meant: Vec<(u64, u64)> = places
+            .filter(|place| is_meant(place))
             .map(|place| (place.waiting_since(), place.number))
             .collect();
-        resting.sort_unstable();
-        // Some at once: looking through all of them should not be needed for each newcomer.
-        let most = resting.len().div_ceil(AT_ONCE);
-        let oldest = resting.into_iter().take(most);
-        oldest
-            .filter_map(|(_, number)| self.remove(number))
-            .collect()
+        meant.sort_unstable();
+        meant.truncate(meant.len().div_ceil(AT_ONCE));
+        meant.into_iter().map(|(_, number)| number).collect()
     }
 
     fn remove(&mut self, number: u64) -> Option<AbortHandle> {
@@ -484,6 +497,23 @@ mod tests {
         assert_eq!(most_sockets(Some(100), 200_000), 50);
         assert_eq!(most_sockets(Some(u64::MAX), 10), 10_010);
         assert_eq!(most_sockets(None, 10), 10_010);
+    }
+
+    // Regression: sockets that asked and never read kept newcomers out until their writes timed out.
+    #[tokio::test]
+    async fn who_leaves_an_answer_unread_gives_way_after_those_that_rest() {
+        let gate = gate(limits(9, 3), &[]);
+        let held: Vec<_> = (1..4)
+            .map_while(|n| answered(&gate, &format!("192.0.2.{n}")))
+            .collect();
+        held[0].1.place().set_stalled(true);
+        held[1].1.place().enter(Phase::Idle);
+        let _first = answered(&gate, "192.0.2.9").expect("a place");
+        let counted = || held.iter().map(is_counted).collect::<Vec<_>>();
+        assert_eq!(counted(), [true, false, true]);
+        let _second = answered(&gate, "192.0.2.9").expect("a place");
+        assert_eq!(counted(), [false, false, true]);
+        assert!(admit(&gate, "192.0.2.9").is_none(), "it is read");
     }
 
     #[tokio::test(start_paused = true)]

@@ -84,6 +84,11 @@ impl Place {
         self.phase() != Phase::Answering && !self.is_stalled.load(Ordering::Relaxed)
     }
 
+    /// Whether an answer waits for a client that does not read it.
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_stalled.load(Ordering::Relaxed)
+    }
+
     /// Changes whenever something has happened that a patience counts from.
     pub(super) fn turn(&self) -> u32 {
         self.turn.load(Ordering::Relaxed)
