@@ -158,6 +158,7 @@ async fn change(
     responses(
         (status = 200, description = "Changed", body = PasswordChanged),
         (status = 403, description = "`confirmation_required`: confirm the session first", body = ErrorBody),
+        (status = 429, description = "Too many new passwords", body = ErrorBody),
     )
 )]
 async fn change_password(

@@ -380,10 +380,15 @@ impl OperatorService {
         signed_in: &SignedIn,
         new: Secret<String>,
     ) -> Result<(), OperatorError> {
-        let hash = self.hash(Password::parse(new)?).await?;
+        let new = Password::parse(new)?;
+        let id = signed_in.operator.id;
+        // Never taken back, and before there is a place: one session in a loop would else fill the
+        // queue of those at familiar addresses.
+        let subject = Subject::NewPassword(id);
+        throttle::charge(&*self.stores.attempts, subject, self.clock.now()).await?;
+        let hash = self.hash(new).await?;
         let operators = &self.stores.operators;
         let keep = Some(signed_in.session.id);
-        let id = signed_in.operator.id;
         Ok(operators.set_password(id, &hash, keep).await?)
     }
 

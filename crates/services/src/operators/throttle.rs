@@ -21,6 +21,8 @@ pub(super) enum Subject<'a> {
     Code(OperatorId),
     /// The password of an operator who is signed in and confirms something.
     Confirmation(OperatorId),
+    /// The new passwords of an operator who is signed in: each is hashed.
+    NewPassword(OperatorId),
 }
 
 /// A charge that is taken back if the attempt was a good one.
@@ -35,7 +37,9 @@ impl Subject<'_> {
     fn allowance(self) -> (u32, Duration) {
         match self {
             Self::Account(..) => (20, Duration::from_secs(30)),
-            Self::Peer(_) | Self::Code(_) | Self::Confirmation(_) => (10, Duration::from_mins(1)),
+            Self::Peer(_) | Self::Code(_) | Self::Confirmation(_) | Self::NewPassword(_) => {
+                (10, Duration::from_mins(1))
+            }
         }
     }
 
@@ -53,6 +57,7 @@ impl Subject<'_> {
             }
             Self::Code(id) => format!("code:{id}"),
             Self::Confirmation(id) => format!("confirmation:{id}"),
+            Self::NewPassword(id) => format!("new_password:{id}"),
         }
     }
 }

@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use hexline_tests::{OWNER_EMAIL, OWNER_PASSWORD, Program, TestOperator, TestServer, client};
+use hexline_tests::{
+    OWNER_EMAIL, OWNER_PASSWORD, Program, TestOperator, TestServer, client, refusal,
+};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -52,6 +55,45 @@ async fn a_flood_from_elsewhere_keeps_no_operator_at_a_familiar_address_out() {
     let away = sign_in(&stranger, OWNER_EMAIL, OWNER_PASSWORD);
     let response = from(away, "203.0.113.1").send().await.expect("an answer");
     assert_eq!(response.status().as_u16(), 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_who_changes_the_password_in_a_loop_keeps_no_operator_out() {
+    let server = TestServer::start().await;
+    let owner = server.operator().await;
+    let adam = owner
+        .invited(&server, "adam@example.org", "viewer", None)
+        .await;
+    let flood = (0..60).map(|n| {
+        let adam = adam.clone();
+        tokio::spawn(async move {
+            let change = json!({"new": format!("another good password {n}")});
+            let request = adam.request(Method::POST, "/profile/password");
+            let response = request.json(&change).send().await.expect("an answer");
+            response.status().as_u16()
+        })
+    });
+    let flood: Vec<_> = flood.collect();
+    let stranger = TestOperator::stranger(&server);
+    for round in 0..10 {
+        let own = sign_in(&stranger, OWNER_EMAIL, OWNER_PASSWORD);
+        let response = own.send().await.expect("an answer");
+        assert_eq!(response.status().as_u16(), 200, "round {round}");
+    }
+    let mut changed = 0;
+    for answer in flood {
+        match answer.await.expect("ends") {
+            200 => changed += 1,
+            status => assert_eq!(status, 429),
+        }
+    }
+    assert_eq!(changed, 10);
+    // Good ones count as well, and are forgiven one by one.
+    let change = json!({"new": "another good password"});
+    let refused = adam.refused(Method::POST, "/profile/password", &change);
+    assert_eq!(refused.await, refusal(429, "rate_limited"));
+    server.advance(Duration::from_mins(1));
+    adam.post("/profile/password", &change).await;
 }
 
 #[tokio::test]
