@@ -32,12 +32,15 @@ export async function checkLink(path, token) {
     return told;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (error.status === 403) return look("used");
+    if (isUsed(error)) return look("used");
     // Nothing is known of the link: the form will tell.
     look("with-token");
     mention(find("#with-token form"), error.message);
   }
 }
+
+/** Whether a refusal means that the link is of no use: other ones say what is wrong. @param {any} error */
+export const isUsed = (error) => error instanceof ApiError && error.code === "forbidden";
 
 /** @param {string} id */
 function look(id) {

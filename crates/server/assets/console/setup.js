@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { find } from "./dom.js";
-import { checkLink, enter, needed, newPassword, takeToken } from "./entrance.js";
+import { checkLink, enter, isUsed, needed, newPassword, takeToken } from "./entrance.js";
 import { FormError, onSubmit } from "./form.js";
 
 const token = takeToken();
@@ -13,7 +13,7 @@ onSubmit(find("#setup"), async (form) => {
   const name = needed(form, "name", "A name");
   const password = newPassword(form);
   await post("setup", { token, email, name, password }).catch((error) => {
-    if (error.status !== 403) throw error;
+    if (!isUsed(error)) throw error;
     throw new FormError("This link is of no use any more. As long as there is no operator, the server writes a new one when it starts.");
   });
   enter();

@@ -2,6 +2,8 @@
 
 use hexline_tests::{Browser, OWNER_EMAIL, OWNER_PASSWORD, Tab, TestServer};
 
+use crate::browser_prefix::proxy_that_changes_heads;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_set_up_link_makes_an_owner_and_leaves_the_address_bar() {
     let server = TestServer::start().await;
@@ -63,6 +65,40 @@ async fn an_invitation_says_whom_it_is_for_and_when_it_is_used_up() {
     tab.value(&format!("location.href = '{eve}'")).await;
     tab.sees("eve@example.org").await;
     assert_eq!(tab.value("location.hash").await, "");
+    tab.is_faultless_but_refused();
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_was_not_used_is_not_called_used_behind_a_proxy_that_changes_host() {
+    let server = TestServer::start().await;
+    let inside = |head: String| head.replacen("Host: 127.0.0.1", "Host: inside", 1);
+    let proxy = proxy_that_changes_heads(server.at(), inside).await;
+    let outside = |link: &str| link.replacen(&server.base(), &format!("http://{proxy}"), 1);
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    let setup = server.console_setup_url().expect("nobody is there yet");
+    tab.open(&outside(&setup)).await;
+    tab.sees(OTHER_SITE).await;
+    tab.fill("#email", OWNER_EMAIL).await;
+    tab.fill("#name", "Olga").await;
+    tab.fill("#password", OWNER_PASSWORD).await;
+    tab.fill("#again", OWNER_PASSWORD).await;
+    tab.press("Create owner").await;
+    let told = tab
+        .until(
+            "an answer",
+            "!document.querySelector('#setup').dataset.busy && document.querySelector('#setup [data-error]').textContent",
+        )
+        .await;
+    assert_eq!(told, OTHER_SITE);
+
+    let order = serde_json::json!({"email": "adam@example.org", "role": "viewer", "apps": null});
+    let made = server.operator().await.post("/operators", &order).await;
+    let invitation = made["invitation_url"].as_str().expect("a link");
+    tab.open(&outside(invitation)).await;
+    tab.sees(OTHER_SITE).await;
+    tab.shows("#invitation").await;
     tab.is_faultless_but_refused();
     browser.close().await;
 }
@@ -170,3 +206,5 @@ async fn the_keyboard_alone_is_enough() {
     assert_eq!(unnamed, serde_json::json!([]), "without a name");
     browser.close().await;
 }
+
+const OTHER_SITE: &str = "The request comes from a page of another site.";

@@ -15,7 +15,8 @@ async fn the_console_works_below_a_prefix() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_console_works_behind_a_proxy_that_strips_the_prefix() {
     let server = below_a_prefix().await;
-    let proxy = stripping(server.at()).await;
+    let strip = |head: String| head.replacen(&format!(" {PREFIX}"), " ", 1);
+    let proxy = proxy_that_changes_heads(server.at(), strip).await;
     walk(&server, proxy.port()).await;
 }
 
@@ -49,8 +50,11 @@ async fn walk(server: &TestServer, port: u16) {
     browser.close().await;
 }
 
-/// A proxy in front of the server that takes the prefix off, one request a connection.
-async fn stripping(server: SocketAddr) -> SocketAddr {
+/// A proxy in front of the server that changes the head of each request, one a connection.
+pub(crate) async fn proxy_that_changes_heads(
+    server: SocketAddr,
+    change: fn(String) -> String,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = listener.local_addr().expect("an address");
     tokio::spawn(async move {
@@ -64,8 +68,7 @@ async fn stripping(server: SocketAddr) -> SocketAddr {
                     }
                 }
                 let head = String::from_utf8(head).expect("a head is text");
-                let head = head.replacen(&format!(" {PREFIX}"), " ", 1);
-                let head = head.replacen("Connection: keep-alive", "Connection: close", 1);
+                let head = change(head).replacen("Connection: keep-alive", "Connection: close", 1);
                 let mut upstream = TcpStream::connect(server).await.expect("it listens");
                 upstream.write_all(head.as_bytes()).await.expect("it reads");
                 let _ = copy_bidirectional(&mut client, &mut upstream).await;
