@@ -7,7 +7,7 @@ import { needed } from "./entrance.js";
 import { number, onSubmit, open, text, words } from "./form.js";
 import { attempt, complain, say } from "./notice.js";
 import { plural } from "./time.js";
-import { isChanged, mayLeave, saved } from "./unsaved.js";
+import { isChanged, leaveAsItIs, mayLeave, saved } from "./unsaved.js";
 
 /** @type {any} */
 let app = null;
@@ -79,7 +79,7 @@ onSubmit(find("#rename"), async (form) => {
   const renamed = name !== app.name;
   await load();
   // The menu has the name too.
-  if (renamed && (await mayLeave())) location.reload();
+  if (renamed && (await mayLeave())) reload();
 });
 
 onSubmit(find("#policy"), async (form) => {
@@ -108,12 +108,18 @@ onSubmit(find("#limits"), async (form) => {
 
 document.querySelector("#switch")?.addEventListener("click", (/** @type {any} */ event) =>
   attempt(event.currentTarget, async () => {
-    if (!(await mayLeave())) return;
     if (!app.disabled_ms) return askToDisable();
+    if (!(await mayLeave())) return;
     await post(ofApp("enable"));
-    location.reload();
+    reload();
   }),
 );
+
+/** Shows the page as it is now, without what was entered and not saved. */
+function reload() {
+  leaveAsItIs();
+  location.reload();
+}
 
 /** Asks, with the connections as they are now. */
 async function askToDisable() {
@@ -122,8 +128,9 @@ async function askToDisable() {
 }
 
 onSubmit(find("#disable-app form"), async () => {
+  if (!(await mayLeave())) return;
   await post(ofApp("disable"));
-  location.reload();
+  reload();
 });
 
 const deletion = find("#delete-app form");
@@ -138,6 +145,7 @@ deletion.addEventListener("input", () => {
 });
 onSubmit(deletion, async (form) => {
   await post(ofApp("delete"), { confirm: text(form, "confirm") });
+  leaveAsItIs();
   location.assign(HOME);
 });
 

@@ -3,7 +3,7 @@
 import { APP, HOME, all, part, remove } from "./api.js";
 import { find, findAll, make, mayNotWrite } from "./dom.js";
 import { attempt, complain } from "./notice.js";
-import { mayLeave } from "./unsaved.js";
+import { leaveAsItIs, mayLeave } from "./unsaved.js";
 
 if (mayNotWrite()) for (const element of findAll("[data-write]")) element.remove();
 
@@ -17,6 +17,7 @@ find("#sign-out").addEventListener("click", (/** @type {any} */ event) =>
   attempt(event.currentTarget, async () => {
     if (!(await mayLeave())) return;
     await remove("session");
+    leaveAsItIs();
     location.assign(new URL("sign-in", HOME));
   }),
 );
@@ -56,6 +57,7 @@ if (choice instanceof HTMLSelectElement) {
       choice.value = APP;
       return;
     }
+    leaveAsItIs();
     location.assign(new URL(`apps/${part(choice.value)}/${choice.dataset.page}`, HOME));
   });
 }

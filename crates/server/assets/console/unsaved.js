@@ -1,4 +1,4 @@
-/** Forms whose changes are lost unless they are saved: whoever leaves the page is asked first. */
+/** Forms whose changes are lost unless they are saved: the page asks before it is left. */
 
 import { find } from "./dom.js";
 import { open } from "./form.js";
@@ -14,22 +14,23 @@ export function saved(form) {
 /** Whether a form holds what is not saved. @param {any} form */
 export const isChanged = (form) => forms.has(form) && forms.get(form) !== values(form);
 
-/** Whether the page may be left: asks if something would be lost. @returns {Promise<boolean>} */
+/**
+ * Whether the page may be left: asks if something would be lost. What was entered stays until the page
+ * is gone.
+ * @returns {Promise<boolean>}
+ */
 export function mayLeave() {
   if (![...forms.keys()].some(isChanged)) return Promise.resolve(true);
   const dialog = find("#unsaved");
   dialog.returnValue = "";
   open("unsaved");
   return new Promise((resolve) => {
-    const over = () => {
-      const leaves = dialog.returnValue === "leave";
-      // It was asked once.
-      if (leaves) forms.clear();
-      resolve(leaves);
-    };
-    dialog.addEventListener("close", over, { once: true });
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "leave"), { once: true });
   });
 }
+
+/** Asks no more: for who goes to another page right after this. */
+export const leaveAsItIs = () => forms.clear();
 
 /** @param {any} form */
 function values(form) {
@@ -49,5 +50,9 @@ addEventListener("click", (event) => {
   if (!link || !isPlain || link.target || link.hasAttribute("download") || link.getAttribute("href").startsWith("#")) return;
   if (![...forms.keys()].some(isChanged)) return;
   event.preventDefault();
-  mayLeave().then((leaves) => leaves && location.assign(link.href));
+  mayLeave().then((leaves) => {
+    if (!leaves) return;
+    leaveAsItIs();
+    location.assign(link.href);
+  });
 });

@@ -95,6 +95,75 @@ async fn disabling_an_app_names_its_connections_and_asks() {
     browser.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_disable_the_app_after_all_loses_no_settings() {
+    let (server, owner, app) = start().await;
+    let admin = owner
+        .invited(&server, "adam@example.org", "admin", None)
+        .await;
+    let browser = Browser::start().await;
+    let tab = page(&browser, &server, &admin, &app, "settings").await;
+    tab.fill("#limits [name=connections]", "7").await;
+    tab.click("#switch").await;
+    tab.sees("0 live connections").await;
+    tab.press("Cancel").await;
+    assert_eq!(closes(&tab).await, false);
+    tab.click("#switch").await;
+    tab.press("Disable app").await;
+    tab.press("Stay").await;
+    tab.press("Cancel").await;
+    assert_eq!(closes(&tab).await, false);
+
+    // The page stays, though it was to be left: the server refuses.
+    let me = admin.get("/session").await;
+    let id = me["operator"]["id"].as_str().expect("an id");
+    let viewer = json!({"role": "viewer"});
+    owner.patch(&format!("/operators/{id}"), &viewer).await;
+    tab.click("#switch").await;
+    tab.press("Disable app").await;
+    tab.press("Leave").await;
+    tab.sees("Your role does not allow this").await;
+    tab.press("Cancel").await;
+    assert_eq!(closes(&tab).await, false);
+    let again = json!({"role": "admin"});
+    owner.patch(&format!("/operators/{id}"), &again).await;
+    tab.fill("#longest", "12").await;
+    tab.click("#policy [type=submit]").await;
+    tab.sees("Saved.").await;
+    let typed = "document.querySelector('#limits [name=connections]').value";
+    assert_eq!(tab.value(typed).await, "7");
+    assert_eq!(closes(&tab).await, false);
+
+    tab.click("#switch").await;
+    tab.press("Disable app").await;
+    tab.press("Leave").await;
+    tab.sees("This app is disabled").await;
+    tab.is_faultless_but_refused();
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_an_app_asks_nothing_about_its_settings() {
+    let (server, operator, app) = start().await;
+    let browser = Browser::start().await;
+    let tab = page(&browser, &server, &operator, &app, "settings").await;
+    // The browser's own question would hold up the test: it is noted instead.
+    tab.value("addEventListener('beforeunload', (event) => { event.preventDefault = () => sessionStorage.setItem('asked', 'yes'); }, {capture: true})")
+        .await;
+    tab.fill("#limits [name=connections]", "7").await;
+    tab.click("#delete").await;
+    tab.fill("#confirm", "shop").await;
+    tab.press("Delete app").await;
+    tab.until("all apps", "location.pathname.endsWith('/console/')")
+        .await;
+    assert_eq!(
+        tab.value("sessionStorage.getItem('asked')").await,
+        json!(null)
+    );
+    tab.is_faultless();
+    browser.close().await;
+}
+
 /// Whether the tab would close without a question.
 async fn closes(tab: &Tab) -> serde_json::Value {
     tab.value("dispatchEvent(new Event('beforeunload', {cancelable: true}))")
