@@ -13,6 +13,8 @@ import { ago, count, countdown, day, plural } from "./time.js";
 let keys = [];
 /** The key that the open dialog is about. @type {any} */
 let chosen = null;
+/** Live connections of the key that is to be revoked, and of the keys that it made. */
+let live = { own: 0, made: 0 };
 
 async function load() {
   keys = await all(ofApp("keys"));
@@ -104,13 +106,19 @@ async function ask(dialog, key) {
   const made = madeBy(key.id);
   find("#revoke-made").hidden = made.length === 0;
   find("#revoke-made-keys").textContent = made.map((other) => `${name(other)} (${other.id.slice(0, 8)}…)`).join(", ");
-  find("#revoke form").elements.keep_made.checked = false;
-  const warn = (/** @type {number} */ live) =>
-    live > 0 ? `This closes ${plural(live, "live connection")} at once.` : "No connection is open with it.";
-  const others = made.reduce((sum, other) => sum + (other.connections ?? 0), 0);
-  find("#revoke-count").textContent = warn((key.connections ?? 0) + others);
+  live = { own: key.connections ?? 0, made: made.reduce((sum, other) => sum + (other.connections ?? 0), 0) };
+  warn();
   const fresh = await get(ofApp(`keys/${part(key.id)}`)).catch(() => key);
-  find("#revoke-count").textContent = warn((fresh.connections ?? 0) + others);
+  // Another one may have been chosen meanwhile.
+  if (chosen !== key) return;
+  live.own = fresh.connections ?? 0;
+  warn();
+}
+
+/** Says what the revocation closes as the form stands. */
+function warn() {
+  const closed = live.own + (revocation.elements.keep_made.checked ? 0 : live.made);
+  find("#revoke-count").textContent = closed > 0 ? `This closes ${plural(closed, "live connection")} at once.` : "No connection is open with it.";
 }
 
 /** The keys that stand which a key made by its tokens, and those that they made. @param {string} id @returns {any[]} */
@@ -123,6 +131,7 @@ function madeBy(id) {
   return keys.filter((key) => key.id !== id && makers.has(key.id) && key.state !== "revoked");
 }
 
+const revocation = find("#revoke form");
 const ceiling = find("#key-ceiling");
 grants.bind(ceiling);
 const create = find("#create-key form");
@@ -175,7 +184,8 @@ onSubmit(find("#rotate form"), async (form) => {
   reveal(made, "The new key", "Put it in the place of the old one before the overlap is over.");
 });
 
-onSubmit(find("#revoke form"), async (form) => {
+revocation.addEventListener("change", warn);
+onSubmit(revocation, async (form) => {
   const keep_made = form.elements.keep_made.checked;
   const { closed, made } = await post(ofApp(`keys/${part(chosen.id)}/revoke`), { keep_made });
   find("#revoke").close();

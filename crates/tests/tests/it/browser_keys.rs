@@ -47,3 +47,46 @@ async fn revoking_a_key_shows_the_keys_that_it_made_and_may_leave_them() {
     tab.is_faultless();
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_warning_before_a_revocation_counts_no_connections_of_keys_that_are_kept() {
+    let server = TestServer::start().await;
+    let operator = server.operator().await;
+    let app = server.app("shop").await;
+    let maker = app.another_key(None).await;
+    let made = maker.platform().posted("/keys", &json!({})).await;
+    let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+    let token = hexline_token::TokenBuilder::create()
+        .key(text(&made["key"]["id"]), text(&made["secret"]))
+        .api(server.base())
+        .identity("bob")
+        .device("web")
+        .grant("signal", true)
+        .build()
+        .expect("all is set");
+    let _alice = maker.connect("alice/web").await;
+    let _bob = server.connect("bob/web", &token).await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    tab.cookie(&(server.base() + "/console/"), operator.cookie())
+        .await;
+    let page = format!("{}/console/apps/{}/keys", server.base(), app.app_id());
+    tab.open(&page).await;
+    let revoke = format!(
+        r#"tr[data-key="{}"] [data-action="revoke"]"#,
+        maker.key_id()
+    );
+    tab.click(&revoke).await;
+    tab.sees("This closes 2 live connections at once.").await;
+    tab.click("#revoke-made input").await;
+    tab.sees("This closes 1 live connection at once.").await;
+    tab.click("#revoke-made input").await;
+    tab.sees("This closes 2 live connections at once.").await;
+    tab.click("#revoke-made input").await;
+    tab.press("Cancel").await;
+    // The next question begins with the box empty.
+    tab.click(&revoke).await;
+    tab.sees("This closes 2 live connections at once.").await;
+    tab.is_faultless();
+    browser.close().await;
+}
