@@ -93,6 +93,23 @@ impl LogLines {
         }
     }
 
+    /// Says that somebody who is signed in to the Console could not confirm to be the operator.
+    pub(crate) fn confirmation_refused(
+        &self,
+        reason: ErrorCode,
+        request: Option<&RequestId>,
+        peer: Peer,
+    ) {
+        if self.pass(None, reason.text()) {
+            tracing::warn!(
+                reason = reason.text(),
+                request.id = request.map(display),
+                peer = self.peer(peer.remote()).map(display),
+                "operator confirmation refused"
+            );
+        }
+    }
+
     /// Whether one more line of a kind may be written now. If not, it is counted.
     pub(crate) fn pass(&self, app: Option<AppId>, reason: &'static str) -> bool {
         self.admit((app, reason), LINES, SECOND)

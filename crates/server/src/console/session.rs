@@ -204,6 +204,7 @@ async fn sign_out(State(app): State<Arc<App>>, signed: Signed) -> Result<Respons
 async fn confirm(
     State(app): State<Arc<App>>,
     signed: Signed,
+    trace: Trace,
     Body(body): Body<Confirmation>,
 ) -> Result<StatusCode, Refusal> {
     let proof = match body {
@@ -224,6 +225,16 @@ async fn confirm(
         }
         Err(_) => None,
     };
+    if let Err(
+        error @ (OperatorError::PasswordWrong
+        | OperatorError::PasskeyWrong
+        | OperatorError::Throttled { .. }
+        | OperatorError::Busy),
+    ) = &confirmed
+    {
+        app.log
+            .confirmation_refused(error.code(), trace.id.as_ref(), trace.peer);
+    }
     if let Some(action) = action {
         let entry = signed.entry(action, None, &signed.operator.email);
         app.audit.record(entry).await;

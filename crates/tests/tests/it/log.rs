@@ -129,6 +129,39 @@ async fn an_operators_failed_sign_in_is_a_line_that_names_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failed_confirmation_of_an_operators_session_is_a_line_that_names_nobody() {
+    let served = Served::start("info", "").await;
+    let post = |path: &str, body: &Value| {
+        let request = client().post(served.url(&format!("/console/api{path}")));
+        request.header("x-hexline-console", "1").json(body)
+    };
+    let link = served.ready["console_setup_url"].as_str().expect("a link");
+    let (_, token) = link.split_once('#').expect("the token is the fragment");
+    let owner = json!({
+        "token": token, "email": "adam-7f@example.org", "name": "Adam-7f",
+        "password": "right-7f-right-7f",
+    });
+    let begun = post("/setup", &owner).send().await.expect("an answer");
+    let cookie = begun.headers()["set-cookie"].clone();
+    let wrong = json!({"password": "wrong-7f-wrong-7f"});
+    // Ten are compared; then there is a wait.
+    for refusal in 1..=11 {
+        let confirm = post("/session/confirm", &wrong).header("cookie", &cookie);
+        let id = id_of(confirm).await;
+        let line = served
+            .line("operator confirmation refused", |line| {
+                line["request.id"] == id
+            })
+            .await;
+        let reason = ["forbidden", "rate_limited"][usize::from(refusal > 10)];
+        assert_eq!(line["reason"], reason, "{line}");
+        assert_eq!(line["level"], "WARN", "{line}");
+    }
+    let log = served.stop().await;
+    assert!(!log.contains("-7f"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_the_server_closes_is_a_line_and_every_end_is_one_at_debug() {
     let served = Served::start("info,hexline_server::gateway=debug", "").await;
     let key = served.ready["key_id"].as_str().expect("an id").to_owned();
