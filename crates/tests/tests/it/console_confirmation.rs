@@ -1,4 +1,4 @@
-//! Whoever found a session that somebody left open cannot make it last: what changes how operators
+//! Anyone who found a session that somebody left open cannot make it last: what changes how operators
 //! sign in asks for the password or a passkey.
 
 use std::time::Duration;

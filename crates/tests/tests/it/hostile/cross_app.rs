@@ -226,7 +226,7 @@ impl Scene {
         let input = Input::valid(&self.world.document, operation, ids, full);
         let body = input.body.as_ref().map_or(&[][..], |(_, body)| body);
         let body = String::from_utf8_lossy(body);
-        // What a token says can be read by whoever has it.
+        // What a token says can be read by anyone who has it.
         let inside = ids["token"].as_str().filter(|token| body.contains(token));
         let inside = inside.map_or(Value::Null, claims);
         let sent = format!("{} {} {body} {inside}", input.path, input.query);
