@@ -2,14 +2,15 @@
 //!
 //! `upgrade.rs` lets a request in: token, origin, limits. `frames.rs` reads and writes RFC 6455's
 //! frames without I/O, `socket.rs` does the reading, writing and waiting for one connection,
-//! `transport.rs` is the socket that it was accepted on; none knows rules. `session.rs` is the rules of one connection
-//! as a state machine without I/O: what arrives goes in, what to do comes out. `dispatch.rs` takes
-//! each call to its service. `hub.rs` knows every connection, admits and closes them.
-//! `rate.rs` is how many calls a connection may make. `connection.rs` is one of them as others see it, `outbox.rs` what waits to be written to it.
+//! `transport.rs` is the socket that it was accepted on; none knows rules. `session.rs` is the rules
+//! of one connection as a state machine without I/O: what arrives goes in, what to do comes out.
+//! `dispatch.rs` takes each call to its service, `rate.rs` counts them, `ending.rs` is how a
+//! connection ended, for the log. `hub.rs` knows every connection, admits and closes them.
+//! `connection.rs` is one of them as others see it, `outbox.rs` what waits to be written to it.
 //! `live.rs` is what people see of them and may do to them, `traffic.rs` what is counted.
 //! `echo.rs` is a session that says everything back.
 //!
-//! Invariants: one task per connection; nobody but that task writes to the socket; whoever has
+//! Invariants: one task per connection; nobody but that task writes to the socket; who has
 //! something to say queues it and goes on; no lock is held across a write; a connection that
 //! can't keep up is closed, and only that one.
 //!

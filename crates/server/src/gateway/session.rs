@@ -253,7 +253,12 @@ impl Conversation for Session {
         let silence = now.moment.since(self.heard);
         // While it is not read, its silence is ours.
         if silence >= limits.idle_close && self.paused_until.is_none() {
-            self.outbox().close_after_queue(CloseCode::Idle);
+            if self.outbox().is_beyond() {
+                self.heard = now.moment;
+                self.pinged = false;
+            } else {
+                self.outbox().close_after_queue(CloseCode::Idle);
+            }
             return false;
         }
         let ping = silence >= limits.ping_after && !self.pinged;
@@ -263,18 +268,19 @@ impl Conversation for Session {
 
     fn poll_timeout(&self, now: Now) -> Moment {
         let limits = &self.context.limits;
-        let silence = if self.pinged {
-            limits.idle_close
-        } else {
-            limits.ping_after
+        let mut next = match (self.paused_until, self.pinged) {
+            // Nothing is due for its silence until it is read again.
+            (Some(until), true) => until,
+            (None, true) => self.heard.plus(limits.idle_close),
+            (Some(until), false) => until.min(self.heard.plus(limits.ping_after)),
+            (None, false) => self.heard.plus(limits.ping_after),
         };
-        let mut next = self.heard.plus(silence);
         if let Some(until) = self.place.connection.until() {
             // The calendar may be set: look again at the latest when the silence is due.
             let left = until.since(now.wall).max(Duration::from_millis(1));
             next = next.min(now.moment.plus(left));
         }
-        self.paused_until.map_or(next, |until| next.min(until))
+        next
     }
 
     fn paused_until(&self) -> Option<Moment> {

@@ -297,12 +297,30 @@ async fn a_pause_longer_than_the_idle_time_is_no_silence() {
     for _ in 0..3 {
         session.handle_text(rig.now(), &batch);
         if let Some(until) = session.paused_until() {
-            rig.clock.advance(until.since(rig.now().moment));
+            let span = until.since(rig.now().moment);
+            let almost = span.saturating_sub(Duration::from_millis(1));
+            assert!(rig.pass(&mut session, almost) <= 1);
+            let next = session.poll_timeout(rig.now());
+            assert_eq!(next, until, "nothing is due before the pause ends");
+            rig.clock.advance(Duration::from_millis(1));
             session.handle_resume(rig.now(), 0);
             session.handle_timeout(rig.now());
         }
     }
     assert_eq!(closing(&session), None);
+}
+
+#[tokio::test]
+async fn a_large_answer_that_takes_longer_than_the_idle_time_is_no_silence() {
+    let rig = Rig::new(|limits| limits.outbox_bytes = 1000).await;
+    let mut session = rig.session("a/d", None);
+    let answer = Outgoing::Text(vec![b'x'; 5000].into());
+    assert!(session.outbox().push_answer(answer));
+    rig.pass(&mut session, Duration::from_mins(2));
+    assert_eq!(closing(&session), None, "it is still on its way");
+    assert_eq!(outgoing(&session).0.len(), 1);
+    rig.pass(&mut session, Duration::from_secs(76));
+    assert_eq!(closing(&session), Some(CloseCode::Idle));
 }
 
 #[tokio::test]
