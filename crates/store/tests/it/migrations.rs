@@ -183,7 +183,7 @@ async fn what_names_a_user_whom_no_token_can_name_any_more_is_removed(rig: &mut 
     }
     rig.database.close().await;
     rig.execute("drop table holds").await;
-    rig.execute("delete from _sqlx_migrations where version = 14")
+    rig.execute("delete from _sqlx_migrations where version = 13")
         .await;
     rig.database = rig.another().await;
     let left = rig.stores().revocations.list(demo.id, None, 9).await;
