@@ -47,6 +47,11 @@ pub(crate) trait Conversation: Send {
         let _ = (now, unread);
     }
 
+    /// It is read again, after a large answer held that up.
+    fn handle_unblocked(&mut self, now: Now) {
+        let _ = now;
+    }
+
     /// It has ended; nothing else is called any more.
     fn ended(&self, ending: Ending, now: Now) {
         let _ = (ending, now);
@@ -298,6 +303,12 @@ impl Conversation for Session {
         }
         // While it was not read, its silence was ours.
         self.heard = now.moment;
+    }
+
+    fn handle_unblocked(&mut self, now: Now) {
+        // As after a pause. A ping that waited behind the answer has only now gone out.
+        self.heard = now.moment;
+        self.pinged = false;
     }
 
     fn ended(&self, ending: Ending, now: Now) {

@@ -55,6 +55,7 @@ where
         pong: None,
         ping_due: false,
         blocked_since: None,
+        held_up: false,
         closing_since: None,
     };
     let end = converse(&mut socket, &mut conversation, options).await;
@@ -92,6 +93,8 @@ struct Socket<S> {
     ping_due: bool,
     /// Since when the socket has taken nothing of what is to be written.
     blocked_since: Option<Moment>,
+    /// Nothing is read until a large answer is written.
+    held_up: bool,
     closing_since: Option<Moment>,
 }
 
@@ -254,8 +257,14 @@ impl<S: Transport> Socket<S> {
         match reading {
             // The answers to what is read now might find no room.
             Reading::Frames
-                if self.blocked_since.is_some() && conversation.outbox().is_beyond() => {}
+                if self.blocked_since.is_some() && conversation.outbox().is_beyond() =>
+            {
+                self.held_up = true;
+            }
             Reading::Frames => {
+                if std::mem::take(&mut self.held_up) {
+                    conversation.handle_unblocked(Now::of(options.clock.as_ref()));
+                }
                 if let Poll::Ready(read) = self.poll_read(cx) {
                     return Poll::Ready(match read {
                         Ok(Some(frame)) => Event::Frame(frame),

@@ -36,6 +36,8 @@ struct Shared {
     pause: Mutex<Option<Moment>>,
     /// How much waited unread after each pause.
     unread: Mutex<Vec<usize>>,
+    /// How many messages had been heard each time it was read again.
+    unblocked: Mutex<Vec<usize>>,
 }
 
 /// What is in a pipe cannot be seen from outside.
@@ -81,6 +83,11 @@ impl Conversation for Talk {
         *self.0.pause.lock().expect("no panic here") = None;
         self.0.unread.lock().expect("no panic here").push(unread);
     }
+
+    fn handle_unblocked(&mut self, _now: Now) {
+        let heard = self.0.heard.lock().expect("no panic here").len();
+        self.0.unblocked.lock().expect("no panic here").push(heard);
+    }
 }
 
 const STALL: Duration = Duration::from_secs(10);
@@ -94,6 +101,7 @@ fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, JoinHandle<()>) {
         enough,
         pause: Mutex::default(),
         unread: Mutex::default(),
+        unblocked: Mutex::default(),
     });
     let (client, server) = tokio::io::duplex(1024);
     let options = SocketOptions {
@@ -230,4 +238,22 @@ async fn a_paused_connection_is_read_ahead_so_far_and_then_gets_everything_in_or
     assert!(*shared.heard.lock().expect("no panic here") == sent);
     let unread = shared.unread.lock().expect("no panic here");
     assert!(unread.len() == 1 && unread[0] > 64 << 10 && unread[0] < frames);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_read_again_once_it_has_a_large_answer_and_its_silence_begins_then() {
+    let (shared, mut client, running) = talk(usize::MAX);
+    let answer = Bytes::from(vec![b'x'; 2 << 20]);
+    assert!(shared.outbox.push_answer(Outgoing::Text(answer)));
+    sleep(Duration::from_secs(1)).await;
+    client.write_all(&frame("one")).await.expect("it is open");
+    sleep(Duration::from_secs(1)).await;
+    assert!(shared.heard.lock().expect("no panic here").is_empty());
+    let mut rest = vec![0; 10 + (2 << 20)];
+    client.read_exact(&mut rest).await.expect("all of it");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(*shared.heard.lock().expect("no panic here"), ["one"]);
+    assert_eq!(*shared.unblocked.lock().expect("no panic here"), [0]);
+    drop(client);
+    ended(running, Duration::from_secs(1)).await;
 }

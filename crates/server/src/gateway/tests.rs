@@ -316,10 +316,14 @@ async fn a_large_answer_that_takes_longer_than_the_idle_time_is_no_silence() {
     let mut session = rig.session("a/d", None);
     let answer = Outgoing::Text(vec![b'x'; 5000].into());
     assert!(session.outbox().push_answer(answer));
-    rig.pass(&mut session, Duration::from_mins(2));
+    // The second time that so much silence would be over is after 150 s.
+    rig.pass(&mut session, Duration::from_secs(149));
     assert_eq!(closing(&session), None, "it is still on its way");
     assert_eq!(outgoing(&session).0.len(), 1);
-    rig.pass(&mut session, Duration::from_secs(76));
+    session.handle_unblocked(rig.now());
+    assert_eq!(rig.pass(&mut session, Duration::from_secs(74)), 1);
+    assert_eq!(closing(&session), None, "its silence begins now");
+    rig.pass(&mut session, Duration::from_secs(1));
     assert_eq!(closing(&session), Some(CloseCode::Idle));
 }
 
