@@ -254,12 +254,15 @@ fn hammer(
     None
 }
 
+/// What the server's side of a socket holds; the client's fills it up again.
+const SOCKET: usize = 192 << 10;
+
 #[tokio::test]
 async fn all_that_is_asked_for_at_once_after_connecting_is_answered() {
     let rig = Rig::new(|_| ()).await;
     let mut session = rig.session("a/d", None);
     let start = rig.now().moment;
-    let waiting = |n| (5000 - n) * CALL.len();
+    let waiting = |n| SOCKET.min((5000 - n) * CALL.len());
     assert_eq!(hammer(&rig, &mut session, 5000, waiting), None);
     assert_eq!(outgoing(&session).0.len(), 5000);
     // 1,099 at once, and one each 20 ms.
@@ -283,6 +286,21 @@ async fn a_flood_is_held_back_for_a_minute_and_then_closed() {
     );
     let mut patient = rig.session("b/d", None);
     assert_eq!(hammer(&rig, &mut patient, 10_000, |_| 64 << 10), None);
+}
+
+#[tokio::test]
+async fn a_burst_may_fill_the_socket_up_again_for_as_long_as_patience_lasts() {
+    let rig = Rig::new(|_| ()).await;
+    let size = 1 << 10;
+    // The opening, a minute at 50 a second, and what the socket holds when it ends.
+    let most = 1100 + 60 * 50 + SOCKET / size - 1;
+    let burst = |subject, calls| {
+        let mut session = rig.session(subject, None);
+        let waiting = |n| SOCKET.min((calls - n) * size);
+        hammer(&rig, &mut session, calls, waiting)
+    };
+    assert_eq!(burst("a/d", most), None);
+    assert_eq!(burst("b/d", most + 1), Some(1100 + 60 * 50));
 }
 
 #[tokio::test]
