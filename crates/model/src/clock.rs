@@ -10,7 +10,7 @@ pub struct Timestamp(i64);
 ///
 /// For silences, rates and stalls; never stored, never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Moment(u64);
+pub struct Monotonic(u64);
 
 /// Tells the time. An argument everywhere, so that tests own it.
 pub trait Clock: Send + Sync {
@@ -18,7 +18,7 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 
     /// The time of a clock that never jumps.
-    fn moment(&self) -> Moment;
+    fn monotonic(&self) -> Monotonic;
 }
 
 /// The machine's clocks.
@@ -31,7 +31,7 @@ pub struct SystemClock {
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicI64,
-    moment: AtomicU64,
+    monotonic: AtomicU64,
 }
 
 impl Timestamp {
@@ -79,7 +79,7 @@ impl Timestamp {
     }
 }
 
-impl Moment {
+impl Monotonic {
     /// From milliseconds since the clock was made.
     pub const fn from_millis(ms: u64) -> Self {
         Self(ms)
@@ -138,8 +138,8 @@ impl Clock for SystemClock {
         Timestamp(ms)
     }
 
-    fn moment(&self) -> Moment {
-        Moment(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    fn monotonic(&self) -> Monotonic {
+        Monotonic(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -148,7 +148,7 @@ impl ManualClock {
     pub fn new(now: Timestamp) -> Self {
         Self {
             now: AtomicI64::new(now.0),
-            moment: AtomicU64::new(0),
+            monotonic: AtomicU64::new(0),
         }
     }
 
@@ -156,7 +156,7 @@ impl ManualClock {
     pub fn advance(&self, span: Duration) {
         let ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         self.now.fetch_add(ms, Ordering::SeqCst);
-        self.moment
+        self.monotonic
             .fetch_add(u64::try_from(ms).unwrap_or(0), Ordering::SeqCst);
     }
 
@@ -171,8 +171,8 @@ impl Clock for ManualClock {
         Timestamp(self.now.load(Ordering::SeqCst))
     }
 
-    fn moment(&self) -> Moment {
-        Moment(self.moment.load(Ordering::SeqCst))
+    fn monotonic(&self) -> Monotonic {
+        Monotonic(self.monotonic.load(Ordering::SeqCst))
     }
 }
 
@@ -234,10 +234,10 @@ mod tests {
     fn setting_the_calendar_does_not_move_the_other_clock() {
         let clock = ManualClock::new(Timestamp::from_secs(10));
         clock.set(Timestamp::from_secs(1000));
-        assert_eq!(clock.moment(), Moment::from_millis(0));
+        assert_eq!(clock.monotonic(), Monotonic::from_millis(0));
         clock.advance(Duration::from_secs(1));
         assert_eq!(
-            (clock.now().as_secs(), clock.moment().as_millis()),
+            (clock.now().as_secs(), clock.monotonic().as_millis()),
             (1001, 1000)
         );
     }

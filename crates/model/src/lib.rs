@@ -19,7 +19,7 @@ mod secret;
 
 pub use address::{Address, AddressError, Destination, Route};
 pub use channel::{ChannelError, ChannelKind, ChannelName};
-pub use clock::{Clock, ManualClock, Moment, SystemClock, Timestamp};
+pub use clock::{Clock, ManualClock, Monotonic, SystemClock, Timestamp};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use id::{
     ApiKey, AppId, AuditId, ConsoleSessionId, DeliveryId, EventId, IdError, KeyId, NodeId,

@@ -2,7 +2,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use hexline_bus::Bus;
-use hexline_model::{Clock, Device, Entropy, Identity, KeyId, Moment, NodeId, Secret, Timestamp};
+use hexline_model::{
+    Clock, Device, Entropy, Identity, KeyId, Monotonic, NodeId, Secret, Timestamp,
+};
 use hexline_services::audit::AuditService;
 use hexline_services::auth::AuthService;
 use hexline_services::idempotency::IdempotencyService;
@@ -65,7 +67,7 @@ pub(crate) struct App {
     /// The second's tick of live figures.
     pub(crate) feed: Arc<Feed>,
     /// When the server started, by the clock and by the stop watch.
-    pub(crate) started: (Timestamp, Moment),
+    pub(crate) started: (Timestamp, Monotonic),
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// One task per live connection, and what else has to end before the records close.

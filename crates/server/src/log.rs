@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hexline_model::{AppId, Clock, KeyId, Moment};
+use hexline_model::{AppId, Clock, KeyId, Monotonic};
 use hexline_protocol::ErrorCode;
 use ipnet::IpNet;
 
@@ -32,7 +32,7 @@ type Kind = (Option<AppId>, &'static str);
 
 /// What was written of one kind since a moment, and until it is over.
 struct Span {
-    since: Moment,
+    since: Monotonic,
     length: Duration,
     lines: u32,
     withheld: u64,
@@ -122,7 +122,7 @@ impl LogLines {
 
     /// Writes the counts of what was withheld, and forgets what is over.
     pub(crate) fn settle(&self) {
-        let now = self.clock.moment();
+        let now = self.clock.monotonic();
         self.lock().retain(|kind, span| {
             let goes_on = !span.is_over(now);
             if !goes_on {
@@ -145,7 +145,7 @@ impl LogLines {
     }
 
     fn admit(&self, kind: Kind, most: u32, length: Duration) -> bool {
-        let now = self.clock.moment();
+        let now = self.clock.monotonic();
         let begin = || Span {
             since: now,
             length,
@@ -172,7 +172,7 @@ impl LogLines {
 }
 
 impl Span {
-    fn is_over(&self, now: Moment) -> bool {
+    fn is_over(&self, now: Monotonic) -> bool {
         now.since(self.since) >= self.length
     }
 }

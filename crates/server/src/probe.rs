@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hexline_bus::{Bus, Presence, Receiver};
-use hexline_model::{Address, AppId, ChannelName, Entropy, Moment, Route, Subject};
+use hexline_model::{Address, AppId, ChannelName, Entropy, Monotonic, Route, Subject};
 use hexline_store::{Backend, Database};
 use tokio::sync::{Mutex, Notify};
 
@@ -13,7 +13,7 @@ use crate::app::App;
 pub(crate) struct Probe {
     /// An app that no key belongs to: nobody hears or disturbs the probe.
     app: AppId,
-    last: Mutex<Option<(Moment, Readiness)>>,
+    last: Mutex<Option<(Monotonic, Readiness)>>,
 }
 
 /// What a probe found.
@@ -60,7 +60,7 @@ impl Probe {
     /// The last probe if it is younger than a second, else a new one; callers share it.
     pub(crate) async fn readiness(&self, app: &App) -> Readiness {
         let mut last = self.last.lock().await;
-        let now = app.clock.moment();
+        let now = app.clock.monotonic();
         if let Some((at, readiness)) = last.as_ref()
             && now.since(*at) < FRESH
         {
@@ -90,7 +90,7 @@ impl Probe {
             .as_ref()
             .map_or(Status::Ready, |(_, last)| last.status());
         readiness.log_change(before);
-        *last = Some((app.clock.moment(), readiness.clone()));
+        *last = Some((app.clock.monotonic(), readiness.clone()));
         readiness
     }
 

@@ -223,7 +223,7 @@ impl Server {
             metrics,
             documents: Documents::default(),
             feed: Arc::default(),
-            started: (clock.now(), clock.moment()),
+            started: (clock.now(), clock.monotonic()),
             clock,
             entropy: Arc::clone(&entropy),
             tasks,
@@ -606,7 +606,7 @@ impl Duty {
             Self::ForgetFailures => {
                 app.door.forget_old_failures();
                 app.auth_throttle.forget();
-                app.allowances.forget_the_full(app.clock.moment());
+                app.allowances.forget_the_full(app.clock.monotonic());
                 Ok(())
             }
         };

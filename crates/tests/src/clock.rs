@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use hexline_model::{Clock, Moment, SystemClock, Timestamp};
+use hexline_model::{Clock, Monotonic, SystemClock, Timestamp};
 
 /// The machine's clock, whose calendar a test can turn forward.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ impl Clock for TestClock {
         Timestamp::from_millis(self.system.now().as_millis().saturating_add(ahead))
     }
 
-    fn moment(&self) -> Moment {
-        self.system.moment()
+    fn monotonic(&self) -> Monotonic {
+        self.system.monotonic()
     }
 }

@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hexline_model::{Clock, Moment};
+use hexline_model::{Clock, Monotonic};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -78,7 +78,7 @@ struct Listed {
 /// A log line that comes at most once a second, and how often it would have come since.
 #[derive(Default)]
 struct Complaint {
-    last: Option<Moment>,
+    last: Option<Monotonic>,
     count: u64,
 }
 
@@ -118,7 +118,7 @@ impl Gate {
     /// Says in the log, though not often, that the system gives no more sockets, and lets one give
     /// way.
     pub(super) fn cannot_accept(&self, error: &io::Error) {
-        let now = self.0.clock.moment();
+        let now = self.0.clock.monotonic();
         let mut state = self.lock();
         let times = state.failed.due(now);
         let evicted = state.give_way();
@@ -142,7 +142,7 @@ impl Gate {
         if held >= limits.per_address || state.total >= limits.total {
             self.0.metrics.sockets_refused.inc();
             let by_all = state.total >= limits.total;
-            let times = state.refused.due(self.0.clock.moment());
+            let times = state.refused.due(self.0.clock.monotonic());
             drop(state);
             if let Some(times) = times {
                 let limit = if by_all { "server" } else { "address" };
@@ -190,7 +190,7 @@ impl Gate {
             return;
         }
         self.0.metrics.sockets_evicted.inc_by(evicted.len() as u64);
-        let times = self.lock().evicted.due(self.0.clock.moment());
+        let times = self.lock().evicted.due(self.0.clock.monotonic());
         if let Some(times) = times {
             tracing::warn!(times, "closed silent sockets to make room for others");
         }
@@ -310,7 +310,7 @@ impl State {
 
 impl Complaint {
     /// How often there was reason to complain since the last time, if it is time again.
-    fn due(&mut self, now: Moment) -> Option<u64> {
+    fn due(&mut self, now: Monotonic) -> Option<u64> {
         self.count += 1;
         if self.last.is_some_and(|last| now.since(last) < LOG_PAUSE) {
             return None;
@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn a_complaint_comes_once_a_second_and_says_how_often() {
         let mut complaint = Complaint::default();
-        let at = Moment::from_millis;
+        let at = Monotonic::from_millis;
         assert_eq!(complaint.due(at(0)), Some(1));
         assert_eq!(complaint.due(at(10)), None);
         assert_eq!(complaint.due(at(999)), None);

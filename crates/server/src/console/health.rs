@@ -106,7 +106,7 @@ async fn health(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<Heal
     Ok(Json(Health {
         node: app.node,
         version: env!("CARGO_PKG_VERSION"),
-        uptime_s: app.clock.moment().since(app.started.1).as_secs(),
+        uptime_s: app.clock.monotonic().since(app.started.1).as_secs(),
         dev: app.config.dev,
         connections: signed.operator.sees_all().then(|| app.hub.len()),
         database: database(&app, readiness.store).await,
@@ -158,7 +158,7 @@ fn disk(data: &Path, database: &Path) -> DiskHealth {
 fn clock(app: &App) -> ClockHealth {
     let (started, at) = app.started;
     let now = app.clock.now();
-    let expected: Timestamp = started.plus(app.clock.moment().since(at));
+    let expected: Timestamp = started.plus(app.clock.monotonic().since(at));
     let set_by_ms = now.as_millis() - expected.as_millis();
     ClockHealth {
         ok: set_by_ms.abs() < LEEWAY_MS,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_model::Moment;
+use hexline_model::Monotonic;
 use hexline_protocol::CloseCode;
 
 use super::hub::Hub;
@@ -15,7 +15,7 @@ use crate::telemetry::Metrics;
 /// Anyone may have one, and its messages may be large: so there are few.
 pub(crate) struct Echo {
     outbox: Outbox,
-    heard: Moment,
+    heard: Monotonic,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
 }
@@ -29,7 +29,7 @@ impl Echo {
         }
         Some(Self {
             outbox: Outbox::new(2 * Self::MAX_MESSAGE, Arc::clone(&metrics.outbox_bytes)),
-            heard: now.moment,
+            heard: now.monotonic,
             hub: Arc::clone(hub),
             metrics: Arc::clone(metrics),
         })
@@ -53,34 +53,34 @@ impl Conversation for Echo {
     }
 
     fn handle_text(&mut self, now: Now, text: &str) {
-        self.heard = now.moment;
+        self.heard = now.monotonic;
         let text = Bytes::copy_from_slice(text.as_bytes());
         let _ = self.outbox.push(Outgoing::Text(text));
     }
 
     fn handle_binary(&mut self, now: Now, bytes: Bytes) {
-        self.heard = now.moment;
+        self.heard = now.monotonic;
         let _ = self.outbox.push(Outgoing::Binary(bytes));
     }
 
     fn handle_control(&mut self, now: Now) {
-        self.heard = now.moment;
+        self.heard = now.monotonic;
     }
 
     fn handle_timeout(&mut self, now: Now) -> bool {
         if self.hub.is_draining() {
             self.outbox.close_after_queue(CloseCode::GoingAway);
-        } else if now.moment.since(self.heard) >= Self::IDLE_CLOSE {
+        } else if now.monotonic.since(self.heard) >= Self::IDLE_CLOSE {
             self.outbox.close_after_queue(CloseCode::Idle);
         }
         false
     }
 
-    fn poll_timeout(&self, now: Now) -> Moment {
-        now.moment.plus(Self::LOOK)
+    fn poll_timeout(&self, now: Now) -> Monotonic {
+        now.monotonic.plus(Self::LOOK)
     }
 
-    fn paused_until(&self) -> Option<Moment> {
+    fn paused_until(&self) -> Option<Monotonic> {
         None
     }
 }

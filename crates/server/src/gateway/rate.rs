@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use hexline_model::Moment;
+use hexline_model::Monotonic;
 
 /// The calls that one connection may make: a bucket that fills at a steady rate, and once, when the
 /// connection opens, holds more than it ever will again.
@@ -10,7 +10,7 @@ use hexline_model::Moment;
 pub(crate) struct CallRate {
     /// Thousandths of a call; below zero after a batch larger than what was left.
     milli_calls: i64,
-    refilled: Moment,
+    refilled: Monotonic,
     limits: CallLimits,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Patience {
 }
 
 impl CallRate {
-    pub(crate) fn new(now: Moment, limits: CallLimits) -> Self {
+    pub(crate) fn new(now: Monotonic, limits: CallLimits) -> Self {
         Self {
             milli_calls: (i64::from(limits.burst) + i64::from(limits.opening)) * 1000,
             refilled: now,
@@ -47,7 +47,7 @@ impl CallRate {
     }
 
     /// Counts calls that arrived; says until when to read nothing, if they were too many.
-    pub(crate) fn spend(&mut self, calls: usize, now: Moment) -> Option<Moment> {
+    pub(crate) fn spend(&mut self, calls: usize, now: Monotonic) -> Option<Monotonic> {
         self.refill(now);
         self.milli_calls -= i64::try_from(calls).unwrap_or(i64::MAX / 2000) * 1000;
         let missing = u64::try_from(1000 - self.milli_calls)
@@ -57,7 +57,7 @@ impl CallRate {
         Some(now.plus(Duration::from_millis(missing.div_ceil(per_second))))
     }
 
-    fn refill(&mut self, now: Moment) {
+    fn refill(&mut self, now: Monotonic) {
         let elapsed = i64::try_from(now.since(self.refilled).as_millis()).unwrap_or(i64::MAX);
         let gained = elapsed.saturating_mul(i64::from(self.limits.per_second));
         let full = i64::from(self.limits.burst.max(1)) * 1000;
@@ -109,8 +109,8 @@ mod tests {
         opening: 0,
     };
 
-    fn at(ms: u64) -> Moment {
-        Moment::from_millis(ms)
+    fn at(ms: u64) -> Monotonic {
+        Monotonic::from_millis(ms)
     }
 
     fn rate(limits: CallLimits) -> CallRate {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     /// Makes so many calls as soon as each may be made; when the last one was.
-    fn hammer(rate: &mut CallRate, calls: usize) -> Moment {
+    fn hammer(rate: &mut CallRate, calls: usize) -> Monotonic {
         let mut now = at(0);
         for _ in 1..calls {
             now = rate.spend(1, now).unwrap_or(now);

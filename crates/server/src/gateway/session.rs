@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hexline_bus::Link;
-use hexline_model::{Clock, Moment, Timestamp};
+use hexline_model::{Clock, Monotonic, Timestamp};
 use hexline_protocol::{CloseCode, ErrorCode, Incoming, Item, PONG, RawCall};
 use hexline_services::keys::AppLimits;
 
@@ -37,10 +37,10 @@ pub(crate) trait Conversation: Send {
     fn handle_timeout(&mut self, now: Now) -> bool;
 
     /// When to call [`Conversation::handle_timeout`] next.
-    fn poll_timeout(&self, now: Now) -> Moment;
+    fn poll_timeout(&self, now: Now) -> Monotonic;
 
     /// Until when no frame is to be handed over, if so.
-    fn paused_until(&self) -> Option<Moment>;
+    fn paused_until(&self) -> Option<Monotonic>;
 
     /// The pause is over; so many bytes have waited unread until its end.
     fn handle_resume(&mut self, now: Now, unread: usize) {
@@ -72,7 +72,7 @@ pub(crate) trait Conversation: Send {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
     pub(crate) wall: Timestamp,
-    pub(crate) moment: Moment,
+    pub(crate) monotonic: Monotonic,
 }
 
 /// A client's connection to the gateway.
@@ -83,8 +83,8 @@ pub(crate) struct Session {
     context: Arc<SessionContext>,
     rate: CallRate,
     patience: Patience,
-    paused_until: Option<Moment>,
-    heard: Moment,
+    paused_until: Option<Monotonic>,
+    heard: Monotonic,
     pinged: bool,
 }
 
@@ -100,7 +100,7 @@ impl Now {
     pub(crate) fn of(clock: &dyn Clock) -> Self {
         Self {
             wall: clock.now(),
-            moment: clock.moment(),
+            monotonic: clock.monotonic(),
         }
     }
 }
@@ -112,8 +112,8 @@ impl Session {
         context: Arc<SessionContext>,
         now: Now,
     ) -> Self {
-        let rate = CallRate::new(now.moment, call_limits(&context.limits, place.limits()));
-        let heard = now.moment;
+        let rate = CallRate::new(now.monotonic, call_limits(&context.limits, place.limits()));
+        let heard = now.monotonic;
         Self {
             link,
             place,
@@ -145,9 +145,9 @@ impl Session {
     }
 
     fn heard(&mut self, now: Now, calls: usize) {
-        self.heard = now.moment;
+        self.heard = now.monotonic;
         self.pinged = false;
-        self.paused_until = self.rate.spend(calls, now.moment);
+        self.paused_until = self.rate.spend(calls, now.monotonic);
     }
 
     /// The response to one object of a frame, if it gets one.
@@ -255,11 +255,11 @@ impl Conversation for Session {
             return false;
         }
         let limits = &self.context.limits;
-        let silence = now.moment.since(self.heard);
+        let silence = now.monotonic.since(self.heard);
         // While it is not read, its silence is ours.
         if silence >= limits.idle_close && self.paused_until.is_none() {
             if self.outbox().is_beyond() {
-                self.heard = now.moment;
+                self.heard = now.monotonic;
                 self.pinged = false;
             } else {
                 self.outbox().close_after_queue(CloseCode::Idle);
@@ -271,7 +271,7 @@ impl Conversation for Session {
         ping
     }
 
-    fn poll_timeout(&self, now: Now) -> Moment {
+    fn poll_timeout(&self, now: Now) -> Monotonic {
         let limits = &self.context.limits;
         let mut next = match (self.paused_until, self.pinged) {
             // Nothing is due for its silence until it is read again.
@@ -283,18 +283,18 @@ impl Conversation for Session {
         if let Some(until) = self.place.connection.until() {
             // The calendar may be set: look again at the latest when the silence is due.
             let left = until.since(now.wall).max(Duration::from_millis(1));
-            next = next.min(now.moment.plus(left));
+            next = next.min(now.monotonic.plus(left));
         }
         next
     }
 
-    fn paused_until(&self) -> Option<Moment> {
+    fn paused_until(&self) -> Option<Monotonic> {
         self.paused_until
     }
 
     fn handle_resume(&mut self, now: Now, unread: usize) {
         // The last frame began the pause.
-        let Some(until) = self.paused_until.take_if(|until| *until <= now.moment) else {
+        let Some(until) = self.paused_until.take_if(|until| *until <= now.monotonic) else {
             return;
         };
         let (span, most) = (until.since(self.heard), self.context.limits.rate_patience);
@@ -302,12 +302,12 @@ impl Conversation for Session {
             self.outbox().close_after_queue(CloseCode::RateLimited);
         }
         // While it was not read, its silence was ours.
-        self.heard = now.moment;
+        self.heard = now.monotonic;
     }
 
     fn handle_unblocked(&mut self, now: Now) {
         // As after a pause. A ping that waited behind the answer has only now gone out.
-        self.heard = now.moment;
+        self.heard = now.monotonic;
         self.pinged = false;
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_model::{Clock, Moment};
+use hexline_model::{Clock, Monotonic};
 use hexline_protocol::CloseCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Sleep;
@@ -92,10 +92,10 @@ struct Socket<S> {
     pong: Option<Bytes>,
     ping_due: bool,
     /// Since when the socket has taken nothing of what is to be written.
-    blocked_since: Option<Moment>,
+    blocked_since: Option<Monotonic>,
     /// Nothing is read until a large answer is written.
     held_up: bool,
-    closing_since: Option<Moment>,
+    closing_since: Option<Monotonic>,
 }
 
 /// What is read.
@@ -145,7 +145,7 @@ where
     let clock = options.clock.as_ref();
     let mut now = Now::of(clock);
     let mut armed = conversation.poll_timeout(now);
-    let mut sleep = Box::pin(tokio::time::sleep(armed.since(now.moment)));
+    let mut sleep = Box::pin(tokio::time::sleep(armed.since(now.monotonic)));
     loop {
         // What a closing connection still has to say does not matter any more.
         let reading = if socket.closing_since.is_some() {
@@ -161,7 +161,7 @@ where
         now = Now::of(clock);
         if conversation
             .paused_until()
-            .is_some_and(|until| until <= now.moment)
+            .is_some_and(|until| until <= now.monotonic)
         {
             conversation.handle_resume(now, socket.unread());
         }
@@ -184,11 +184,11 @@ where
         }
         let closing = conversation.outbox().closing();
         if closing.is_some() {
-            socket.closing_since.get_or_insert(now.moment);
+            socket.closing_since.get_or_insert(now.monotonic);
         }
-        let due = |since: Option<Moment>| since.map(|since| since.plus(options.write_stall));
+        let due = |since: Option<Monotonic>| since.map(|since| since.plus(options.write_stall));
         let (blocked, drained) = (due(socket.blocked_since), due(socket.closing_since));
-        let over = |deadline: Option<Moment>| deadline.is_some_and(|at| at <= now.moment);
+        let over = |deadline: Option<Monotonic>| deadline.is_some_and(|at| at <= now.monotonic);
         if over(blocked) {
             return End::ByServer(closing.unwrap_or(CloseCode::TooSlow));
         }
@@ -202,7 +202,7 @@ where
         // A later deadline needs no new alarm: the old one rings, and we look again.
         if fired || next < armed {
             armed = next;
-            let wait = next.since(now.moment).max(Duration::from_millis(1));
+            let wait = next.since(now.monotonic).max(Duration::from_millis(1));
             sleep.as_mut().reset(tokio::time::Instant::now() + wait);
         }
     }
@@ -309,7 +309,7 @@ impl<S: Transport> Socket<S> {
                 Poll::Ready(Err(_)) => return Poll::Ready(Event::End(End::Lost)),
                 Poll::Pending => {
                     self.blocked_since
-                        .get_or_insert_with(|| options.clock.moment());
+                        .get_or_insert_with(|| options.clock.monotonic());
                     return outbox
                         .poll_close(cx)
                         .map(|code| Event::End(End::ByServer(code)));

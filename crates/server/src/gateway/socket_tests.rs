@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_model::{Clock, Moment, Timestamp};
+use hexline_model::{Clock, Monotonic, Timestamp};
 use hexline_protocol::CloseCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
@@ -22,8 +22,8 @@ impl Clock for TestClock {
         Timestamp::from_millis(i64::try_from(self.0.elapsed().as_millis()).expect("a short test"))
     }
 
-    fn moment(&self) -> Moment {
-        Moment::default().plus(self.0.elapsed())
+    fn monotonic(&self) -> Monotonic {
+        Monotonic::default().plus(self.0.elapsed())
     }
 }
 
@@ -33,7 +33,7 @@ struct Shared {
     heard: Mutex<Vec<String>>,
     /// Closes once so many messages were heard.
     enough: usize,
-    pause: Mutex<Option<Moment>>,
+    pause: Mutex<Option<Monotonic>>,
     /// How much waited unread after each pause.
     unread: Mutex<Vec<usize>>,
     /// How many messages had been heard each time it was read again.
@@ -71,11 +71,11 @@ impl Conversation for Talk {
         true
     }
 
-    fn poll_timeout(&self, now: Now) -> Moment {
-        now.moment.plus(Duration::from_secs(3))
+    fn poll_timeout(&self, now: Now) -> Monotonic {
+        now.monotonic.plus(Duration::from_secs(3))
     }
 
-    fn paused_until(&self) -> Option<Moment> {
+    fn paused_until(&self) -> Option<Monotonic> {
         *self.0.pause.lock().expect("no panic here")
     }
 
@@ -219,7 +219,7 @@ async fn what_waits_is_written_before_the_close_frame() {
 #[tokio::test(start_paused = true)]
 async fn a_paused_connection_is_read_ahead_so_far_and_then_gets_everything_in_order() {
     let (shared, mut client, running) = talk(usize::MAX);
-    *shared.pause.lock().expect("no panic here") = Some(Moment::from_millis(2900));
+    *shared.pause.lock().expect("no panic here") = Some(Monotonic::from_millis(2900));
     let sent: Vec<String> = (0..2000).map(|n| format!("{n:0>100}")).collect();
     let frames = sent.concat().len() + 2000 * frame("").len();
     let writing = {

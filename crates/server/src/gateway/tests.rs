@@ -136,18 +136,18 @@ impl Rig {
 
     /// Lets time pass as the socket does: from one deadline of the session to the next.
     fn pass(&self, session: &mut Session, span: Duration) -> usize {
-        let end = self.now().moment.plus(span);
+        let end = self.now().monotonic.plus(span);
         let mut pings = 0;
         loop {
             let now = self.now();
             let next = session
                 .poll_timeout(now)
-                .max(now.moment.plus(Duration::from_millis(1)));
+                .max(now.monotonic.plus(Duration::from_millis(1)));
             if next > end {
-                self.clock.advance(end.since(now.moment));
+                self.clock.advance(end.since(now.monotonic));
                 return pings;
             }
-            self.clock.advance(next.since(now.moment));
+            self.clock.advance(next.since(now.monotonic));
             pings += usize::from(session.handle_timeout(self.now()));
             if closing(session).is_some() {
                 return pings;
@@ -243,7 +243,7 @@ fn hammer(
     for n in 1..=calls {
         session.handle_text(rig.now(), CALL);
         if let Some(until) = session.paused_until() {
-            rig.clock.advance(until.since(rig.now().moment));
+            rig.clock.advance(until.since(rig.now().monotonic));
             session.handle_resume(rig.now(), unread(n));
             session.handle_timeout(rig.now());
         }
@@ -261,12 +261,12 @@ const SOCKET: usize = 192 << 10;
 async fn all_that_is_asked_for_at_once_after_connecting_is_answered() {
     let rig = Rig::new(|_| ()).await;
     let mut session = rig.session("a/d", None);
-    let start = rig.now().moment;
+    let start = rig.now().monotonic;
     let waiting = |n| SOCKET.min((5000 - n) * CALL.len());
     assert_eq!(hammer(&rig, &mut session, 5000, waiting), None);
     assert_eq!(outgoing(&session).0.len(), 5000);
     // 1,099 at once, and one each 20 ms.
-    let took = rig.now().moment.since(start);
+    let took = rig.now().monotonic.since(start);
     assert_eq!(took, Duration::from_millis(3901 * 20));
 }
 
@@ -315,7 +315,7 @@ async fn a_pause_longer_than_the_idle_time_is_no_silence() {
     for _ in 0..3 {
         session.handle_text(rig.now(), &batch);
         if let Some(until) = session.paused_until() {
-            let span = until.since(rig.now().moment);
+            let span = until.since(rig.now().monotonic);
             let almost = span.saturating_sub(Duration::from_millis(1));
             assert!(rig.pass(&mut session, almost) <= 1);
             let next = session.poll_timeout(rig.now());

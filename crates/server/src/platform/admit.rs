@@ -28,7 +28,7 @@ pub(super) async fn admit(State(app): State<Arc<App>>, request: Request, next: N
         Ok(caller) => caller,
         Err(refusal) => return refusal.into_response(),
     };
-    let allowance = app.allowances.take(caller.app, app.clock.moment());
+    let allowance = app.allowances.take(caller.app, app.clock.monotonic());
     let mut response = match allowance.wait_s {
         Some(seconds) => Refusal::new(
             ErrorCode::RateLimited,

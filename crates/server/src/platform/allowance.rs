@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hexline_model::{AppId, Moment};
+use hexline_model::{AppId, Monotonic};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// How many calls each app may make: a bucket of one minute's calls that fills evenly.
@@ -41,7 +41,7 @@ impl Allowances {
     }
 
     /// Takes a call out of an app's bucket, if there is one.
-    pub(crate) fn take(&self, app: AppId, now: Moment) -> Allowance {
+    pub(crate) fn take(&self, app: AppId, now: Monotonic) -> Allowance {
         let cost = MINUTE_US / u64::from(self.per_minute);
         let now = now.as_millis().saturating_mul(1000);
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl Allowances {
     }
 
     /// Forgets the apps whose buckets are full.
-    pub(crate) fn forget_the_full(&self, now: Moment) {
+    pub(crate) fn forget_the_full(&self, now: Monotonic) {
         let now = now.as_millis().saturating_mul(1000);
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         apps.retain(|_, bucket| bucket.full_us > now);
@@ -102,7 +102,7 @@ mod tests {
         let allowances = Allowances::new(60);
         let entropy = SeededEntropy::new(1);
         let (app, other) = (AppId::generate(&entropy), AppId::generate(&entropy));
-        let at = |ms| allowances.take(app, Moment::from_millis(ms));
+        let at = |ms| allowances.take(app, Monotonic::from_millis(ms));
         for left in (0..60).rev() {
             let found = at(0);
             assert_eq!((found.remaining, found.wait_s), (left, None));
@@ -112,12 +112,15 @@ mod tests {
             (found.remaining, found.wait_s, found.reset_s),
             (0, Some(1), 60)
         );
-        assert_eq!(allowances.take(other, Moment::from_millis(0)).remaining, 59);
+        assert_eq!(
+            allowances.take(other, Monotonic::from_millis(0)).remaining,
+            59
+        );
         assert_eq!(at(999).wait_s, Some(1), "what was refused costs nothing");
         assert_eq!(at(1000).wait_s, None);
         assert_eq!(at(1000).wait_s, Some(1));
         assert_eq!(at(11_000).remaining, 9);
-        allowances.forget_the_full(Moment::from_millis(62_000));
+        allowances.forget_the_full(Monotonic::from_millis(62_000));
         assert!(allowances.apps.lock().expect("unpoisoned").is_empty());
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::mpsc;
 
-use hexline_model::{Clock as _, Moment, SystemClock};
+use hexline_model::{Clock as _, Monotonic, SystemClock};
 use serde_json::Value;
 
 use crate::program::{Key, Place};
@@ -34,7 +34,7 @@ fn a_kill_in_the_middle_of_key_create_loses_no_key_that_was_printed() {
     let place = Place::with_app();
     let clock = SystemClock::new();
     let mut keys = vec![place.create_key()];
-    let whole = clock.moment().since(Moment::default());
+    let whole = clock.monotonic().since(Monotonic::default());
     for round in 0..ROUNDS {
         let mut command = place.command(&["key", "create", "--json"]);
         let mut child = command

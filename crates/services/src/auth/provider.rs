@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hexline_model::{AppId, Clock, Moment};
+use hexline_model::{AppId, Clock, Monotonic};
 use hexline_token::jws::{self, OpenError, Signed};
 use hexline_token::{Algorithm, KeySet};
 use serde::Deserialize;
@@ -29,12 +29,12 @@ type Line = Arc<tokio::sync::Mutex<Known>>;
 #[derive(Default)]
 struct Known {
     issuer: String,
-    metadata: Option<(Arc<Metadata>, Moment)>,
-    keys: Option<(Arc<KeySet>, Moment)>,
+    metadata: Option<(Arc<Metadata>, Monotonic)>,
+    keys: Option<(Arc<KeySet>, Monotonic)>,
     /// When it failed last, until it answers.
-    failed: Option<Moment>,
+    failed: Option<Monotonic>,
     /// When the keys were last fetched for a token that named an unknown one.
-    forced: Option<Moment>,
+    forced: Option<Monotonic>,
 }
 
 /// OpenID Connect Discovery 1.0 §3, what of it is used.
@@ -141,11 +141,11 @@ impl Providers {
             Ok(metadata) => {
                 let metadata = Arc::new(metadata);
                 known.failed = None;
-                known.metadata = Some((Arc::clone(&metadata), self.clock.moment()));
+                known.metadata = Some((Arc::clone(&metadata), self.clock.monotonic()));
                 Ok(metadata)
             }
             Err(error) => {
-                known.failed.get_or_insert(self.clock.moment());
+                known.failed.get_or_insert(self.clock.monotonic());
                 match stale {
                     Some((metadata, at)) if self.age(at) < TRUSTED => Ok(metadata),
                     _ => Err(error),
@@ -188,7 +188,7 @@ impl Providers {
         if known.forced.is_some_and(|at| self.age(at) < REFETCH) || self.rested(known).is_err() {
             return Ok(None);
         }
-        known.forced = Some(self.clock.moment());
+        known.forced = Some(self.clock.monotonic());
         self.fetch_keys(known, metadata).await.map(Some)
     }
 
@@ -208,11 +208,11 @@ impl Providers {
             Ok(keys) => {
                 let keys = Arc::new(keys);
                 known.failed = None;
-                known.keys = Some((Arc::clone(&keys), self.clock.moment()));
+                known.keys = Some((Arc::clone(&keys), self.clock.monotonic()));
                 Ok(keys)
             }
             Err(error) => {
-                known.failed = Some(self.clock.moment());
+                known.failed = Some(self.clock.monotonic());
                 Err(error)
             }
         }
@@ -264,8 +264,8 @@ impl Providers {
         }
     }
 
-    fn age(&self, at: Moment) -> Duration {
-        self.clock.moment().since(at)
+    fn age(&self, at: Monotonic) -> Duration {
+        self.clock.monotonic().since(at)
     }
 
     fn line(&self, app: AppId, provider: &str) -> Line {

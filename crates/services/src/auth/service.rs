@@ -5,7 +5,9 @@ use std::time::Duration;
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use hexline_model::{ApiKey, AppId, Clock, Device, Entropy, Identity, Moment, Secret, Timestamp};
+use hexline_model::{
+    ApiKey, AppId, Clock, Device, Entropy, Identity, Monotonic, Secret, Timestamp,
+};
 use hexline_token::Grants;
 use serde_json::Value;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
@@ -32,7 +34,7 @@ pub struct AuthService {
     pub(super) options: AuthOptions,
     gates: Mutex<HashMap<AppId, Arc<Semaphore>>>,
     /// When each app's minute began, and how many have come without a name since.
-    nameless: Mutex<HashMap<AppId, (Moment, u32)>>,
+    nameless: Mutex<HashMap<AppId, (Monotonic, u32)>>,
     gone: RwLock<Vec<Gone>>,
     /// What the seeds of all lines of refresh tokens follow from.
     pub(super) seed_key: OnceCell<hmac::Key>,
@@ -174,7 +176,7 @@ impl AuthService {
 
     /// Counts those without a name, by the minute and app.
     fn count_nameless(&self, app: AppId, per_minute: u32) -> Result<(), AuthError> {
-        let now = self.clock.moment();
+        let now = self.clock.monotonic();
         let mut nameless = self.nameless.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, count) = nameless.entry(app).or_insert((now, 0));
         let passed = now.since(*since);

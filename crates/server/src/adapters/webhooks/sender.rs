@@ -59,13 +59,13 @@ impl Sender {
         webhook: &Webhook,
         claimed: &Claimed,
     ) -> (Attempt, Option<&'static str>) {
-        let (at, began) = (self.clock.now(), self.clock.moment());
+        let (at, began) = (self.clock.now(), self.clock.monotonic());
         let sending = self.send(service, webhook, claimed);
         let sent = match tokio::time::timeout(self.patience, sending).await {
             Ok(sent) => sent,
             Err(_) => Err(Failure::Late),
         };
-        let took = self.clock.moment().as_millis() - began.as_millis();
+        let took = self.clock.monotonic().as_millis() - began.as_millis();
         let failure = sent.as_ref().err().map(Failure::reason);
         let (status, error, answer) = match sent {
             Ok((status, answer)) => (Some(status), None, Some(answer)),
