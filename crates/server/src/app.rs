@@ -21,7 +21,7 @@ use crate::auth::Doorkeeper;
 use crate::config::Config;
 use crate::console::feed::Feed;
 use crate::gateway::hub::Hub;
-use crate::gateway::session::SessionContext;
+use crate::gateway::session::ClientSessionContext;
 use crate::http::{Documents, RequestIds, Throttle};
 use crate::log::LogLines;
 use crate::node::Registration;
@@ -51,7 +51,7 @@ pub(crate) struct App {
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) door: Doorkeeper,
-    pub(crate) sessions: Arc<SessionContext>,
+    pub(crate) sessions: Arc<ClientSessionContext>,
     /// How users of apps without a server of their own sign in.
     pub(crate) auth: Arc<AuthService>,
     pub(crate) auth_throttle: Throttle,

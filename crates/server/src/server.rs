@@ -31,7 +31,7 @@ use crate::control::{self, ControlSocket, Desk};
 use crate::datadir::DataLock;
 use crate::gateway::dispatch::Services;
 use crate::gateway::hub::Hub;
-use crate::gateway::session::SessionContext;
+use crate::gateway::session::ClientSessionContext;
 use crate::http::{Documents, RequestIds, Throttle, front};
 use crate::log::LogLines;
 use crate::node::Registration;
@@ -208,7 +208,7 @@ impl Server {
             bus,
             hub,
             door,
-            sessions: Arc::new(SessionContext {
+            sessions: Arc::new(ClientSessionContext {
                 services: Services {
                     signal: SignalService::new(limits.channels_per_connection)
                         .presence_per_channel(limits.presence_per_channel),

@@ -7,7 +7,7 @@ use hexline_protocol::CloseCode;
 
 use super::hub::Hub;
 use super::outbox::{Outbox, Outgoing};
-use super::session::{Conversation, Now};
+use super::session::{FrameHandler, Now};
 use crate::telemetry::Metrics;
 
 /// Says back every message as it came: for testing clients, networks, and our own socket code.
@@ -47,7 +47,7 @@ impl Echo {
     const LOOK: Duration = Duration::from_secs(1);
 }
 
-impl Conversation for Echo {
+impl FrameHandler for Echo {
     fn outbox(&self) -> &Outbox {
         &self.outbox
     }

@@ -20,7 +20,7 @@ use crate::telemetry::Metrics;
 /// What the socket drives: one connection's behaviour, without I/O.
 ///
 /// Whatever it has to say goes into its outbox; whatever the socket needs to know is asked for.
-pub(crate) trait Conversation: Send {
+pub(crate) trait FrameHandler: Send {
     /// What is to be written, and whether to close.
     fn outbox(&self) -> &Outbox;
 
@@ -33,10 +33,10 @@ pub(crate) trait Conversation: Send {
     /// A ping, a pong or a fragment of a message arrived.
     fn handle_control(&mut self, now: Now);
 
-    /// A moment that [`Conversation::poll_timeout`] named has come; `true` asks for a ping.
+    /// A moment that [`FrameHandler::poll_timeout`] named has come; `true` asks for a ping.
     fn handle_timeout(&mut self, now: Now) -> bool;
 
-    /// When to call [`Conversation::handle_timeout`] next.
+    /// When to call [`FrameHandler::handle_timeout`] next.
     fn poll_timeout(&self, now: Now) -> Monotonic;
 
     /// Until when no frame is to be handed over, if so.
@@ -76,11 +76,11 @@ pub(crate) struct Now {
 }
 
 /// A client's connection to the gateway.
-pub(crate) struct Session {
+pub(crate) struct ClientSession {
     // Dropped in this order: first out of the channels, then out of the hub.
     link: Box<dyn Link>,
     place: Place,
-    context: Arc<SessionContext>,
+    context: Arc<ClientSessionContext>,
     rate: CallRate,
     patience: Patience,
     paused_until: Option<Monotonic>,
@@ -89,7 +89,7 @@ pub(crate) struct Session {
 }
 
 /// What all sessions of a server have in common.
-pub(crate) struct SessionContext {
+pub(crate) struct ClientSessionContext {
     pub(crate) services: Services,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
@@ -105,11 +105,11 @@ impl Now {
     }
 }
 
-impl Session {
+impl ClientSession {
     pub(crate) fn new(
         place: Place,
         link: Box<dyn Link>,
-        context: Arc<SessionContext>,
+        context: Arc<ClientSessionContext>,
         now: Now,
     ) -> Self {
         let rate = CallRate::new(now.monotonic, call_limits(&context.limits, place.limits()));
@@ -191,7 +191,7 @@ impl Session {
     }
 }
 
-impl Conversation for Session {
+impl FrameHandler for ClientSession {
     fn outbox(&self) -> &Outbox {
         &self.place.connection.outbox
     }

@@ -17,7 +17,7 @@ use super::ending::Ending;
 use super::frames::{FrameReader, Inbound, OutFrame};
 use super::outbox::{Outgoing, Take};
 use super::rate::TOLERATED;
-use super::session::{Conversation, Now};
+use super::session::{FrameHandler, Now};
 use super::transport::Transport;
 use crate::telemetry::Metrics;
 
@@ -32,16 +32,16 @@ pub(crate) struct SocketOptions {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// Reads, writes and waits for one conversation until it ends.
+/// Reads, writes and waits for one handler until it ends.
 ///
 /// Reading, writing and time are polled together, and nothing else is ever awaited while the
-/// conversation lives: a client that sends without reading is served until its outbox is full,
+/// handler lives: a client that sends without reading is served until its outbox is full,
 /// and a client whose writes are stuck can still be closed. An idle connection holds no buffer.
 /// `begun` is what was read already.
-pub(crate) async fn run<S, C>(io: S, begun: Bytes, mut conversation: C, options: &SocketOptions)
+pub(crate) async fn run<S, C>(io: S, begun: Bytes, mut handler: C, options: &SocketOptions)
 where
     S: Transport,
-    C: Conversation,
+    C: FrameHandler,
 {
     let mut reader = FrameReader::new(options.max_message);
     reader.feed(&begun);
@@ -58,10 +58,10 @@ where
         held_up: false,
         closing_since: None,
     };
-    let end = converse(&mut socket, &mut conversation, options).await;
-    conversation.ended(end.told(), Now::of(options.clock.as_ref()));
+    let end = run_until_end(&mut socket, &mut handler, options).await;
+    handler.ended(end.told(), Now::of(options.clock.as_ref()));
     // It leaves its channels before we say goodbye.
-    drop(conversation);
+    drop(handler);
     let goodbye = async {
         match end {
             End::ByServer(code) => {
@@ -133,56 +133,54 @@ impl End {
     }
 }
 
-async fn converse<S, C>(
+async fn run_until_end<S, C>(
     socket: &mut Socket<S>,
-    conversation: &mut C,
+    handler: &mut C,
     options: &SocketOptions,
 ) -> End
 where
     S: Transport,
-    C: Conversation,
+    C: FrameHandler,
 {
     let clock = options.clock.as_ref();
     let mut now = Now::of(clock);
-    let mut armed = conversation.poll_timeout(now);
+    let mut armed = handler.poll_timeout(now);
     let mut sleep = Box::pin(tokio::time::sleep(armed.since(now.monotonic)));
     loop {
         // What a closing connection still has to say does not matter any more.
         let reading = if socket.closing_since.is_some() {
             Reading::Nothing
-        } else if conversation.paused_until().is_some() {
+        } else if handler.paused_until().is_some() {
             Reading::Ahead
         } else {
             Reading::Frames
         };
         let event =
-            poll_fn(|cx| socket.poll(cx, &mut *conversation, reading, sleep.as_mut(), options))
-                .await;
+            poll_fn(|cx| socket.poll(cx, &mut *handler, reading, sleep.as_mut(), options)).await;
         now = Now::of(clock);
-        if conversation
+        if handler
             .paused_until()
             .is_some_and(|until| until <= now.monotonic)
         {
-            conversation.handle_resume(now, socket.unread());
+            handler.handle_resume(now, socket.unread());
         }
         let mut fired = false;
         match event {
             Event::Frame(frame) => {
-                if let Some(end) = socket.take_in(frame, &mut *conversation, now, &options.metrics)
-                {
+                if let Some(end) = socket.take_in(frame, &mut *handler, now, &options.metrics) {
                     return end;
                 }
             }
             Event::Timer => {
                 fired = true;
                 if socket.closing_since.is_none() {
-                    socket.ping_due |= conversation.handle_timeout(now);
+                    socket.ping_due |= handler.handle_timeout(now);
                 }
             }
             Event::Nudge => {}
             Event::End(end) => return end,
         }
-        let closing = conversation.outbox().closing();
+        let closing = handler.outbox().closing();
         if closing.is_some() {
             socket.closing_since.get_or_insert(now.monotonic);
         }
@@ -195,7 +193,7 @@ where
         if let Some(code) = closing.filter(|_| over(drained)) {
             return End::ByServer(code);
         }
-        let mut next = drained.unwrap_or_else(|| conversation.poll_timeout(now));
+        let mut next = drained.unwrap_or_else(|| handler.poll_timeout(now));
         if let Some(blocked) = blocked {
             next = next.min(blocked);
         }
@@ -212,7 +210,7 @@ impl<S: Transport> Socket<S> {
     fn take_in(
         &mut self,
         frame: Inbound,
-        conversation: &mut impl Conversation,
+        handler: &mut impl FrameHandler,
         now: Now,
         metrics: &Metrics,
     ) -> Option<End> {
@@ -220,23 +218,23 @@ impl<S: Transport> Socket<S> {
             Inbound::Text(text) => {
                 metrics.messages_in.inc();
                 metrics.bytes_in.inc_by(text.len() as u64);
-                conversation.count_received(text.len());
+                handler.count_received(text.len());
                 let start = tokio::time::Instant::now();
                 let text = std::str::from_utf8(&text).expect("a text message is UTF-8");
-                conversation.handle_text(now, text);
+                handler.handle_text(now, text);
                 metrics.call_duration.observe(start.elapsed().as_secs_f64());
             }
             Inbound::Binary(bytes) => {
                 metrics.messages_in.inc();
                 metrics.bytes_in.inc_by(bytes.len() as u64);
-                conversation.count_received(bytes.len());
-                conversation.handle_binary(now, bytes);
+                handler.count_received(bytes.len());
+                handler.handle_binary(now, bytes);
             }
             Inbound::Ping(payload) => {
                 self.pong = Some(payload);
-                conversation.handle_control(now);
+                handler.handle_control(now);
             }
-            Inbound::Pong | Inbound::Fragment => conversation.handle_control(now),
+            Inbound::Pong | Inbound::Fragment => handler.handle_control(now),
             Inbound::Close(code) => return Some(End::ByClient(code)),
         }
         None
@@ -245,25 +243,23 @@ impl<S: Transport> Socket<S> {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        conversation: &mut impl Conversation,
+        handler: &mut impl FrameHandler,
         reading: Reading,
         sleep: Pin<&mut Sleep>,
         options: &SocketOptions,
     ) -> Poll<Event> {
         let was_blocked = self.blocked_since.is_some();
-        if let Poll::Ready(event) = self.poll_write(cx, conversation, options) {
+        if let Poll::Ready(event) = self.poll_write(cx, handler, options) {
             return Poll::Ready(event);
         }
         match reading {
             // The answers to what is read now might find no room.
-            Reading::Frames
-                if self.blocked_since.is_some() && conversation.outbox().is_beyond() =>
-            {
+            Reading::Frames if self.blocked_since.is_some() && handler.outbox().is_beyond() => {
                 self.held_up = true;
             }
             Reading::Frames => {
                 if std::mem::take(&mut self.held_up) {
-                    conversation.handle_unblocked(Now::of(options.clock.as_ref()));
+                    handler.handle_unblocked(Now::of(options.clock.as_ref()));
                 }
                 if let Poll::Ready(read) = self.poll_read(cx) {
                     return Poll::Ready(match read {
@@ -286,7 +282,7 @@ impl<S: Transport> Socket<S> {
         // A write that has just got stuck, or a close that has just been asked for, needs its
         // own alarm.
         let stuck = !was_blocked && self.blocked_since.is_some();
-        if stuck || (self.closing_since.is_none() && conversation.outbox().closing().is_some()) {
+        if stuck || (self.closing_since.is_none() && handler.outbox().closing().is_some()) {
             return Poll::Ready(Event::Nudge);
         }
         Poll::Pending
@@ -296,10 +292,10 @@ impl<S: Transport> Socket<S> {
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        conversation: &mut impl Conversation,
+        handler: &mut impl FrameHandler,
         options: &SocketOptions,
     ) -> Poll<Event> {
-        let outbox = conversation.outbox();
+        let outbox = handler.outbox();
         loop {
             match self.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
@@ -335,7 +331,7 @@ impl<S: Transport> Socket<S> {
             if messages > 0 {
                 metrics.messages_out.inc_by(messages as u64);
                 metrics.bytes_out.inc_by(sent as u64);
-                conversation.count_sent(messages, sent);
+                handler.count_sent(messages, sent);
             }
             match take {
                 Poll::Ready(Take::Messages(bytes)) => self.unwritten = bytes,

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::outbox::{Outbox, Outgoing};
-use super::session::{Conversation, Now};
+use super::session::{FrameHandler, Now};
 use super::socket::{self, SocketOptions};
 use super::transport::Transport;
 use crate::telemetry::Metrics;
@@ -27,7 +27,7 @@ impl Clock for TestClock {
     }
 }
 
-/// What a test sees of a conversation.
+/// What a test sees of a handler.
 struct Shared {
     outbox: Outbox,
     heard: Mutex<Vec<String>>,
@@ -49,7 +49,7 @@ impl Transport for DuplexStream {
 
 struct Talk(Arc<Shared>);
 
-impl Conversation for Talk {
+impl FrameHandler for Talk {
     fn outbox(&self) -> &Outbox {
         &self.0.outbox
     }
@@ -92,7 +92,7 @@ impl Conversation for Talk {
 
 const STALL: Duration = Duration::from_secs(10);
 
-/// A conversation over a pipe that takes a kilobyte.
+/// A handler over a pipe that takes a kilobyte.
 fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, JoinHandle<()>) {
     let outbox = Outbox::new(1 << 20, Arc::default());
     let shared = Arc::new(Shared {
@@ -110,9 +110,9 @@ fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, JoinHandle<()>) {
         clock: Arc::new(TestClock(Instant::now())),
         metrics: Arc::new(Metrics::new()),
     };
-    let conversation = Talk(Arc::clone(&shared));
+    let handler = Talk(Arc::clone(&shared));
     let running = tokio::spawn(async move {
-        socket::run(server, Bytes::new(), conversation, &options).await;
+        socket::run(server, Bytes::new(), handler, &options).await;
     });
     (shared, client, running)
 }

@@ -21,7 +21,7 @@ use super::dispatch::Services;
 use super::hub::{Full, Hub, Place};
 use super::live::{AppStats, Filter, Target};
 use super::outbox::{Outgoing, Take};
-use super::session::{Conversation, Now, Session, SessionContext};
+use super::session::{ClientSession, ClientSessionContext, FrameHandler, Now};
 use crate::auth::Peer;
 use crate::config::{Limits, LogPeer};
 use crate::log::LogLines;
@@ -33,7 +33,7 @@ struct Rig {
     keys: KeyService,
     hub: Arc<Hub>,
     bus: LocalBus,
-    context: Arc<SessionContext>,
+    context: Arc<ClientSessionContext>,
     app: AppId,
     key: KeyId,
     _dir: tempfile::TempDir,
@@ -75,7 +75,7 @@ impl Rig {
             signal: SignalService::new(limits.channels_per_connection),
         };
         let log = Arc::new(LogLines::new(LogPeer::None, clock.clone()));
-        let context = Arc::new(SessionContext {
+        let context = Arc::new(ClientSessionContext {
             services,
             limits,
             metrics,
@@ -126,16 +126,16 @@ impl Rig {
             .admit(caller, self.standing(&subject, ttl), Peer::of(PEER))
     }
 
-    fn session(&self, subject: &str, ttl: Option<Duration>) -> Session {
+    fn session(&self, subject: &str, ttl: Option<Duration>) -> ClientSession {
         let place = self.admit(subject, ttl).expect("a place");
         let link = self
             .bus
             .attach(self.app, Arc::clone(&place.connection) as _);
-        Session::new(place, link, Arc::clone(&self.context), self.now())
+        ClientSession::new(place, link, Arc::clone(&self.context), self.now())
     }
 
     /// Lets time pass as the socket does: from one deadline of the session to the next.
-    fn pass(&self, session: &mut Session, span: Duration) -> usize {
+    fn pass(&self, session: &mut ClientSession, span: Duration) -> usize {
         let end = self.now().monotonic.plus(span);
         let mut pings = 0;
         loop {
@@ -156,7 +156,7 @@ impl Rig {
     }
 }
 
-fn outgoing(session: &Session) -> (Vec<String>, Option<CloseCode>) {
+fn outgoing(session: &ClientSession) -> (Vec<String>, Option<CloseCode>) {
     let mut batch = std::collections::VecDeque::new();
     let mut cx = Context::from_waker(Waker::noop());
     let outbox = session.outbox();
@@ -176,7 +176,7 @@ fn outgoing(session: &Session) -> (Vec<String>, Option<CloseCode>) {
     (batch.into_iter().map(text).collect(), close)
 }
 
-fn closing(session: &Session) -> Option<CloseCode> {
+fn closing(session: &ClientSession) -> Option<CloseCode> {
     session.outbox().closing()
 }
 
@@ -236,7 +236,7 @@ const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"signal.leave","params":{
 /// is what waits then.
 fn hammer(
     rig: &Rig,
-    session: &mut Session,
+    session: &mut ClientSession,
     calls: usize,
     unread: impl Fn(usize) -> usize,
 ) -> Option<usize> {

@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::echo::Echo;
-use super::session::{Conversation, Now, Session};
+use super::session::{ClientSession, FrameHandler, Now};
 use super::socket::{self, SocketOptions};
 use super::transport::Accepted;
 use crate::app::App;
@@ -138,7 +138,7 @@ async fn open(
     socket: SocketAddr,
     request: &mut axum::extract::Request,
     whose: &mut Option<(AppId, KeyId)>,
-) -> Result<(Handshake, Session), Refusal> {
+) -> Result<(Handshake, ClientSession), Refusal> {
     let peer = app.door.peer(socket, request.headers());
     let token = token_of(request.uri().query(), request.headers())
         .map_err(|refusal| app.door.failed(refusal, peer))?;
@@ -179,7 +179,7 @@ async fn open(
     let now = Now::of(app.clock.as_ref());
     Ok((
         handshake,
-        Session::new(place, link, Arc::clone(&app.sessions), now),
+        ClientSession::new(place, link, Arc::clone(&app.sessions), now),
     ))
 }
 
@@ -205,7 +205,7 @@ fn check_origin(
 fn start(
     app: &Arc<App>,
     handshake: Handshake,
-    conversation: impl Conversation + 'static,
+    handler: impl FrameHandler + 'static,
     max_message: usize,
 ) -> Response {
     let response = handshake.response();
@@ -221,7 +221,7 @@ fn start(
         if let Ok(Ok(upgraded)) = upgraded
             && let Some((socket, begun)) = Accepted::unwrap(upgraded)
         {
-            socket::run(socket, begun, conversation, &options).await;
+            socket::run(socket, begun, handler, &options).await;
         }
     });
     response
