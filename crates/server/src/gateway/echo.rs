@@ -5,9 +5,9 @@ use bytes::Bytes;
 use hexline_model::Monotonic;
 use hexline_protocol::CloseCode;
 
+use super::handler::{FrameHandler, Now};
 use super::hub::Hub;
 use super::outbox::{Outbox, Outgoing};
-use super::session::{FrameHandler, Now};
 use crate::telemetry::Metrics;
 
 /// Says back every message as it came: for testing clients, networks, and our own socket code.

@@ -1,7 +1,7 @@
 use hexline_protocol::CloseCode;
 
 use super::connection::Connection;
-use super::session::Now;
+use super::handler::Now;
 use crate::log::LogLines;
 
 /// How a connection ended.

@@ -15,9 +15,9 @@ use tokio::time::Sleep;
 
 use super::ending::Ending;
 use super::frames::{FrameReader, Inbound, OutFrame};
+use super::handler::{FrameHandler, Now};
 use super::outbox::{Outgoing, Take};
 use super::rate::TOLERATED;
-use super::session::{FrameHandler, Now};
 use super::transport::Transport;
 use crate::telemetry::Metrics;
 

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::handler::{FrameHandler, Now};
 use super::outbox::{Outbox, Outgoing};
-use super::session::{FrameHandler, Now};
 use super::socket::{self, SocketOptions};
 use super::transport::Transport;
 use crate::telemetry::Metrics;

@@ -18,10 +18,11 @@ use hexline_store::{Database, DatabaseConfig};
 use hexline_token::{Algorithm, Grants, Permissions};
 
 use super::dispatch::Services;
+use super::handler::{FrameHandler, Now};
 use super::hub::{Full, Hub, Place};
 use super::live::{AppStats, Filter, Target};
 use super::outbox::{Outgoing, Take};
-use super::session::{ClientSession, ClientSessionContext, FrameHandler, Now};
+use super::session::{ClientSession, ClientSessionContext};
 use crate::auth::Peer;
 use crate::config::{Limits, LogPeer};
 use crate::log::LogLines;

@@ -21,7 +21,8 @@ use std::net::SocketAddr;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::echo::Echo;
-use super::session::{ClientSession, FrameHandler, Now};
+use super::handler::{FrameHandler, Now};
+use super::session::ClientSession;
 use super::socket::{self, SocketOptions};
 use super::transport::Accepted;
 use crate::app::App;

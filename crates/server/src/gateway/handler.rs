@@ -1,0 +1,72 @@
+use bytes::Bytes;
+use hexline_model::{Clock, Monotonic, Timestamp};
+
+use super::ending::Ending;
+use super::outbox::Outbox;
+
+/// What the socket drives: one connection's behaviour, without I/O.
+///
+/// Whatever it has to say goes into its outbox; whatever the socket needs to know is asked for.
+pub(crate) trait FrameHandler: Send {
+    /// What is to be written, and whether to close.
+    fn outbox(&self) -> &Outbox;
+
+    /// A text message arrived.
+    fn handle_text(&mut self, now: Now, text: &str);
+
+    /// A binary message arrived.
+    fn handle_binary(&mut self, now: Now, bytes: Bytes);
+
+    /// A ping, a pong or a fragment of a message arrived.
+    fn handle_control(&mut self, now: Now);
+
+    /// A moment that [`FrameHandler::poll_timeout`] named has come; `true` asks for a ping.
+    fn handle_timeout(&mut self, now: Now) -> bool;
+
+    /// When to call [`FrameHandler::handle_timeout`] next.
+    fn poll_timeout(&self, now: Now) -> Monotonic;
+
+    /// Until when no frame is to be handed over, if so.
+    fn paused_until(&self) -> Option<Monotonic>;
+
+    /// The pause is over; so many bytes have waited unread until its end.
+    fn handle_resume(&mut self, now: Now, unread: usize) {
+        let _ = (now, unread);
+    }
+
+    /// It is read again, after a large answer held that up.
+    fn handle_unblocked(&mut self, now: Now) {
+        let _ = now;
+    }
+
+    /// It has ended; nothing else is called any more.
+    fn ended(&self, ending: Ending, now: Now) {
+        let _ = (ending, now);
+    }
+
+    /// A message of so many bytes arrived.
+    fn count_received(&self, bytes: usize) {
+        let _ = bytes;
+    }
+
+    /// So many messages of so many bytes go out.
+    fn count_sent(&self, messages: usize, bytes: usize) {
+        let _ = (messages, bytes);
+    }
+}
+
+/// One look at both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    pub(crate) wall: Timestamp,
+    pub(crate) monotonic: Monotonic,
+}
+
+impl Now {
+    pub(crate) fn of(clock: &dyn Clock) -> Self {
+        Self {
+            wall: clock.now(),
+            monotonic: clock.monotonic(),
+        }
+    }
+}
