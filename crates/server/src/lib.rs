@@ -4,22 +4,20 @@
 //! sockets, `tasks.rs` ends its tasks. `http/` has the routes, `gateway/` the WebSocket, `auth.rs`
 //! the tokens at both doors. `adapters/` reach out, `probe.rs`, `telemetry.rs` and `log.rs` tell how it is.
 //! `config/` is what it is told, `datadir.rs` and `records.rs` where it keeps things, `claim.rs` and
-//! `node.rs` that nobody else works there, `control/` how
-//! administrators reach it, `cli/` the command line.
+//! `node.rs` that nobody else works there, `control/` how administrators reach it.
 //!
 //! Invariants: no rule about apps, keys or channels stands here (they are in the services); no
 //! global state, so that several servers run in one process; what comes from outside is parsed at
 //! the door into types that cannot be wrong, under a limit.
 //!
 //! To add a route: `http/mod.rs`. To add a method: `gateway/mod.rs`. To add an option:
-//! `config/mod.rs`. To add a command: `cli/mod.rs`.
+//! `config/mod.rs`.
 
 mod accept;
 mod adapters;
 mod app;
 mod auth;
 mod claim;
-pub mod cli;
 pub mod config;
 mod console;
 pub mod control;
@@ -35,5 +33,7 @@ mod server;
 mod tasks;
 mod telemetry;
 
+pub use accept::files_for_sockets;
+pub use adapters::tls::crypto_provider;
 pub use app::DEMO_APP;
 pub use server::{DevApp, Running, Server};

@@ -93,7 +93,7 @@ pub(crate) fn most_sockets(open_files: Option<u64>, connections: usize) -> usize
 }
 
 /// What is left of the open files that the system allows, once the server has its own.
-pub(crate) fn files_for_sockets(open_files: u64) -> usize {
+pub fn files_for_sockets(open_files: u64) -> usize {
     let files = usize::try_from(open_files).unwrap_or(usize::MAX);
     files - RESERVE.min(files / 2)
 }

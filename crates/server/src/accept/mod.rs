@@ -19,6 +19,7 @@ mod patience;
 mod place;
 mod socket;
 
-pub(crate) use gate::{Gate, GateLimits, files_for_sockets, most_sockets};
+pub use gate::files_for_sockets;
+pub(crate) use gate::{Gate, GateLimits, most_sockets};
 pub(crate) use listener::{Doors, DoorsOptions};
 pub(crate) use socket::Guarded;

@@ -8,7 +8,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Method, RequestBuilder, Url};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::tls::provider;
+use super::tls::crypto_provider;
 
 /// Sends requests to URLs that somebody gave the server, and to no address that its rule does not
 /// allow: no redirect is followed, no proxy of the environment asked.
@@ -22,7 +22,7 @@ impl GuardedHttp {
     pub(crate) fn new(rule: UrlRule, patience: Duration) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-        let tls = ClientConfig::builder_with_provider(provider())
+        let tls = ClientConfig::builder_with_provider(crypto_provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();

@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::TlsConfig;
 
 /// The one crypto provider, handed to whoever needs it.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
+pub fn crypto_provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
@@ -53,7 +53,7 @@ fn server_config(files: &TlsConfig) -> anyhow::Result<ServerConfig> {
             files.key_file.display()
         )
     })?;
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let mut config = ServerConfig::builder_with_provider(crypto_provider())
         .with_safe_default_protocol_versions()
         .context("the crypto provider knows no TLS version")?
         .with_no_client_auth()

@@ -30,7 +30,7 @@ use ipnet::IpNet;
 
 pub use error::{ConfigError, Place};
 pub use layer::{Layer, Layers};
-pub(crate) use options::nearest;
+pub use options::nearest;
 pub use value::parse_span;
 
 /// Everything that a server is told at its start.

@@ -22,10 +22,7 @@ pub(crate) fn find(key: &str) -> Option<&'static Spec> {
 }
 
 /// The known name that is nearest to an unknown one, if one is near.
-pub(crate) fn nearest<'a>(
-    unknown: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<_> = known.into_iter().collect();
     let near = known
         .iter()

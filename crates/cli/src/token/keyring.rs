@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use hexline_model::Timestamp;
+use hexline_server::control::{self, Answer, CallError, Command};
+use hexline_server::datadir::DataDir;
+use hexline_server::records;
 use hexline_token::{
     Access, Algorithm, Audiences, Explanation, KeyScreenError, KeySet, Rules, Service, SingleKey,
     UnverifiedToken, VerifyingKey, explain, explain_offline,
@@ -11,11 +14,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::SecretArgs;
-use crate::cli::exit::CliError;
-use crate::cli::{Context, DataArgs, ask};
-use crate::control::{self, Answer, CallError, Command};
-use crate::datadir::DataDir;
-use crate::records;
+use crate::exit::CliError;
+use crate::{Context, DataArgs, ask};
 
 /// Where the key comes from.
 #[derive(clap::Args)]
@@ -141,7 +141,7 @@ impl KeyArgs {
         match control::call(&config.control_path(), &command).await {
             Ok(Ok(Answer::Explanation(explanation))) => return Ok(explanation),
             Ok(Err(failure)) => return Err(failure.into()),
-            Ok(Ok(other)) => return Err(crate::cli::office::unexpected(&other)),
+            Ok(Ok(other)) => return Err(crate::office::unexpected(&other)),
             Err(CallError::NoServer) => {}
             Err(error) => return Err(error.into()),
         }

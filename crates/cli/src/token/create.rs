@@ -2,14 +2,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_server::config::nearest;
 use hexline_token::{Access, Algorithm, Json, PrivateKey, Service, TokenBuilder};
 use serde_json::json;
 
 use super::SecretArgs;
-use crate::cli::exit::{CliError, Exit};
-use crate::cli::paint::Paint;
-use crate::cli::{Context, DataArgs, address, ask, print};
-use crate::config::nearest;
+use crate::exit::{CliError, Exit};
+use crate::paint::Paint;
+use crate::{Context, DataArgs, address, ask, print};
 
 /// `hexline token create`
 #[derive(clap::Args)]

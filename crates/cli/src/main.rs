@@ -1,4 +1,4 @@
-//! The `hexline` program: the command line of `hexline_server`, and nothing else.
+//! The `hexline` program: the command line of `hexline_cli`, and nothing else.
 
 use std::process::ExitCode;
 
@@ -12,5 +12,5 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     // The one cryptography of the process, for TLS at both ends. Nobody was here before.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    hexline_server::cli::run()
+    hexline_cli::run()
 }

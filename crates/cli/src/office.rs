@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{Clock, Entropy, SystemClock, SystemEntropy};
+use hexline_server::config::Config;
+use hexline_server::control::{self, Answer, CallError, Command, Desk};
+use hexline_server::datadir::{DataDir, DataDirError, DataLock};
+use hexline_server::records::{self, OpenError, Records};
 use hexline_services::audit::AuditService;
 
 use super::exit::{CliError, Exit};
 use super::paint::Paint;
-use crate::config::Config;
-use crate::control::{self, Answer, CallError, Command, Desk};
-use crate::datadir::{DataDir, DataDirError, DataLock};
-use crate::records::{self, OpenError, Records};
 
 /// Carries out a command: asks the server that runs on the data directory, or, if none does,
 /// opens the records under the directory's lock.

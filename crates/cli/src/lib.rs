@@ -34,8 +34,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use hexline_server::config::{Config, ConfigError, Layer, Layers};
 
-use crate::config::{Config, ConfigError, Layer, Layers};
 use exit::{CliError, Exit};
 
 /// Signalling, presence, calls, chat and push behind one token.

@@ -2,15 +2,15 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hexline_server::config::Config;
+use hexline_server::control::{self, Answer, Command, StatusView};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
 use super::Finding;
-use crate::cli::exit::with_causes;
-use crate::config::Config;
-use crate::control::{self, Answer, Command, StatusView};
+use crate::exit::with_causes;
 
 /// Asks the server that runs on the data directory who it is.
 pub(super) async fn server(config: &Config) -> Option<StatusView> {

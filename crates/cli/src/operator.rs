@@ -1,10 +1,10 @@
 use clap::{Subcommand, ValueEnum};
+use hexline_server::control::{Answer, Command, OperatorCommand, OperatorLinkView, OperatorView};
 use hexline_services::operators;
 
 use super::exit::{CliError, Exit};
 use super::paint::Paint;
 use super::{Context, DataArgs, office, print};
-use crate::control::{Answer, Command, OperatorCommand, OperatorLinkView, OperatorView};
 
 /// `hexline operator`
 #[derive(clap::Args)]

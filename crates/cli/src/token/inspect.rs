@@ -5,9 +5,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::keyring::{KeyArgs, Question};
-use crate::cli::exit::{CliError, Exit};
-use crate::cli::paint::Paint;
-use crate::cli::{Context, ask, print};
+use crate::exit::{CliError, Exit};
+use crate::paint::Paint;
+use crate::{Context, ask, print};
 
 /// `hexline token inspect`
 #[derive(clap::Args)]

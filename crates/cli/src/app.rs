@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use hexline_model::Timestamp;
+use hexline_server::control::{Answer, AppChanges, AppView, Command, HoldView, TokenScope, Who};
 use hexline_services::keys::AppLimits;
 
 use super::exit::{CliError, Exit};
 use super::remote::PlaceArgs;
 use super::{Context, ask, office, print};
-use crate::control::{Answer, AppChanges, AppView, Command, HoldView, TokenScope, Who};
 
 /// `hexline app`
 #[derive(clap::Args)]

@@ -4,6 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hexline_server::control::{
+    Answer, AppChanges, AppView, Command, DisconnectedView, HoldView, ImportedKey, KeyOptions,
+    KeyView, LiftedView, NewKeyView, RevokedKeyView, RevokedView, TokenScope, Who,
+};
+use hexline_server::crypto_provider;
 use hexline_services::keys::AppSettings;
 use http::Method;
 use rustls::pki_types::CertificateDer;
@@ -13,11 +18,6 @@ use serde_json::{Map, Value, json};
 
 use super::exit::{CliError, Exit, with_causes};
 use super::{Context, DataArgs, address, ask, office};
-use crate::adapters::tls::provider;
-use crate::control::{
-    Answer, AppChanges, AppView, Command, DisconnectedView, HoldView, ImportedKey, KeyOptions,
-    KeyView, LiftedView, NewKeyView, RevokedKeyView, RevokedView, TokenScope, Who,
-};
 
 /// Which records a command on apps and keys works on: a data directory, or a server elsewhere.
 #[derive(clap::Args, Default)]
@@ -92,7 +92,7 @@ impl PlaceArgs {
                 )));
             }
         }
-        let tls = ClientConfig::builder_with_provider(provider())
+        let tls = ClientConfig::builder_with_provider(crypto_provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| CliError::failed(error.to_string()))?
             .with_root_certificates(roots)

@@ -2,7 +2,7 @@ use std::io::{self, BufRead, BufWriter, Write};
 
 use hexline_token::jws::{LineVerdict, verify_line};
 
-use crate::cli::exit::{CliError, Exit};
+use crate::exit::{CliError, Exit};
 
 /// Reads one JSON object per line from stdin, `{"jwk":…|{"keys":[…]},"jws":"…","algs":[…]}`, and
 /// answers each with `valid` or `invalid`, or with one JSON object.

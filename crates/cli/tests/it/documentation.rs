@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory as _, Parser as _};
-use hexline_server::cli::Cli;
+use hexline_cli::Cli;
 
 use crate::shell::commands;
 

@@ -3,6 +3,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use hexline_server::config::{Config, Layer, LogConfig, LogFormat};
+use hexline_server::{Running, Server};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -11,8 +13,6 @@ use tracing_subscriber::EnvFilter;
 use super::exit::{CliError, Exit, with_causes};
 use super::paint::Paint;
 use super::{Context, DataArgs, print, program};
-use crate::config::{Config, Layer, LogConfig, LogFormat};
-use crate::{Running, Server};
 
 /// `hexline serve`
 #[derive(clap::Args)]

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_server::config::{Config, Limits, TlsConfig};
+use hexline_server::control::StatusView;
+use hexline_server::datadir::{DataDir, MasterKeyError, MasterKeyFile};
+use hexline_server::files_for_sockets;
 use hexline_services::keys::Fingerprint;
 use hexline_store::{Database, DatabaseConfig, DatabaseError};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{Finding, certificate};
-use crate::accept::files_for_sockets;
-use crate::config::{Config, Limits, TlsConfig};
-use crate::control::StatusView;
-use crate::datadir::{DataDir, MasterKeyError, MasterKeyFile};
 
 pub(super) fn configuration(file: &Path) -> Finding {
     let read = if file.exists() {

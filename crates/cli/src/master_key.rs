@@ -1,8 +1,8 @@
 use clap::Subcommand;
+use hexline_server::control::{Answer, Command};
 
 use super::exit::{CliError, Exit};
 use super::{Context, DataArgs, office, print};
-use crate::control::{Answer, Command};
 
 /// `hexline master-key`
 #[derive(clap::Args)]

@@ -3,6 +3,9 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use hexline_model::Timestamp;
+use hexline_server::control::{
+    Answer, Command, ImportedKey, KeyOptions, KeyView, NewKeyView, RevokedKeyView,
+};
 use hexline_token::Algorithm;
 use serde_json::Value;
 
@@ -10,9 +13,6 @@ use super::exit::{CliError, Exit};
 use super::paint::Paint;
 use super::remote::PlaceArgs;
 use super::{Context, ask, office, print, program};
-use crate::control::{
-    Answer, Command, ImportedKey, KeyOptions, KeyView, NewKeyView, RevokedKeyView,
-};
 
 /// `hexline key`
 #[derive(clap::Args)]

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_server::config::parse_span;
 use hexline_token::Grants;
 
 use super::exit::CliError;
-use crate::config::parse_span;
 
 /// A span with a unit, or whole seconds.
 pub(crate) fn span(text: &str) -> Result<Duration, String> {

@@ -1,8 +1,9 @@
 //! Where the server is that a token is for.
 
+use hexline_server::config::Config;
+use hexline_server::control::{self, Answer, Command, StatusView};
+
 use super::exit::CliError;
-use crate::config::Config;
-use crate::control::{self, Answer, Command, StatusView};
 
 /// The URL of the server that runs on the data directory, or the one that a server with this
 /// configuration would have.

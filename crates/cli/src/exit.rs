@@ -1,11 +1,10 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use hexline_server::config::ConfigError;
+use hexline_server::control::{Failure, FailureKind};
+use hexline_server::datadir::{DataDirError, MasterKeyError};
 use serde::Serialize;
-
-use crate::config::ConfigError;
-use crate::control::{Failure, FailureKind};
-use crate::datadir::{DataDirError, MasterKeyError};
 
 /// How a command ends. The numbers are documented in docs/operating.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
