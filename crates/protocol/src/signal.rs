@@ -73,7 +73,7 @@ impl<'a> Send<'a> {
     }
 
     /// The push that the receivers get.
-    pub fn push(&self, from: &Address) -> Bytes {
+    pub fn push(&self, from: &str) -> Bytes {
         relay(&SENT, &["to", "id"], &self.fields, from)
     }
 }
@@ -138,7 +138,7 @@ impl<'a> Publish<'a> {
     }
 
     /// The push that the other subscribers get.
-    pub fn push(&self, from: &Address) -> Bytes {
+    pub fn push(&self, from: &str) -> Bytes {
         relay(&PUBLISHED, &["id"], &self.fields, from)
     }
 }
@@ -280,12 +280,12 @@ fn announce(push: &Push, channel: &ChannelName, from: &Address) -> Bytes {
 }
 
 /// `names` are members that were read as names: one that was a number goes out as text.
-fn relay(push: &Push, names: &[&str], fields: &Fields<'_>, from: &Address) -> Bytes {
+fn relay(push: &Push, names: &[&str], fields: &Fields<'_>, from: &str) -> Bytes {
     let size: usize = fields
         .iter()
         .map(|(name, value)| name.len() + value.get().len() + 6)
         .sum();
-    let mut push = open(push, size + from.as_str().len());
+    let mut push = open(push, size + from.len());
     for (n, (name, value)) in fields
         .iter()
         .filter(|(name, _)| *name != "from")
@@ -305,7 +305,7 @@ fn relay(push: &Push, names: &[&str], fields: &Fields<'_>, from: &Address) -> By
             push.push(b'"');
         }
     }
-    close(push, from.as_str())
+    close(push, from)
 }
 
 fn compose(push: &Push, (name, value): (&str, &str), fields: &Fields<'_>, from: &str) -> Bytes {
@@ -360,8 +360,8 @@ mod tests {
             return "unreadable".to_owned();
         };
         let bytes = match Call::parse(&raw) {
-            Ok(Call::SignalSend(send)) => send.push(&address()),
-            Ok(Call::SignalPublish(publish)) => publish.push(&address()),
+            Ok(Call::SignalSend(send)) => send.push(address().as_str()),
+            Ok(Call::SignalPublish(publish)) => publish.push(address().as_str()),
             Ok(Call::SignalJoin(join)) => {
                 return format!("join {} presence {}", join.id, join.presence);
             }

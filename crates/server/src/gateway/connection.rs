@@ -16,6 +16,8 @@ use crate::telemetry::Metrics;
 
 /// One live connection, as others see it.
 pub(crate) struct Connection {
+    /// Where it is.
+    pub(crate) address: Address,
     /// As whom it calls, and what it may.
     pub(crate) caller: Caller,
     pub(crate) outbox: Outbox,
@@ -42,7 +44,9 @@ impl Connection {
         app_traffic: Arc<Traffic>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let address = caller.address().expect("it calls from a connection");
         Self {
+            address: address.clone(),
             caller,
             outbox,
             standing,
@@ -94,7 +98,7 @@ impl Connection {
 
 impl Receiver for Connection {
     fn address(&self) -> &Address {
-        &self.caller.address
+        &self.address
     }
 
     fn deliver(&self, message: &Bytes) -> bool {
@@ -135,13 +139,10 @@ mod tests {
     fn connection() -> Connection {
         let entropy = SeededEntropy::new(1);
         let subject = Subject::parse("a/d").expect("well formed");
-        let address = Address::new(&subject, Route::generate(&entropy));
+        let route = Route::generate(&entropy);
         let app = AppId::generate(&entropy);
-        let caller = Caller {
-            app,
-            address,
-            permissions: Permissions::new(Grants::all(), None),
-        };
+        let permissions = Arc::new(Permissions::new(Grants::all(), None));
+        let caller = Caller::connected(app, subject.clone(), route, permissions);
         let standing = Standing {
             app,
             key: KeyId::generate(&entropy),

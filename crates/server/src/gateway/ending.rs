@@ -33,7 +33,7 @@ pub(super) fn log(lines: &LogLines, connection: &Connection, ending: Ending, now
             tracing::$level!(
                 app.id = %app,
                 key.id = %connection.standing.key,
-                route = %connection.caller.address.route(),
+                route = %connection.address.route(),
                 code = ending.code(),
                 reason = ending.reason(),
                 duration_ms = now.wall.as_millis() - connection.since.as_millis(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hexline_bus::Roster;
-use hexline_model::{AppId, Clock, KeyId};
+use hexline_model::{Address, AppId, Clock, KeyId};
 use hexline_protocol::{CloseCode, ErrorCode};
 use hexline_services::Caller;
 use hexline_services::keys::{AppLimits, KeyEvent, KeyRegistry, Standing};
@@ -137,14 +137,15 @@ impl Hub {
             if self.draining.load(Ordering::SeqCst) {
                 return Err(Full::Draining);
             }
-            state.check(&caller, &standing, peer, &self.limits, own)?;
+            let address = caller.address().expect("it calls from a connection");
+            state.check(address, &standing, peer, &self.limits, own)?;
             let traffic = Arc::clone(state.traffic.entry(standing.app).or_default());
             let connection = Connection::new(caller, outbox, standing, from, traffic, metrics);
             let connection = Arc::new(connection);
             let first = state.insert(&connection);
             // Under the lock, so that it is told in order. Telling is queueing.
             if let Some(hooks) = self.hooks.get() {
-                let address = &connection.caller.address;
+                let address = &connection.address;
                 hooks.connected(connection.standing.app, address, first);
             }
             connection
@@ -242,7 +243,7 @@ impl Hub {
 impl State {
     fn check(
         &self,
-        caller: &Caller,
+        address: &Address,
         standing: &Standing,
         peer: Peer,
         limits: &Limits,
@@ -269,7 +270,7 @@ impl State {
         };
         let most = lower(limits.connections_per_app, own.connections);
         at(total, most, Full::App)?;
-        let identity = caller.address.identity();
+        let identity = address.identity();
         let Some(same) = self
             .apps
             .get(&standing.app)
@@ -278,7 +279,7 @@ impl State {
             return Ok(());
         };
         let devices = lower(limits.devices_per_identity, own.devices_per_identity);
-        match same.on_device(caller.address.device()) {
+        match same.on_device(address.device()) {
             0 => at(same.devices(), devices, Full::Devices),
             here => at(here, limits.connections_per_device, Full::Device),
         }
@@ -295,7 +296,7 @@ impl State {
         *self.turns.entry(connection.standing.app).or_default() += 1;
         let app = self.apps.entry(connection.standing.app).or_default();
         app.total += 1;
-        let identity = connection.caller.address.identity();
+        let identity = connection.address.identity();
         // The name is copied for the first connection only.
         if let Some(own) = app.by_identity.get_mut(identity) {
             own.add(Arc::clone(connection));
@@ -325,7 +326,7 @@ impl State {
         };
         app.total -= 1;
         let mut last = false;
-        let identity = connection.caller.address.identity();
+        let identity = connection.address.identity();
         if let Some(own) = app.by_identity.get_mut(identity) {
             own.remove(connection);
             if own.is_empty() {
@@ -366,7 +367,7 @@ impl Drop for Place {
         let mut state = self.hub.lock();
         let last = state.remove(&self.connection);
         if let Some(hooks) = self.hub.hooks.get() {
-            let address = &self.connection.caller.address;
+            let address = &self.connection.address;
             hooks.disconnected(self.connection.standing.app, address, last);
         }
         drop(state);

@@ -90,7 +90,7 @@ impl Hub {
         let mut found = self.of(app, filter.identity.as_deref());
         let search = filter.search.as_ref().map(|text| text.to_lowercase());
         found.retain(|connection| {
-            let address = &connection.caller.address;
+            let address = &connection.address;
             let device = filter.device.as_deref();
             after.is_none_or(|after| address.route() > after)
                 && device.is_none_or(|device| device == address.device())
@@ -99,7 +99,7 @@ impl Hub {
                     address.as_str().to_lowercase().contains(text) || remote.contains(text)
                 })
         });
-        let route = |connection: &Arc<Connection>| connection.caller.address.route();
+        let route = |connection: &Arc<Connection>| connection.address.route();
         let page = smallest(found, limit, route);
         page.iter().map(|connection| view(connection)).collect()
     }
@@ -110,14 +110,14 @@ impl Hub {
         let concerned = match target {
             Target::Route(route) => {
                 let mut all = self.of(app, None);
-                all.retain(|connection| connection.caller.address.route() == *route);
+                all.retain(|connection| connection.address.route() == *route);
                 all
             }
             Target::Identity(identity) => self.of(app, Some(identity.as_str())),
             Target::Device(subject) => {
                 let mut all = self.of(app, Some(subject.identity.as_str()));
                 let device = Destination::Device(subject.clone());
-                all.retain(|connection| device.matches(&connection.caller.address));
+                all.retain(|connection| device.matches(&connection.address));
                 all
             }
         };
@@ -184,7 +184,7 @@ impl Hub {
 fn view(connection: &Connection) -> ConnectionView {
     let permissions = &connection.caller.permissions;
     ConnectionView {
-        address: connection.caller.address.clone(),
+        address: connection.address.clone(),
         since: connection.since,
         remote: connection.peer.remote(),
         key: connection.standing.key,

@@ -66,7 +66,7 @@ impl ClientSession {
         tracing::debug!(
             app.id = %connection.standing.app,
             key.id = %connection.standing.key,
-            route = %connection.caller.address.route(),
+            route = %connection.address.route(),
             request.id = request.map(display),
             peer = self.context.log.peer(connection.peer.remote()).map(display),
             "connection opened"
@@ -115,7 +115,7 @@ impl ClientSession {
             Err(CallFailure { code, message }) => {
                 context.metrics.rejected(code);
                 if call.id.is_none() {
-                    let route = caller.address.route();
+                    let route = place.connection.address.route();
                     tracing::debug!(%route, reason = code.text(), "notification refused");
                 }
                 call.id

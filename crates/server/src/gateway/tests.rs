@@ -4,9 +4,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hexline_bus::{Bus, LocalBus};
-use hexline_model::{
-    Address, AppId, Clock, KeyId, ManualClock, Route, Subject, SystemEntropy, Timestamp,
-};
+use hexline_model::{AppId, Clock, KeyId, ManualClock, Route, Subject, SystemEntropy, Timestamp};
 use hexline_protocol::CloseCode;
 use hexline_services::Caller;
 use hexline_services::keys::{
@@ -117,12 +115,9 @@ impl Rig {
 
     fn admit(&self, subject: &str, ttl: Option<Duration>) -> Result<Place, Full> {
         let subject = Subject::parse(subject).expect("well formed");
-        let address = Address::new(&subject, Route::generate(&SystemEntropy));
-        let caller = Caller {
-            app: self.app,
-            address,
-            permissions: Permissions::new(Grants::all(), None),
-        };
+        let route = Route::generate(&SystemEntropy);
+        let permissions = Arc::new(Permissions::new(Grants::all(), None));
+        let caller = Caller::connected(self.app, subject.clone(), route, permissions);
         self.hub
             .admit(caller, self.standing(&subject, ttl), Peer::of(PEER))
     }
@@ -461,7 +456,7 @@ async fn connections_are_listed_a_page_at_a_time() {
     let all = Filter::default();
     let mut expected: Vec<Route> = places
         .iter()
-        .map(|place| place.connection.caller.address.route())
+        .map(|place| place.connection.address.route())
         .collect();
     expected.sort_unstable();
     let (mut routes, mut after) = (Vec::new(), None);
@@ -536,7 +531,7 @@ async fn what_is_named_is_disconnected_and_nothing_else() {
         2
     );
     assert_eq!(closing(), [gone, gone, None, None]);
-    let route = places[3].connection.caller.address.route();
+    let route = places[3].connection.address.route();
     assert_eq!(rig.hub.disconnect(rig.app, &Target::Route(route)), 1);
     assert_eq!(closing(), [gone, gone, None, gone]);
     drop(places);

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hexline_model::{Address, AppId, KeyId, Route};
+use hexline_model::{AppId, KeyId, Route};
 use hexline_protocol::ErrorCode;
 use hexline_services::Caller;
 use hexline_services::keys::{KeyHandle, Standing};
@@ -161,12 +161,8 @@ async fn open(
     permissions
         .opens_socket()
         .map_err(|rejection| refuse(Refusal::from(&rejection)))?;
-    let address = Address::new(subject, Route::generate(app.entropy.as_ref()));
-    let caller = Caller {
-        app: entry.app(),
-        address,
-        permissions,
-    };
+    let route = Route::generate(app.entropy.as_ref());
+    let caller = Caller::connected(entry.app(), subject.clone(), route, Arc::new(permissions));
     let place = app.hub.admit(caller, standing, peer).map_err(|full| {
         refuse(
             Refusal::new(full.code(), full.to_string())

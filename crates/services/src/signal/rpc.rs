@@ -15,7 +15,7 @@ pub fn send(
     params: &Send<'_>,
 ) -> Result<String, SignalError> {
     let to = Destination::parse(&params.to)?;
-    let message = || params.push(&caller.address);
+    let message = || params.push(caller.from());
     let count = match &params.id {
         None => service.send(caller, link, &to, message)?,
         Some(id) => service.send_in(caller, link, &ChannelName::parse(id)?, &to, message)?,
@@ -58,6 +58,6 @@ pub fn publish(
     params: &Publish<'_>,
 ) -> Result<String, SignalError> {
     let channel = ChannelName::parse(&params.id)?;
-    let count = service.publish(caller, link, &channel, || params.push(&caller.address))?;
+    let count = service.publish(caller, link, &channel, || params.push(caller.from()))?;
     Ok(delivered(count))
 }

@@ -42,18 +42,15 @@ fn end(bus: &LocalBus, subject: &str, grants: &str, ceiling: Option<&str>) -> En
     let entropy = SeededEntropy::new(subject.len() as u64);
     let app = AppId::generate(&SeededEntropy::new(1));
     let subject = Subject::parse(subject).expect("well formed");
-    let address = Address::new(&subject, Route::generate(&entropy));
+    let permissions = Permissions::new(parse(grants), ceiling.map(|c| Arc::new(parse(c))));
+    let route = Route::generate(&entropy);
+    let caller = Caller::connected(app, subject, route, Arc::new(permissions));
     let ear = Arc::new(Ear {
-        address: address.clone(),
+        address: caller.address().expect("it is connected").clone(),
         heard: Mutex::default(),
     });
-    let permissions = Permissions::new(parse(grants), ceiling.map(|c| Arc::new(parse(c))));
     End {
-        caller: Caller {
-            app,
-            address,
-            permissions,
-        },
+        caller,
         link: bus.attach(app, ear),
     }
 }
