@@ -17,6 +17,7 @@ pub mod keys;
 pub mod operators;
 pub mod reach;
 pub mod signal;
+pub mod store;
 pub mod tokens;
 pub mod webhooks;
 

@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::{ApiKey, AppId, KeyId, Timestamp};
-use hexline_services::keys::{ApiKeyRecord, ApiKeyStore, Revision, StoreError};
+use hexline_services::keys::{ApiKeyRecord, ApiKeyStore, ChangeError, Revision};
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 
 use crate::database::Database;
@@ -9,7 +10,11 @@ use crate::row::Columns as _;
 
 #[async_trait]
 impl ApiKeyStore for Database {
-    async fn add(&self, record: &ApiKeyRecord, expected: Revision) -> Result<Revision, StoreError> {
+    async fn add(
+        &self,
+        record: &ApiKeyRecord,
+        expected: Revision,
+    ) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
         sqlx::query(ADD)
             .bind(record.id.to_string())
@@ -31,7 +36,7 @@ impl ApiKeyStore for Database {
         id: ApiKey,
         at: Timestamp,
         expected: Revision,
-    ) -> Result<Revision, StoreError> {
+    ) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
         let done = sqlx::query(REVOKE)
             .bind(id.to_string())
@@ -41,7 +46,7 @@ impl ApiKeyStore for Database {
             .await
             .map_err(sort("API key"))?;
         if done.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "API key" });
+            return Err(StoreError::NotFound { what: "API key" }.into());
         }
         tx.commit().await.map_err(sort("API key"))?;
         Ok(revision)

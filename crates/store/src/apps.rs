@@ -3,8 +3,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hexline_model::{AppId, KeyId, Timestamp};
 use hexline_services::keys::{
-    App, AppName, AppSettings, AppStore, Revision, Revocation, StoreError, TokenLife,
+    App, AppName, AppSettings, AppStore, ChangeError, Revision, Revocation, TokenLife,
 };
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 
 use crate::database::Database;
@@ -42,7 +43,7 @@ impl AppStore for Database {
         rows.iter().map(read).collect()
     }
 
-    async fn add(&self, app: &App, expected: Revision) -> Result<Revision, StoreError> {
+    async fn add(&self, app: &App, expected: Revision) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
         sqlx::query(ADD)
             .bind(app.id.to_string())
@@ -65,7 +66,7 @@ impl AppStore for Database {
         app: &App,
         mark: Option<&Revocation>,
         expected: Revision,
-    ) -> Result<Revision, StoreError> {
+    ) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
         let done = sqlx::query(UPDATE)
             .bind(app.id.to_string())
@@ -79,7 +80,7 @@ impl AppStore for Database {
             .await
             .map_err(sort("app"))?;
         if done.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "app" });
+            return Err(StoreError::NotFound { what: "app" }.into());
         }
         if let Some(mark) = mark {
             revocations::put(&mut tx, mark, revision).await?;
@@ -93,7 +94,7 @@ impl AppStore for Database {
         id: AppId,
         at: Timestamp,
         expected: Revision,
-    ) -> Result<Revision, StoreError> {
+    ) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
         let mut gone = 0;
         for statement in OWNED {
@@ -106,7 +107,7 @@ impl AppStore for Database {
         }
         // The last statement is that of the app itself.
         if gone == 0 {
-            return Err(StoreError::NotFound { what: "app" });
+            return Err(StoreError::NotFound { what: "app" }.into());
         }
         sqlx::query(BURY)
             .bind(id.to_string())

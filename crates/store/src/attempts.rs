@@ -1,12 +1,12 @@
 use async_trait::async_trait;
 use hexline_model::Timestamp;
-use hexline_services::keys::StoreError;
 use hexline_services::operators::AttemptStore;
+use hexline_services::store::StoreError;
 
 use crate::database::Database;
 use crate::error::sort;
-use crate::operators::run;
 use crate::row::Columns as _;
+use crate::statement::run;
 
 #[async_trait]
 impl AttemptStore for Database {
@@ -33,20 +33,25 @@ impl AttemptStore for Database {
             .bind(now.as_millis().saturating_add(period_ms))
             .bind(period_ms)
             .bind(latest.as_millis());
-        let charged = run(&mut tx, query).await?;
+        let charged = run(&mut tx, ATTEMPT, query).await?;
         tx.commit().await.map_err(sort(ATTEMPT))?;
         Ok(charged > 0)
     }
 
     async fn refund(&self, subject: &str, period_ms: i64) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        run(&mut tx, sqlx::query(REFUND).bind(subject).bind(period_ms)).await?;
+        run(
+            &mut tx,
+            ATTEMPT,
+            sqlx::query(REFUND).bind(subject).bind(period_ms),
+        )
+        .await?;
         tx.commit().await.map_err(sort(ATTEMPT))
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
-        let swept = run(&mut tx, sqlx::query(SWEEP).bind(now.as_millis())).await?;
+        let swept = run(&mut tx, ATTEMPT, sqlx::query(SWEEP).bind(now.as_millis())).await?;
         tx.commit().await.map_err(sort(ATTEMPT))?;
         Ok(swept)
     }

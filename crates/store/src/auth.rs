@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::{ApiKey, AppId, Device, Identity, Timestamp};
 use hexline_services::auth::{AuthStore, Family, OnceKind, SignIn};
-use hexline_services::keys::StoreError;
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 
 use crate::database::Database;

@@ -1,15 +1,16 @@
 use async_trait::async_trait;
 use hexline_model::{ConsoleSessionId, OperatorId, Timestamp};
-use hexline_services::keys::StoreError;
 use hexline_services::operators::{
     ConsoleSession, ConsoleSessionStore, Operator, PasswordHash, TokenHash,
 };
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 
 use crate::database::Database;
 use crate::error::sort;
-use crate::operators::{self, of_operator, operator_columns, run};
+use crate::operators::{self, of_operator, operator_columns};
 use crate::row::Columns as _;
+use crate::statement::run;
 
 #[async_trait]
 impl ConsoleSessionStore for Database {
@@ -22,7 +23,7 @@ impl ConsoleSessionStore for Database {
         let query = sqlx::query(HOLD)
             .bind(session.operator.to_string())
             .bind(password.map_or("", PasswordHash::as_str));
-        if run(&mut tx, query).await? == 0 {
+        if run(&mut tx, SESSION, query).await? == 0 {
             return Ok(false);
         }
         let query = sqlx::query(ADD)
@@ -34,7 +35,7 @@ impl ConsoleSessionStore for Database {
             .bind(session.confirmed.map(Timestamp::as_millis))
             .bind(session.peer.as_str())
             .bind(session.agent.as_str());
-        run(&mut tx, query).await.map_err(of_operator)?;
+        run(&mut tx, SESSION, query).await.map_err(of_operator)?;
         tx.commit().await.map_err(sort(SESSION))?;
         Ok(true)
     }
@@ -64,7 +65,7 @@ impl ConsoleSessionStore for Database {
     async fn touch(&self, id: ConsoleSessionId, at: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
         let query = sqlx::query(TOUCH).bind(id.to_string()).bind(at.as_millis());
-        run(&mut tx, query).await?;
+        run(&mut tx, SESSION, query).await?;
         tx.commit().await.map_err(sort(SESSION))
     }
 
@@ -73,7 +74,7 @@ impl ConsoleSessionStore for Database {
         let query = sqlx::query(CONFIRM)
             .bind(id.to_string())
             .bind(at.as_millis());
-        run(&mut tx, query).await?;
+        run(&mut tx, SESSION, query).await?;
         tx.commit().await.map_err(sort(SESSION))
     }
 
@@ -82,7 +83,7 @@ impl ConsoleSessionStore for Database {
         let query = sqlx::query(END)
             .bind(operator.to_string())
             .bind(id.to_string());
-        let ended = run(&mut tx, query).await?;
+        let ended = run(&mut tx, SESSION, query).await?;
         tx.commit().await.map_err(sort(SESSION))?;
         Ok(ended > 0)
     }
@@ -92,7 +93,7 @@ impl ConsoleSessionStore for Database {
         let query = sqlx::query(SWEEP)
             .bind(created.as_millis())
             .bind(seen.as_millis());
-        let swept = run(&mut tx, query).await?;
+        let swept = run(&mut tx, SESSION, query).await?;
         tx.commit().await.map_err(sort(SESSION))?;
         Ok(swept)
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{Clock, Secret};
-use hexline_services::keys::{StoreError, Stores};
+use hexline_services::keys::Stores;
+use hexline_services::store::StoreError;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, ConnectOptions as _, Connection as _, Row as _, Transaction};
 

@@ -2,7 +2,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 
-use hexline_services::keys::StoreError;
+use hexline_services::store::StoreError;
 use sqlx::error::ErrorKind;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::SqliteError;

@@ -1,13 +1,14 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, Timestamp};
 use hexline_services::idempotency::{IdempotencyStore, REQUEST_BYTES, Record, Reservation};
-use hexline_services::keys::{Sealed, StoreError};
+use hexline_services::keys::Sealed;
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 
 use crate::database::Database;
 use crate::error::sort;
-use crate::operators::run;
 use crate::row::Columns as _;
+use crate::statement::run;
 use crate::usage::{self, Changes, Kept};
 
 #[async_trait]
@@ -28,7 +29,7 @@ impl IdempotencyStore for Database {
             .bind(&new.turn)
             .bind(new.started.as_millis())
             .bind(new.expires.as_millis());
-        let taken = run(&mut tx, query).await?;
+        let taken = run(&mut tx, REQUEST, query).await?;
         let mut changes = removed(&stale)?;
         if taken > 0 {
             changes.add_requests(new.app.to_string(), 1, ROW);
@@ -119,7 +120,7 @@ impl IdempotencyStore for Database {
                     let id: String = row.column("idempotency.id")?;
                     let bytes: i64 = row.column("idempotency.bytes")?;
                     // Another node may have dropped it meanwhile.
-                    if run(&mut tx, sqlx::query(drop_one).bind(id)).await? > 0 {
+                    if run(&mut tx, REQUEST, sqlx::query(drop_one).bind(id)).await? > 0 {
                         freed += bytes;
                         forgotten += i64::from(drop_one == DROP_DONE);
                     }

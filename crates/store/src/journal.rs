@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::AppId;
-use hexline_services::keys::{Changes, Fingerprint, Journal, Revision, StoreError};
+use hexline_services::keys::{ChangeError, Changes, Fingerprint, Journal, Revision};
+use hexline_services::store::StoreError;
 use sqlx::{Any, Transaction};
 
 use crate::database::Database;
@@ -84,7 +85,7 @@ impl Database {
     pub(crate) async fn change(
         &self,
         expected: Revision,
-    ) -> Result<(Transaction<'static, Any>, Revision), StoreError> {
+    ) -> Result<(Transaction<'static, Any>, Revision), ChangeError> {
         let mut tx = self.write().await?;
         let done = sqlx::query(COUNT_IF)
             .bind(expected.count())
@@ -92,7 +93,7 @@ impl Database {
             .await
             .map_err(sort("meta"))?;
         if done.rows_affected() == 0 {
-            return Err(StoreError::Stale { expected });
+            return Err(ChangeError::Stale { expected });
         }
         Ok((tx, expected.next()))
     }
@@ -101,7 +102,7 @@ impl Database {
     pub(crate) async fn unchanged(
         &self,
         expected: Revision,
-    ) -> Result<Transaction<'static, Any>, StoreError> {
+    ) -> Result<Transaction<'static, Any>, ChangeError> {
         let mut tx = self.write().await?;
         let done = sqlx::query(HOLD_IF)
             .bind(expected.count())
@@ -109,7 +110,7 @@ impl Database {
             .await
             .map_err(sort("meta"))?;
         if done.rows_affected() == 0 {
-            return Err(StoreError::Stale { expected });
+            return Err(ChangeError::Stale { expected });
         }
         Ok(tx)
     }

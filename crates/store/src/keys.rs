@@ -1,8 +1,9 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, KeyId, Timestamp};
 use hexline_services::keys::{
-    KeyMaterial, KeyRecord, KeyState, KeyStore, Revision, Sealed, StoreError,
+    ChangeError, KeyMaterial, KeyRecord, KeyState, KeyStore, Revision, Sealed,
 };
+use hexline_services::store::StoreError;
 use hexline_token::{Algorithm, Grants};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
@@ -49,7 +50,7 @@ impl KeyStore for Database {
         key: &KeyRecord,
         signs: bool,
         expected: Revision,
-    ) -> Result<Revision, StoreError> {
+    ) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
         for statement in MAKE_ROOM {
             sqlx::query(*statement)
@@ -71,7 +72,7 @@ impl KeyStore for Database {
         new: &KeyRecord,
         signs: bool,
         expected: Revision,
-    ) -> Result<Revision, StoreError> {
+    ) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
         insert(&mut tx, new, signs, revision).await?;
         update_state(&mut tx, old, KeyState::Retiring { until }, revision).await?;
@@ -91,7 +92,7 @@ impl KeyStore for Database {
         ids: &[KeyId],
         state: KeyState,
         expected: Revision,
-    ) -> Result<Revision, StoreError> {
+    ) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
         for id in ids {
             update_state(&mut tx, *id, state, revision).await?;
@@ -105,7 +106,7 @@ impl KeyStore for Database {
         key: &KeyRecord,
         made: &[KeyRecord],
         expected: Revision,
-    ) -> Result<Revision, StoreError> {
+    ) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
         for key in made.iter().chain([key]) {
             update_state(&mut tx, key.id, key.state, revision).await?;
@@ -125,7 +126,7 @@ impl KeyStore for Database {
         id: KeyId,
         label: &str,
         expected: Revision,
-    ) -> Result<Revision, StoreError> {
+    ) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
         let done = sqlx::query(SET_LABEL)
             .bind(id.to_string())
@@ -135,7 +136,7 @@ impl KeyStore for Database {
             .await
             .map_err(sort("key"))?;
         if done.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "key" });
+            return Err(StoreError::NotFound { what: "key" }.into());
         }
         tx.commit().await.map_err(sort("key"))?;
         Ok(revision)

@@ -36,6 +36,7 @@ mod revocations;
 mod row;
 mod seals;
 mod sqlite;
+mod statement;
 mod usage;
 mod vault;
 mod webhooks;

@@ -1,5 +1,5 @@
 use hexline_model::{NodeId, Secret, Timestamp};
-use hexline_services::keys::StoreError;
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, ConnectOptions as _, Connection as _, Transaction};
 

@@ -2,17 +2,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hexline_model::{AppId, ConsoleSessionId, OperatorId, Timestamp};
-use hexline_services::keys::StoreError;
 use hexline_services::operators::{
     AddressHash, Email, Invitation, Operator, OperatorChanges, OperatorStore, OperatorStores,
     PasswordHash, PersonName, Role, TokenHash,
 };
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use crate::database::Database;
 use crate::error::sort;
 use crate::row::Columns as _;
+use crate::statement::run;
 
 impl Database {
     /// This database as every store that the operator service wants.
@@ -29,7 +30,7 @@ impl Database {
     /// A transaction in which nobody else changes who may do everything.
     async fn change_operators(&self) -> Result<Transaction<'static, Any>, StoreError> {
         let mut tx = self.write().await?;
-        run(&mut tx, sqlx::query(TURN)).await?;
+        run(&mut tx, OPERATOR, sqlx::query(TURN)).await?;
         Ok(tx)
     }
 }
@@ -125,7 +126,7 @@ impl OperatorStore for Database {
             .bind(operator.role.as_str())
             .bind(apps(&operator)?)
             .bind(operator.disabled.map(Timestamp::as_millis));
-        run(&mut tx, query).await?;
+        run(&mut tx, OPERATOR, query).await?;
         if had_owner && !has_owner(&mut tx).await? {
             return Err(StoreError::Conflict { what: OWNER });
         }
@@ -139,7 +140,7 @@ impl OperatorStore for Database {
     async fn remove(&self, id: OperatorId) -> Result<(), StoreError> {
         let mut tx = self.change_operators().await?;
         let had_owner = has_owner(&mut tx).await?;
-        if run(&mut tx, sqlx::query(REMOVE).bind(id.to_string())).await? == 0 {
+        if run(&mut tx, OPERATOR, sqlx::query(REMOVE).bind(id.to_string())).await? == 0 {
             return Err(StoreError::NotFound { what: OPERATOR });
         }
         if had_owner && !has_owner(&mut tx).await? {
@@ -169,11 +170,16 @@ impl OperatorStore for Database {
         let query = sqlx::query(SET_PASSWORD)
             .bind(id.to_string())
             .bind(password.as_str());
-        if run(&mut tx, query).await? == 0 {
+        if run(&mut tx, OPERATOR, query).await? == 0 {
             return Err(StoreError::NotFound { what: OPERATOR });
         }
         end_sessions(&mut tx, id, keep).await?;
-        run(&mut tx, sqlx::query(UNINVITE).bind(id.to_string())).await?;
+        run(
+            &mut tx,
+            OPERATOR,
+            sqlx::query(UNINVITE).bind(id.to_string()),
+        )
+        .await?;
         tx.commit().await.map_err(sort(OPERATOR))
     }
 
@@ -188,7 +194,7 @@ impl OperatorStore for Database {
             .bind(id.to_string())
             .bind(old.as_str())
             .bind(new.as_str());
-        run(&mut tx, query).await?;
+        run(&mut tx, OPERATOR, query).await?;
         tx.commit().await.map_err(sort(OPERATOR))
     }
 
@@ -202,12 +208,12 @@ impl OperatorStore for Database {
         let query = sqlx::query(SIGNED_IN)
             .bind(id.to_string())
             .bind(at.as_millis());
-        run(&mut tx, query).await?;
+        run(&mut tx, OPERATOR, query).await?;
         let query = sqlx::query(SEEN_AT)
             .bind(id.to_string())
             .bind(address.as_bytes())
             .bind(at.as_millis());
-        run(&mut tx, query).await.map_err(of_operator)?;
+        run(&mut tx, OPERATOR, query).await.map_err(of_operator)?;
         tx.commit().await.map_err(sort(OPERATOR))
     }
 
@@ -224,7 +230,7 @@ impl OperatorStore for Database {
     async fn sweep_addresses(&self, seen: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
         let query = sqlx::query(SWEEP_ADDRESSES).bind(seen.as_millis());
-        let swept = run(&mut tx, query).await?;
+        let swept = run(&mut tx, OPERATOR, query).await?;
         tx.commit().await.map_err(sort(OPERATOR))?;
         Ok(swept)
     }
@@ -241,15 +247,20 @@ impl OperatorStore for Database {
             .bind(id.to_string())
             .bind(at.as_millis())
             .bind(step);
-        if run(&mut tx, query).await? == 0 {
+        if run(&mut tx, OPERATOR, query).await? == 0 {
             return Ok(false);
         }
-        run(&mut tx, sqlx::query(FORGET_CODES).bind(id.to_string())).await?;
+        run(
+            &mut tx,
+            OPERATOR,
+            sqlx::query(FORGET_CODES).bind(id.to_string()),
+        )
+        .await?;
         for code in recovery {
             let query = sqlx::query(ADD_CODE)
                 .bind(id.to_string())
                 .bind(code.as_bytes());
-            run(&mut tx, query).await?;
+            run(&mut tx, OPERATOR, query).await?;
         }
         tx.commit().await.map_err(sort(OPERATOR))?;
         Ok(true)
@@ -257,15 +268,25 @@ impl OperatorStore for Database {
 
     async fn clear_totp(&self, id: OperatorId) -> Result<(), StoreError> {
         let mut tx = self.write().await?;
-        run(&mut tx, sqlx::query(CLEAR_TOTP).bind(id.to_string())).await?;
-        run(&mut tx, sqlx::query(FORGET_CODES).bind(id.to_string())).await?;
+        run(
+            &mut tx,
+            OPERATOR,
+            sqlx::query(CLEAR_TOTP).bind(id.to_string()),
+        )
+        .await?;
+        run(
+            &mut tx,
+            OPERATOR,
+            sqlx::query(FORGET_CODES).bind(id.to_string()),
+        )
+        .await?;
         tx.commit().await.map_err(sort(OPERATOR))
     }
 
     async fn use_totp_step(&self, id: OperatorId, step: i64) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
         let query = sqlx::query(USE_STEP).bind(id.to_string()).bind(step);
-        let used = run(&mut tx, query).await?;
+        let used = run(&mut tx, OPERATOR, query).await?;
         tx.commit().await.map_err(sort(OPERATOR))?;
         Ok(used > 0)
     }
@@ -279,7 +300,7 @@ impl OperatorStore for Database {
         let query = sqlx::query(USE_CODE)
             .bind(id.to_string())
             .bind(code.as_bytes());
-        let used = run(&mut tx, query).await?;
+        let used = run(&mut tx, OPERATOR, query).await?;
         tx.commit().await.map_err(sort(OPERATOR))?;
         Ok(used > 0)
     }
@@ -328,24 +349,23 @@ impl OperatorStore for Database {
             .bind(id.to_string())
             .bind(name)
             .bind(password.as_str());
-        run(&mut tx, query).await?;
-        run(&mut tx, sqlx::query(FORGET_CODES).bind(id.to_string())).await?;
-        run(&mut tx, sqlx::query(FORGET_PASSKEYS).bind(id.to_string())).await?;
+        run(&mut tx, OPERATOR, query).await?;
+        run(
+            &mut tx,
+            OPERATOR,
+            sqlx::query(FORGET_CODES).bind(id.to_string()),
+        )
+        .await?;
+        run(
+            &mut tx,
+            OPERATOR,
+            sqlx::query(FORGET_PASSKEYS).bind(id.to_string()),
+        )
+        .await?;
         end_sessions(&mut tx, id, None).await?;
         tx.commit().await.map_err(sort(INVITED))?;
         Ok(true)
     }
-}
-
-pub(crate) type Query<'q> = sqlx::query::Query<'q, Any, <Any as sqlx::Database>::Arguments>;
-
-/// How many rows a statement changed.
-pub(crate) async fn run(
-    tx: &mut Transaction<'static, Any>,
-    query: Query<'_>,
-) -> Result<u64, StoreError> {
-    let done = query.execute(&mut **tx).await.map_err(sort(OPERATOR))?;
-    Ok(done.rows_affected())
 }
 
 pub(crate) fn read(row: &AnyRow) -> Result<Operator, StoreError> {
@@ -382,7 +402,7 @@ async fn insert(
         .bind(password.map(PasswordHash::as_str))
         .bind(operator.created.as_millis())
         .bind(operator.disabled.map(Timestamp::as_millis));
-    run(tx, query).await.map(|_| ())
+    run(tx, OPERATOR, query).await.map(|_| ())
 }
 
 async fn invite(
@@ -393,7 +413,10 @@ async fn invite(
         .bind(invitation.operator.to_string())
         .bind(invitation.hash.as_bytes())
         .bind(invitation.expires.as_millis());
-    run(tx, query).await.map(|_| ()).map_err(of_operator)
+    run(tx, OPERATOR, query)
+        .await
+        .map(|_| ())
+        .map_err(of_operator)
 }
 
 /// The row that is referred to is that of an operator.
@@ -420,7 +443,7 @@ async fn end_sessions(
     let query = sqlx::query(END_SESSIONS)
         .bind(operator.to_string())
         .bind(keep.map_or(String::new(), |keep| keep.to_string()));
-    run(tx, query).await.map(|_| ())
+    run(tx, OPERATOR, query).await.map(|_| ())
 }
 
 fn apps(operator: &Operator) -> Result<Option<String>, StoreError> {

@@ -1,13 +1,14 @@
 use async_trait::async_trait;
 use hexline_model::{OperatorId, Timestamp};
-use hexline_services::keys::StoreError;
 use hexline_services::operators::{Passkey, PasskeyStore, TokenHash};
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 
 use crate::database::Database;
 use crate::error::sort;
-use crate::operators::{of_operator, run};
+use crate::operators::of_operator;
 use crate::row::Columns as _;
+use crate::statement::run;
 
 #[async_trait]
 impl PasskeyStore for Database {
@@ -20,10 +21,12 @@ impl PasskeyStore for Database {
             .bind(passkey.public_key.as_slice())
             .bind(i64::from(passkey.sign_count))
             .bind(passkey.created.as_millis());
-        run(&mut tx, query).await.map_err(|error| match error {
-            StoreError::Conflict { .. } => StoreError::Conflict { what: PASSKEY },
-            error => of_operator(error),
-        })?;
+        run(&mut tx, PASSKEY, query)
+            .await
+            .map_err(|error| match error {
+                StoreError::Conflict { .. } => StoreError::Conflict { what: PASSKEY },
+                error => of_operator(error),
+            })?;
         tx.commit().await.map_err(sort(PASSKEY))
     }
 
@@ -51,7 +54,7 @@ impl PasskeyStore for Database {
             .bind(id)
             .bind(i64::from(count))
             .bind(at.as_millis());
-        let used = run(&mut tx, query).await?;
+        let used = run(&mut tx, PASSKEY, query).await?;
         tx.commit().await.map_err(sort(PASSKEY))?;
         Ok(used > 0)
     }
@@ -59,7 +62,7 @@ impl PasskeyStore for Database {
     async fn remove(&self, operator: OperatorId, id: &[u8]) -> Result<bool, StoreError> {
         let mut tx = self.write().await?;
         let query = sqlx::query(REMOVE).bind(operator.to_string()).bind(id);
-        let removed = run(&mut tx, query).await?;
+        let removed = run(&mut tx, PASSKEY, query).await?;
         tx.commit().await.map_err(sort(PASSKEY))?;
         Ok(removed > 0)
     }
@@ -69,7 +72,7 @@ impl PasskeyStore for Database {
         let query = sqlx::query(USE_CHALLENGE)
             .bind(hash.as_bytes())
             .bind(until.as_millis());
-        let used = run(&mut tx, query).await?;
+        let used = run(&mut tx, PASSKEY, query).await?;
         tx.commit().await.map_err(sort(PASSKEY))?;
         Ok(used > 0)
     }
@@ -77,7 +80,7 @@ impl PasskeyStore for Database {
     async fn sweep_challenges(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.write().await?;
         let query = sqlx::query(SWEEP).bind(now.as_millis());
-        let swept = run(&mut tx, query).await?;
+        let swept = run(&mut tx, PASSKEY, query).await?;
         tx.commit().await.map_err(sort(PASSKEY))?;
         Ok(swept)
     }

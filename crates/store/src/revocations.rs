@@ -1,9 +1,10 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, Timestamp};
 use hexline_services::keys::{
-    Revision, Revocation, RevocationCursor, RevocationStore, StoreError, SweepHorizon, Target,
+    ChangeError, Revision, Revocation, RevocationCursor, RevocationStore, SweepHorizon, Target,
     TargetKind,
 };
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
@@ -43,7 +44,7 @@ impl RevocationStore for Database {
         app: AppId,
         horizon: SweepHorizon,
         expected: Revision,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u64, ChangeError> {
         let issued_before = horizon.issued_before.map_or(i64::MIN, Timestamp::as_millis);
         // Mostly there is nothing, and that costs no write.
         let row = sqlx::query(SWEPT)

@@ -1,7 +1,7 @@
 //! Reading columns: text and numbers become values that cannot be wrong, or the row is corrupt.
 
 use hexline_model::Timestamp;
-use hexline_services::keys::StoreError;
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Decode, Row as _, Type};
 

@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, KeyId};
-use hexline_services::keys::{Fingerprint, Purpose, Reseal, SealStore, Sealed, StoreError};
+use hexline_services::keys::{Fingerprint, Purpose, Reseal, SealStore, SealStoreError, Sealed};
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
@@ -36,18 +37,18 @@ impl SealStore for Database {
         from: &Fingerprint,
         to: &Fingerprint,
         reseal: Reseal<'_>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<u64, SealStoreError> {
         // Counting the change first locks the one row that every change of a key locks.
         let (mut tx, revision) = self.change_any().await?;
         match in_force(&mut tx).await? {
             Some(found) if found == *from => {}
             Some(found) => {
-                return Err(StoreError::MasterKey {
+                return Err(SealStoreError::MasterKey {
                     found,
                     expected: from.clone(),
                 });
             }
-            None => return Err(StoreError::NotFound { what: "master key" }),
+            None => return Err(StoreError::NotFound { what: "master key" }.into()),
         }
         let rows = sqlx::query(SEALED)
             .fetch_all(&mut *tx)
@@ -59,7 +60,7 @@ impl SealStore for Database {
             let app = row.parsed("keys.app", "app id", |t| AppId::parse(t).ok())?;
             let sealed = Sealed::from_stored(row.column("keys.sealed")?);
             let sealed = reseal(Purpose::HmacSecret { app, key }, &sealed)
-                .map_err(|source| StoreError::Seal { key, source })?;
+                .map_err(|source| SealStoreError::Key { key, source })?;
             sqlx::query(RESEAL)
                 .bind(key.to_string())
                 .bind(sealed.as_bytes())
@@ -77,7 +78,7 @@ impl SealStore for Database {
             let entry = vault::read(row)?;
             let (name, app) = (entry.name.as_str(), entry.app);
             let sealed = reseal(Purpose::Vault { name, app }, &entry.sealed)
-                .map_err(StoreError::VaultSeal)?;
+                .map_err(SealStoreError::Vault)?;
             sqlx::query(RESEAL_VAULT)
                 .bind(name)
                 .bind(sealed.as_bytes())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hexline_model::AppId;
-use hexline_services::keys::StoreError;
+use hexline_services::store::StoreError;
 use sqlx::{Any, Executor, Transaction};
 
 use crate::error::sort;

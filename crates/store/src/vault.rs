@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::AppId;
-use hexline_services::keys::{Fingerprint, Sealed, StoreError, VaultEntry, VaultStore};
+use hexline_services::keys::{Fingerprint, SealStoreError, Sealed, VaultEntry, VaultStore};
+use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 
 use crate::database::Database;
@@ -15,7 +16,7 @@ impl VaultStore for Database {
         entry: &VaultEntry,
         under: &Fingerprint,
         replaces: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), SealStoreError> {
         let mut tx = self.write().await?;
         // Locks the row that a re-sealing locks: none can happen between this look and the commit.
         sqlx::query(HOLD)
@@ -25,12 +26,12 @@ impl VaultStore for Database {
         match in_force(&mut tx).await? {
             Some(found) if found == *under => {}
             Some(found) => {
-                return Err(StoreError::MasterKey {
+                return Err(SealStoreError::MasterKey {
                     found,
                     expected: under.clone(),
                 });
             }
-            None => return Err(StoreError::NotFound { what: "master key" }),
+            None => return Err(StoreError::NotFound { what: "master key" }.into()),
         }
         sqlx::query(if replaces { PUT } else { PUT_NEW })
             .bind(entry.name.as_str())
@@ -39,7 +40,7 @@ impl VaultStore for Database {
             .execute(&mut *tx)
             .await
             .map_err(sort("secret"))?;
-        tx.commit().await.map_err(sort("secret"))
+        Ok(tx.commit().await.map_err(sort("secret"))?)
     }
 
     async fn lookup(&self, name: &str) -> Result<Option<VaultEntry>, StoreError> {

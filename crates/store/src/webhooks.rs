@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use hexline_model::{AppId, DeliveryId, EventId, Timestamp, WebhookId};
-use hexline_services::keys::StoreError;
+use hexline_services::store::StoreError;
 use hexline_services::webhooks::{
     Attempt, Claimed, Delivery, DeliveryState, EventSet, Outcome, Queued, Verdict, Webhook,
     WebhookChange, WebhookStore, WebhookUrl, Written,
@@ -17,8 +17,8 @@ use sqlx::{Any, Transaction};
 
 use crate::database::Database;
 use crate::error::sort;
-use crate::operators::run;
 use crate::row::Columns as _;
+use crate::statement::run;
 
 #[async_trait]
 impl WebhookStore for Database {
@@ -26,7 +26,7 @@ impl WebhookStore for Database {
         let mut tx = self.write().await?;
         // Two that add to one app at once take turns.
         let app = webhook.app.to_string();
-        if run(&mut tx, sqlx::query(LOCK_APP).bind(&app)).await? == 0 {
+        if run(&mut tx, WEBHOOK, sqlx::query(LOCK_APP).bind(&app)).await? == 0 {
             return Err(StoreError::NotFound { what: "app" });
         }
         let query = sqlx::query(ADD)
@@ -38,7 +38,7 @@ impl WebhookStore for Database {
             .bind(webhook.created.as_millis())
             .bind(webhook.disabled.map(Timestamp::as_millis))
             .bind(i64::from(most));
-        if run(&mut tx, query).await? == 0 {
+        if run(&mut tx, WEBHOOK, query).await? == 0 {
             return Err(StoreError::Conflict { what: WEBHOOK });
         }
         tx.commit().await.map_err(sort(WEBHOOK))
@@ -89,7 +89,7 @@ impl WebhookStore for Database {
             .bind(changed.events.to_stored())
             .bind(changed.label.as_str())
             .bind(changed.disabled.map(Timestamp::as_millis));
-        run(&mut tx, query).await?;
+        run(&mut tx, WEBHOOK, query).await?;
         tx.commit().await.map_err(sort(WEBHOOK))?;
         Ok(Some(changed))
     }
@@ -99,7 +99,7 @@ impl WebhookStore for Database {
         let query = sqlx::query(REMOVE)
             .bind(id.to_string())
             .bind(app.to_string());
-        let removed = run(&mut tx, query).await?;
+        let removed = run(&mut tx, WEBHOOK, query).await?;
         tx.commit().await.map_err(sort(WEBHOOK))?;
         Ok(removed > 0)
     }
@@ -149,7 +149,7 @@ impl WebhookStore for Database {
                 .bind(id.to_string())
                 .bind(change)
                 .bind(dropped);
-            run(&mut tx, query).await?;
+            run(&mut tx, DELIVERY, query).await?;
         }
         tx.commit().await.map_err(sort(DELIVERY))?;
         Ok(written)
@@ -210,7 +210,7 @@ impl WebhookStore for Database {
                 .bind(one.seq)
                 .bind(lease)
                 .bind(until.as_millis());
-            run(&mut tx, query).await?;
+            run(&mut tx, DELIVERY, query).await?;
             claimed.push(one);
         }
         tx.commit().await.map_err(sort(DELIVERY))?;
@@ -223,7 +223,7 @@ impl WebhookStore for Database {
             .bind(lease_prefix)
             .bind(signed(count(lease_prefix.len())))
             .bind(now.as_millis());
-        let released = run(&mut tx, query).await?;
+        let released = run(&mut tx, DELIVERY, query).await?;
         tx.commit().await.map_err(sort(DELIVERY))?;
         Ok(released)
     }
@@ -306,7 +306,7 @@ impl WebhookStore for Database {
             .bind(old.webhook.to_string())
             .bind(added)
             .bind(0_i64);
-        run(&mut tx, query).await?;
+        run(&mut tx, DELIVERY, query).await?;
         let repeated = find(&mut tx, app, new).await?;
         tx.commit().await.map_err(sort(DELIVERY))?;
         Ok(repeated)
@@ -318,7 +318,7 @@ impl WebhookStore for Database {
         loop {
             let mut tx = self.write().await?;
             let query = sqlx::query(SWEEP_OLD).bind(before.as_millis()).bind(PIECE);
-            let done = run(&mut tx, query).await?;
+            let done = run(&mut tx, DELIVERY, query).await?;
             tx.commit().await.map_err(sort(DELIVERY))?;
             swept += done;
             if done < PIECE.unsigned_abs() {
@@ -332,7 +332,7 @@ impl WebhookStore for Database {
                     .bind(webhook.id.to_string())
                     .bind(i64::from(most))
                     .bind(PIECE);
-                let done = run(&mut tx, query).await?;
+                let done = run(&mut tx, DELIVERY, query).await?;
                 tx.commit().await.map_err(sort(DELIVERY))?;
                 swept += done;
                 if done < PIECE.unsigned_abs() {
@@ -376,7 +376,7 @@ async fn enqueue(
         .bind(repeats.map(|id| id.to_string()))
         .bind(one.at.as_millis())
         .bind(now.as_millis());
-    run(tx, query).await.map(signed)
+    run(tx, DELIVERY, query).await.map(signed)
 }
 
 /// Notes an attempt and what follows; how many wait less.
@@ -400,11 +400,11 @@ async fn settle(
         .bind(verdict.state().text())
         .bind(next)
         .bind(done);
-    if run(tx, query).await? == 0 {
+    if run(tx, DELIVERY, query).await? == 0 {
         return Ok(0);
     }
     // Only the last answer is worth its room.
-    run(tx, sqlx::query(FORGET_ANSWERS).bind(claimed.seq)).await?;
+    run(tx, DELIVERY, sqlx::query(FORGET_ANSWERS).bind(claimed.seq)).await?;
     let query = sqlx::query(NOTE)
         .bind(claimed.seq)
         .bind(attempt.at.as_millis())
@@ -413,7 +413,7 @@ async fn settle(
         .bind(attempt.status.map(i64::from))
         .bind(attempt.error.as_deref().map(without_nul))
         .bind(attempt.answer.as_deref().map(without_nul));
-    run(tx, query).await?;
+    run(tx, DELIVERY, query).await?;
     if done.is_none() {
         return Ok(0);
     }
@@ -421,7 +421,7 @@ async fn settle(
         .bind(claimed.webhook.to_string())
         .bind(claimed.subject.as_str())
         .bind(now.as_millis());
-    run(tx, query).await?;
+    run(tx, DELIVERY, query).await?;
     Ok(1)
 }
 

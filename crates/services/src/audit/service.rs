@@ -7,7 +7,7 @@ use hexline_model::{AppId, AuditId, Clock, Entropy};
 
 use super::entry::{Entry, Recorded};
 use super::store::{AuditCursor, AuditStore, Filter};
-use crate::keys::StoreError;
+use crate::store::StoreError;
 
 /// Writes and reads the audit log.
 pub struct AuditService {

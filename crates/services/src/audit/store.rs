@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use hexline_model::{AppId, AuditId, Timestamp};
 
 use super::entry::Recorded;
-use crate::keys::StoreError;
+use crate::store::StoreError;
 
 /// Where the audit log is kept.
 #[async_trait]

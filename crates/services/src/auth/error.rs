@@ -1,7 +1,8 @@
 use hexline_protocol::ErrorCode;
 
 use super::settings::SettingsError;
-use crate::keys::{KeyError, StoreError};
+use crate::keys::KeyError;
+use crate::store::StoreError;
 use crate::tokens::TokenError;
 
 /// Why nobody was signed in.

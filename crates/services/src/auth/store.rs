@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use hexline_model::{ApiKey, AppId, Device, Identity, Timestamp};
 
 use super::settings::SignIn;
-use crate::keys::StoreError;
+use crate::store::StoreError;
 
 /// What is good once, until it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

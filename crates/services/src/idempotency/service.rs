@@ -9,7 +9,8 @@ use hexline_model::{AppId, Clock, Entropy, KeyId, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::store::{IdempotencyStore, Record, Reservation};
-use crate::keys::{KeyError, KeyService, MasterKey, Purpose, Sealed, Sealer, StoreError};
+use crate::keys::{KeyError, KeyService, MasterKey, Purpose, Sealed, Sealer};
+use crate::store::StoreError;
 
 /// Does each deed once.
 pub struct IdempotencyService {

@@ -10,7 +10,7 @@ use super::key::{KeyRecord, KeyState};
 use super::revocation::Revocation;
 use super::seal::{MasterKey, Purpose, Sealed, Sealer};
 use super::service::KeyService;
-use super::store::{Changes, Revision, StoreError, Stores};
+use super::store::{ChangeError, Changes, Revision, Stores};
 
 /// A change as it was decided, to be written if nothing else changed meanwhile.
 pub(super) enum Change {
@@ -109,7 +109,7 @@ impl KeyService {
                         self.take_in(&mut known, change.changes(revision));
                         return Ok(outcome);
                     }
-                    Err(StoreError::Stale { .. }) => self.catch_up(&mut known).await?,
+                    Err(ChangeError::Stale { .. }) => self.catch_up(&mut known).await?,
                     Err(error) => return Err(error.into()),
                 },
                 // Doing nothing is right only if the database still says what memory says.
@@ -169,7 +169,7 @@ impl KeyService {
 }
 
 impl Change {
-    async fn write(&self, stores: &Stores, expected: Revision) -> Result<Revision, StoreError> {
+    async fn write(&self, stores: &Stores, expected: Revision) -> Result<Revision, ChangeError> {
         match self {
             Self::AddApp(app) => stores.apps.add(app, expected).await,
             Self::UpdateApp { app, mark } => stores.apps.update(app, mark.as_ref(), expected).await,

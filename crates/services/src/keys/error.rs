@@ -5,7 +5,8 @@ use hexline_token::{Algorithm, KeyScreenError};
 use super::app::{AppName, AppSettingsError};
 use super::revocation::TokenIdError;
 use super::seal::{Fingerprint, SealError};
-use super::store::StoreError;
+use super::store::{ChangeError, SealStoreError};
+use crate::store::StoreError;
 
 /// Why the key service did not do as it was asked.
 ///
@@ -146,6 +147,30 @@ pub enum KeyError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<ChangeError> for KeyError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Stale { .. } => Self::Contended,
+            ChangeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<SealStoreError> for KeyError {
+    fn from(error: SealStoreError) -> Self {
+        match error {
+            // There the database's is what was found.
+            SealStoreError::MasterKey { found, expected } => Self::WrongMasterKey {
+                found: expected,
+                expected: found,
+            },
+            SealStoreError::Key { key, source } => Self::Seal { id: key, source },
+            SealStoreError::Vault(source) => Self::VaultSeal { source },
+            SealStoreError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 impl KeyError {

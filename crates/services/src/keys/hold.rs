@@ -7,7 +7,8 @@ use hexline_token::{RevocationScope, Revoked};
 
 use super::error::KeyError;
 use super::service::KeyService;
-use super::store::{Changes, StoreError};
+use super::store::Changes;
+use crate::store::StoreError;
 
 /// An identity or device that stays out until a time, with whatever token.
 ///

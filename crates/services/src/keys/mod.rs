@@ -69,7 +69,7 @@ pub use revocation::{Revocation, Scope, SweepHorizon, Target, TargetKind, TokenI
 pub use seal::{Fingerprint, MasterKey, MasterKeyError, Purpose, SealError, Sealed, Sealer};
 pub use service::{KeyOptions, KeyService};
 pub use store::{
-    ApiKeyStore, AppStore, Changes, HoldStore, Journal, KeyStore, Reseal, Revision,
-    RevocationCursor, RevocationStore, SealStore, StoreError, Stores, VaultStore,
+    ApiKeyStore, AppStore, ChangeError, Changes, HoldStore, Journal, KeyStore, Reseal, Revision,
+    RevocationCursor, RevocationStore, SealStore, SealStoreError, Stores, VaultStore,
 };
 pub use vault::VaultEntry;

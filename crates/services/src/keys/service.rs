@@ -13,8 +13,9 @@ use super::registry::{KeyRegistry, Observer, earlier};
 use super::revocation::{Revocation, Scope, SweepHorizon, Target, TokenId};
 use super::screen::{Screen, check_label, new_secret};
 use super::seal::{Purpose, Sealer};
-use super::store::{Changes, Revision, RevocationCursor, StoreError, Stores};
+use super::store::{ChangeError, Changes, Revision, RevocationCursor, Stores};
 use crate::reach::UrlRule;
+use crate::store::StoreError;
 
 /// The rules of apps, keys and revocations.
 ///
@@ -626,7 +627,7 @@ impl KeyService {
                     self.registry.sweep(id, horizon);
                     return Ok(swept);
                 }
-                Err(StoreError::Stale { .. }) => self.catch_up(known).await?,
+                Err(ChangeError::Stale { .. }) => self.catch_up(known).await?,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -8,10 +8,9 @@
 //!
 //! **Revisions.** The database counts changes of apps, keys, revocations and seals. A write that
 //! follows from what is in memory names the revision that it was decided on and is refused with
-//! [`StoreError::Stale`] if there was another change since, in this process or any other. So two
+//! [`ChangeError::Stale`] if there was another change since, in this process or any other. So two
 //! writers never build on the same state, and a reader catches up by asking what came after.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,58 +23,31 @@ use super::key::{KeyRecord, KeyState};
 use super::revocation::{Revocation, SweepHorizon, TargetKind};
 use super::seal::{Fingerprint, Purpose, SealError, Sealed};
 use super::vault::VaultEntry;
+use crate::store::StoreError;
 
 /// How many changes a database has seen. 0 is an empty one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Revision(i64);
 
-/// Why a store did not do as it was asked. Its text may reach a log, never a caller.
+/// Why a change that names a revision was not made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StoreError {
-    /// The database can't be reached, is busy for too long, or went away; worth another try.
-    #[error("the database is unavailable")]
-    Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// It was opened for reading alone.
-    #[error("the database was opened for reading alone")]
-    ReadOnly,
-    /// Something with this name or id exists.
-    #[error("there is such a {what} already")]
-    Conflict {
-        /// What clashed: `app` or `key`.
-        what: &'static str,
-    },
-    /// The row that was to be changed does not exist.
-    #[error("there is no such {what}")]
-    NotFound {
-        /// What is missing: `app` or `key`.
-        what: &'static str,
-    },
+pub enum ChangeError {
     /// Decided on an older revision than the database has.
     #[error("the database has changed since revision {}", expected.0)]
     Stale {
         /// The revision that was named.
         expected: Revision,
     },
-    /// A row holds what no release wrote.
-    #[error("column {column} of the database holds no {wanted}")]
-    Corrupt {
-        /// `table.column`.
-        column: &'static str,
-        /// What should stand there.
-        wanted: &'static str,
-    },
-    /// A secret does not open.
-    #[error("the secret of key {key} can't be re-sealed")]
-    Seal {
-        /// Whose secret.
-        key: KeyId,
-        /// Why.
-        source: SealError,
-    },
-    /// A secret of the vault does not open.
-    #[error("a secret of the vault can't be re-sealed")]
-    VaultSeal(#[source] SealError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why sealed secrets were not written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealStoreError {
     /// The database is sealed under another master key than the one named.
     #[error("the database is sealed under master key {found}, expected {expected}")]
     MasterKey {
@@ -84,9 +56,20 @@ pub enum StoreError {
         /// The fingerprint that was named.
         expected: Fingerprint,
     },
-    /// A defect of this program or its database.
-    #[error("the database refused a statement")]
-    Other(#[source] Box<dyn Error + Send + Sync>),
+    /// The secret of a key does not open.
+    #[error("the secret of key {key} can't be re-sealed")]
+    Key {
+        /// Whose secret.
+        key: KeyId,
+        /// Why.
+        source: SealError,
+    },
+    /// A secret of the vault does not open.
+    #[error("a secret of the vault can't be re-sealed")]
+    Vault(#[source] SealError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Everything that came after a revision.
@@ -153,7 +136,7 @@ pub trait AppStore: Send + Sync {
     async fn list(&self, after: Option<&AppName>, limit: u32) -> Result<Vec<App>, StoreError>;
 
     /// Adds an app. Conflicts if its id or name exists.
-    async fn add(&self, app: &App, expected: Revision) -> Result<Revision, StoreError>;
+    async fn add(&self, app: &App, expected: Revision) -> Result<Revision, ChangeError>;
 
     /// Replaces `name`, `disabled`, `settings`, `longest_life` and `signing_key` of an app; the rest
     /// never changes. Adds `mark`, a revocation that has to come with it, in the same transaction.
@@ -163,7 +146,7 @@ pub trait AppStore: Send + Sync {
         app: &App,
         mark: Option<&Revocation>,
         expected: Revision,
-    ) -> Result<Revision, StoreError>;
+    ) -> Result<Revision, ChangeError>;
 
     /// Removes an app and every row of every service that belongs to it, and notes that it is gone.
     async fn remove(
@@ -171,7 +154,7 @@ pub trait AppStore: Send + Sync {
         id: AppId,
         at: Timestamp,
         expected: Revision,
-    ) -> Result<Revision, StoreError>;
+    ) -> Result<Revision, ChangeError>;
 }
 
 /// Keys.
@@ -197,7 +180,7 @@ pub trait KeyStore: Send + Sync {
         key: &KeyRecord,
         signs: bool,
         expected: Revision,
-    ) -> Result<Revision, StoreError>;
+    ) -> Result<Revision, ChangeError>;
 
     /// Adds `new` and lets `old` retire at `until`, lets the public ids that named `old` name `new`,
     /// and, if it `signs`, makes `new` its app's signing key, all in one transaction.
@@ -208,7 +191,7 @@ pub trait KeyStore: Send + Sync {
         new: &KeyRecord,
         signs: bool,
         expected: Revision,
-    ) -> Result<Revision, StoreError>;
+    ) -> Result<Revision, ChangeError>;
 
     /// Changes the state of some keys, in one transaction. `NotFound`, and nothing changed, if one
     /// does not exist.
@@ -217,7 +200,7 @@ pub trait KeyStore: Send + Sync {
         ids: &[KeyId],
         state: KeyState,
         expected: Revision,
-    ) -> Result<Revision, StoreError>;
+    ) -> Result<Revision, ChangeError>;
 
     /// Writes the state of a key and since when it is released, and the states of the keys that it
     /// made, as they are in these records, all in one transaction.
@@ -226,7 +209,7 @@ pub trait KeyStore: Send + Sync {
         key: &KeyRecord,
         made: &[KeyRecord],
         expected: Revision,
-    ) -> Result<Revision, StoreError>;
+    ) -> Result<Revision, ChangeError>;
 
     /// Changes the label of a key.
     async fn set_label(
@@ -234,7 +217,7 @@ pub trait KeyStore: Send + Sync {
         id: KeyId,
         label: &str,
         expected: Revision,
-    ) -> Result<Revision, StoreError>;
+    ) -> Result<Revision, ChangeError>;
 
     /// Notes when keys were last used, in one transaction. Keeps the latest time; unknown keys
     /// are skipped. No change in the sense of [`Journal`].
@@ -265,7 +248,7 @@ pub trait RevocationStore: Send + Sync {
         app: AppId,
         horizon: SweepHorizon,
         expected: Revision,
-    ) -> Result<u64, StoreError>;
+    ) -> Result<u64, ChangeError>;
 }
 
 /// Who is held out, and until when.
@@ -302,7 +285,8 @@ pub trait HoldStore: Send + Sync {
 #[async_trait]
 pub trait ApiKeyStore: Send + Sync {
     /// Adds a public id. Conflicts if it exists. `NotFound` if its app or key does not.
-    async fn add(&self, record: &ApiKeyRecord, expected: Revision) -> Result<Revision, StoreError>;
+    async fn add(&self, record: &ApiKeyRecord, expected: Revision)
+    -> Result<Revision, ChangeError>;
 
     /// Notes since when a public id names nothing.
     async fn revoke(
@@ -310,7 +294,7 @@ pub trait ApiKeyStore: Send + Sync {
         id: ApiKey,
         at: Timestamp,
         expected: Revision,
-    ) -> Result<Revision, StoreError>;
+    ) -> Result<Revision, ChangeError>;
 }
 
 /// Secrets that are no keys, sealed.
@@ -318,14 +302,14 @@ pub trait ApiKeyStore: Send + Sync {
 pub trait VaultStore: Send + Sync {
     /// Keeps a secret, in the place of the one of the same name, or, unless it `replaces`, beside
     /// none: then one that stands there stays. Refused with
-    /// [`StoreError::MasterKey`] if the database is not under the master key that sealed it.
+    /// [`SealStoreError::MasterKey`] if the database is not under the master key that sealed it.
     /// `NotFound` if its app does not exist.
     async fn put(
         &self,
         entry: &VaultEntry,
         under: &Fingerprint,
         replaces: bool,
-    ) -> Result<(), StoreError>;
+    ) -> Result<(), SealStoreError>;
 
     /// The secret of a name.
     async fn lookup(&self, name: &str) -> Result<Option<VaultEntry>, StoreError>;
@@ -354,7 +338,7 @@ pub trait SealStore: Send + Sync {
         from: &Fingerprint,
         to: &Fingerprint,
         reseal: Reseal<'_>,
-    ) -> Result<u64, StoreError>;
+    ) -> Result<u64, SealStoreError>;
 }
 
 /// What changed since.

@@ -3,7 +3,8 @@ use hexline_model::{AppId, Secret};
 use super::error::KeyError;
 use super::seal::{Purpose, SealError, Sealed};
 use super::service::KeyService;
-use super::store::StoreError;
+use super::store::SealStoreError;
+use crate::store::StoreError;
 
 /// A secret of the vault as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +70,8 @@ impl KeyService {
                 .vault
                 .put(&entry, sealer.fingerprint(), replaces);
             match put.await {
-                Err(StoreError::MasterKey { .. }) => self.follow_the_master_key().await?,
-                Err(StoreError::NotFound { .. }) => {
+                Err(SealStoreError::MasterKey { .. }) => self.follow_the_master_key().await?,
+                Err(SealStoreError::Store(StoreError::NotFound { .. })) => {
                     return Err(KeyError::AppUnknown {
                         name: app.map_or_else(String::new, |app| app.to_string()),
                     });

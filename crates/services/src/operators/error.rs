@@ -3,7 +3,8 @@ use std::time::Duration;
 use hexline_protocol::ErrorCode;
 
 use super::operator::{EmailError, PersonNameError};
-use crate::keys::{KeyError, StoreError};
+use crate::keys::KeyError;
+use crate::store::StoreError;
 
 /// Why the operator service did not do as it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ use super::passkey::Passkey;
 use super::password::PasswordHash;
 use super::service::OperatorChanges;
 use super::session::ConsoleSession;
-use crate::keys::StoreError;
+use crate::store::StoreError;
 
 /// Every store that the operator service needs.
 #[derive(Clone)]

@@ -1,7 +1,8 @@
 use hexline_protocol::ErrorCode;
 use hexline_token::webhook::EventKind;
 
-use crate::keys::{KeyError, StoreError};
+use crate::keys::KeyError;
+use crate::store::StoreError;
 
 /// Why the webhook service did not do as it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -16,8 +16,9 @@ use super::interest::Interest;
 use super::places::{Place, Places};
 use super::store::{WebhookStore, Written};
 use super::webhook::{EventSet, NewWebhook, Webhook, WebhookChanges, WebhookUrl};
-use crate::keys::{KeyService, StoreError};
+use crate::keys::KeyService;
 use crate::reach::UrlRule;
+use crate::store::StoreError;
 
 /// The rules of webhooks.
 pub struct WebhookService {

@@ -8,7 +8,7 @@ use hexline_model::{AppId, DeliveryId, Timestamp, WebhookId};
 
 use super::delivery::{Attempt, Claimed, Delivery, DeliveryState, Outcome, Queued};
 use super::webhook::Webhook;
-use crate::keys::StoreError;
+use crate::store::StoreError;
 
 /// What became of what was to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use hexline_model::{AppId, KeyId, SystemEntropy};
 use hexline_services::keys::{
-    App, AppLimits, AppName, AppSettings, Revision, Revocation, Scope, StoreError, Target,
+    App, AppLimits, AppName, AppSettings, ChangeError, Revision, Revocation, Scope, Target,
     TokenLife,
 };
+use hexline_services::store::StoreError;
 
 use crate::rig::{NOW, Rig, app};
 
@@ -69,7 +70,10 @@ async fn a_name_and_an_id_are_taken_once(rig: &mut Rig) {
     ] {
         let refused = apps.add(&twin, revision).await;
         assert!(
-            matches!(refused, Err(StoreError::Conflict { what: "app" })),
+            matches!(
+                refused,
+                Err(ChangeError::Store(StoreError::Conflict { what: "app" }))
+            ),
             "{refused:?}"
         );
     }
@@ -147,7 +151,10 @@ async fn an_app_that_is_not_there_can_not_be_updated(rig: &mut Rig) {
         .update(&app("demo"), None, Revision::default())
         .await;
     assert!(
-        matches!(refused, Err(StoreError::NotFound { what: "app" })),
+        matches!(
+            refused,
+            Err(ChangeError::Store(StoreError::NotFound { what: "app" }))
+        ),
         "{refused:?}"
     );
     assert_eq!(
@@ -160,13 +167,13 @@ async fn a_change_on_an_old_revision_is_refused_and_changes_nothing(rig: &mut Ri
     let (demo, revision) = rig.add_app("demo").await;
     let apps = rig.stores().apps;
     let late = apps.add(&app("late"), Revision::default()).await;
-    assert!(matches!(late, Err(StoreError::Stale { expected }) if expected.count() == 0));
+    assert!(matches!(late, Err(ChangeError::Stale { expected }) if expected.count() == 0));
     let changed = App {
         disabled: Some(NOW),
         ..demo.clone()
     };
     let early = apps.update(&changed, None, revision.next()).await;
-    assert!(matches!(early, Err(StoreError::Stale { .. })), "{early:?}");
+    assert!(matches!(early, Err(ChangeError::Stale { .. })), "{early:?}");
     assert_eq!(apps.list(None, 10).await.expect("reads"), [demo]);
 }
 
@@ -206,7 +213,10 @@ async fn two_apps_never_have_one_name(rig: &mut Rig) {
     };
     let refused = rig.stores().apps.update(&twin, None, revision).await;
     assert!(
-        matches!(refused, Err(StoreError::Conflict { what: "app" })),
+        matches!(
+            refused,
+            Err(ChangeError::Store(StoreError::Conflict { what: "app" }))
+        ),
         "{refused:?}"
     );
 }
@@ -216,11 +226,14 @@ async fn what_is_not_there_can_not_be_removed(rig: &mut Rig) {
     let apps = rig.stores().apps;
     let nobody = apps.remove(app("nobody").id, NOW, revision).await;
     assert!(
-        matches!(nobody, Err(StoreError::NotFound { what: "app" })),
+        matches!(
+            nobody,
+            Err(ChangeError::Store(StoreError::NotFound { what: "app" }))
+        ),
         "{nobody:?}"
     );
     let stale = apps.remove(demo.id, NOW, Revision::default()).await;
-    assert!(matches!(stale, Err(StoreError::Stale { .. })), "{stale:?}");
+    assert!(matches!(stale, Err(ChangeError::Stale { .. })), "{stale:?}");
     assert_eq!(
         apps.list(None, 10).await.expect("reads"),
         std::slice::from_ref(&demo)

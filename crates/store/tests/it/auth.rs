@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use hexline_model::{ApiKey, AppId, Device, Identity, SystemEntropy, Timestamp};
 use hexline_services::auth::{AuthStore, Family, OnceKind, SignIn};
-use hexline_services::keys::{AppStore as _, Revision, StoreError};
+use hexline_services::keys::{AppStore as _, Revision};
+use hexline_services::store::StoreError;
 use serde_json::json;
 
 use crate::rig::{NOW, Rig, app};

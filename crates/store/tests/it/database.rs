@@ -2,7 +2,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hexline_model::{ManualClock, Secret};
-use hexline_services::keys::{AppSettings, NewKey, Revision, StoreError};
+use hexline_services::keys::{AppSettings, ChangeError, NewKey, Revision};
+use hexline_services::store::StoreError;
 use hexline_store::{Backend, Database, DatabaseConfig, DatabaseError};
 use hexline_token::Algorithm;
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
@@ -50,7 +51,7 @@ async fn a_database_that_is_gone_is_unavailable(rig: &mut Rig) {
     assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
     let written = stores.apps.add(&app("demo"), Revision::default()).await;
     assert!(
-        matches!(written, Err(StoreError::Unavailable(_))),
+        matches!(written, Err(ChangeError::Store(StoreError::Unavailable(_)))),
         "{written:?}"
     );
 }
@@ -68,7 +69,7 @@ async fn a_database_that_is_busy_for_too_long_is_unavailable(rig: &mut Rig) {
     }
     let refused = rig.stores().apps.update(&demo, None, revision).await;
     assert!(
-        matches!(refused, Err(StoreError::Unavailable(_))),
+        matches!(refused, Err(ChangeError::Store(StoreError::Unavailable(_)))),
         "{refused:?}"
     );
     assert_eq!(

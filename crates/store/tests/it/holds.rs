@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use hexline_model::{Identity, Subject, Timestamp};
-use hexline_services::keys::{App, HeldOut, Hold, HoldCursor, Revision, StoreError};
+use hexline_services::keys::{App, HeldOut, Hold, HoldCursor, Revision};
+use hexline_services::store::StoreError;
 
 use crate::rig::{NOW, Rig, app};
 

@@ -5,7 +5,8 @@ use hexline_model::{AppId, KeyId, SeededEntropy, SystemEntropy, Timestamp};
 use hexline_services::idempotency::{
     Answer, Begun, Deed, IdempotencyService, IdempotencyStore, REQUEST_BYTES, Reservation,
 };
-use hexline_services::keys::{KeyService, StoreError};
+use hexline_services::keys::KeyService;
+use hexline_services::store::StoreError;
 
 use crate::rig::{NOW, Rig, master_key};
 

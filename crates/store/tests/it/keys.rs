@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use hexline_model::{KeyId, SystemEntropy, Timestamp};
-use hexline_services::keys::{KeyMaterial, KeyRecord, KeyState, Sealed, StoreError};
+use hexline_services::keys::{ChangeError, KeyMaterial, KeyRecord, KeyState, Sealed};
+use hexline_services::store::StoreError;
 use hexline_token::{Algorithm, Grants};
 
 use crate::rig::{NOW, Rig, app, key};
@@ -97,7 +98,10 @@ async fn a_key_id_is_taken_once_whatever_the_app(rig: &mut Rig) {
         )
         .await;
     assert!(
-        matches!(refused, Err(StoreError::Conflict { what: "key" })),
+        matches!(
+            refused,
+            Err(ChangeError::Store(StoreError::Conflict { what: "key" }))
+        ),
         "{refused:?}"
     );
     assert_eq!(keys.lookup(taken.id).await.expect("reads"), Some(taken));
@@ -112,7 +116,10 @@ async fn a_key_without_its_app_is_refused(rig: &mut Rig) {
     let orphan = key(&app("nobody"));
     let refused = rig.stores().keys.add(&orphan, false, revision).await;
     assert!(
-        matches!(refused, Err(StoreError::NotFound { what: "app" })),
+        matches!(
+            refused,
+            Err(ChangeError::Store(StoreError::NotFound { what: "app" }))
+        ),
         "{refused:?}"
     );
 }
@@ -179,7 +186,10 @@ async fn a_rotation_of_a_key_that_is_gone_adds_nothing(rig: &mut Rig) {
     let new = key(&demo);
     let refused = keys.rotate(key(&demo).id, NOW, &new, true, revision).await;
     assert!(
-        matches!(refused, Err(StoreError::NotFound { what: "key" })),
+        matches!(
+            refused,
+            Err(ChangeError::Store(StoreError::NotFound { what: "key" }))
+        ),
         "{refused:?}"
     );
     assert_eq!(keys.lookup(new.id).await.expect("reads"), None);
@@ -219,7 +229,10 @@ async fn every_state_is_kept(rig: &mut Rig) {
         .set_state(&[key(&demo).id], KeyState::Active, revision)
         .await;
     assert!(
-        matches!(missing, Err(StoreError::NotFound { what: "key" })),
+        matches!(
+            missing,
+            Err(ChangeError::Store(StoreError::NotFound { what: "key" }))
+        ),
         "{missing:?}"
     );
 }
@@ -314,7 +327,7 @@ async fn of_many_that_add_at_once_one_wins_each_round(rig: &mut Rig) {
                 assert_eq!(revision, start.next());
                 won += 1;
             }
-            Err(StoreError::Stale { .. }) => {}
+            Err(ChangeError::Stale { .. }) => {}
             Err(error) => panic!("{error:?}"),
         }
     }

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use hexline_model::{AppId, ConsoleSessionId, OperatorId, SystemEntropy, Timestamp};
-use hexline_services::keys::StoreError;
 use hexline_services::operators::{
     AddressHash, ConsoleSession, Email, Invitation, Operator, OperatorChanges, OperatorStores,
     Passkey, PasswordHash, PersonName, Role, TokenHash,
 };
+use hexline_services::store::StoreError;
 
 use crate::rig::{NOW, Rig};
 

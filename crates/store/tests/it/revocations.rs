@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use hexline_model::{Identity, Subject, Timestamp};
 use hexline_services::keys::{
-    App, Revision, Revocation, RevocationCursor, Scope, StoreError, SweepHorizon, Target, TokenId,
+    App, ChangeError, Revision, Revocation, RevocationCursor, Scope, SweepHorizon, Target, TokenId,
 };
+use hexline_services::store::StoreError;
 
 use crate::rig::{NOW, Rig, app};
 
@@ -268,7 +269,7 @@ async fn a_sweep_by_older_settings_is_refused(rig: &mut Rig) {
     };
     let refused = rig.stores().revocations.sweep(demo.id, horizon, old).await;
     assert!(
-        matches!(refused, Err(StoreError::Stale { .. })),
+        matches!(refused, Err(ChangeError::Stale { .. })),
         "{refused:?}"
     );
     assert_eq!(list(rig, &demo).await, kept);

@@ -1,7 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hexline_services::keys::{
-    KeyMaterial, KeyRecord, Purpose, Revision, SealError, Sealed, Sealer, StoreError,
+    ChangeError, KeyMaterial, KeyRecord, Purpose, Revision, SealError, SealStoreError, Sealed,
+    Sealer,
 };
 
 use crate::rig::{Rig, key, master_key, secret_of};
@@ -139,7 +140,7 @@ async fn a_failure_in_the_middle_of_re_sealing_leaves_everything_as_it_was(rig: 
         .reseal(&from, &to, &fails_at_the_third)
         .await;
     assert!(
-        matches!(refused, Err(StoreError::Seal { .. })),
+        matches!(refused, Err(SealStoreError::Key { .. })),
         "{refused:?}"
     );
     assert_eq!(done.load(Ordering::SeqCst), 3);
@@ -161,7 +162,7 @@ async fn re_sealing_from_another_master_key_is_refused(rig: &mut Rig) {
     let (all, _) = sealed_keys(rig).await;
     let (other, to) = (master_key(3).fingerprint(), master_key(2).fingerprint());
     let refused = rig.stores().seals.reseal(&other, &to, &move_seal).await;
-    let Err(StoreError::MasterKey { found, expected }) = refused else {
+    let Err(SealStoreError::MasterKey { found, expected }) = refused else {
         panic!("{refused:?}");
     };
     assert_eq!((found, expected), (master_key(1).fingerprint(), other));
@@ -186,5 +187,5 @@ async fn a_key_can_not_slip_in_under_the_old_master_key(rig: &mut Rig) {
         .await
         .expect("re-seals");
     let late = rig.stores().keys.add(&key(&app), false, revision).await;
-    assert!(matches!(late, Err(StoreError::Stale { .. })), "{late:?}");
+    assert!(matches!(late, Err(ChangeError::Stale { .. })), "{late:?}");
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use hexline_model::Clock as _;
 use hexline_model::{AppId, DeliveryId, EventId, SystemEntropy, Timestamp, WebhookId};
-use hexline_services::keys::StoreError;
 use hexline_services::reach::UrlRule;
+use hexline_services::store::StoreError;
 use hexline_services::webhooks::{
     Attempt, Claimed, DeliveryState, EventSet, Outcome, Queued, Verdict, Webhook, WebhookStore,
     WebhookUrl,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hexline_services::keys::StoreError;
+use hexline_services::store::StoreError;
 use hexline_services::webhooks::{Entry, WebhookError, WebhookService};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
