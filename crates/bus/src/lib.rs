@@ -9,6 +9,7 @@
 //!   direct messages, publishes, joins and leaves it is.
 //! * **Presence.** Of two visible members each learns of the other, however they race. A
 //!   newcomer's `join_back`s are queued before anything that a member sends it afterwards.
+//! * **Answer first.** Of a join its caller is told before anything that follows from it.
 //! * **Room.** No channel has more visible members than a join allows, however they race: what a
 //!   newcomer is told at once is bounded. One too many is a member all the same, a hidden one.
 //! * **Never to the sender.** A link's own receiver hears nothing that the link sends.
@@ -174,7 +175,20 @@ pub trait Link: Send {
     /// other. Joining again changes the presence; without a change nothing happens. One that finds
     /// no room among the visible is a hidden member; looking and joining are one step, so no race
     /// lets one more in. Returns whether it is visible now.
-    fn join(&mut self, channel: &ChannelName, presence: Presence) -> bool;
+    ///
+    /// `reply` is called with the same, once and in the same step: when the channel has its newcomer, and
+    /// before anybody is told. It must be quick and must not call the bus.
+    fn join_with(
+        &mut self,
+        channel: &ChannelName,
+        presence: Presence,
+        reply: &mut dyn FnMut(bool),
+    ) -> bool;
+
+    /// [`Link::join_with`] for whom the answer is nobody's concern.
+    fn join(&mut self, channel: &ChannelName, presence: Presence) -> bool {
+        self.join_with(channel, presence, &mut |_| ())
+    }
 
     /// Stops being a member; `false` if it was none.
     fn leave(&mut self, channel: &ChannelName) -> bool;

@@ -54,6 +54,13 @@ struct Membership {
     ticket: u64,
 }
 
+/// Who is told of a join, and by whom.
+struct Teller<'a> {
+    announcer: &'a dyn Announcer,
+    /// Tells the newcomer whether it is visible.
+    reply: &'a mut dyn FnMut(bool),
+}
+
 struct LocalLink {
     announcer: Arc<dyn Announcer>,
     app: Arc<App>,
@@ -227,7 +234,7 @@ impl Channel {
         name: &ChannelName,
         receiver: &Arc<dyn Receiver>,
         presence: Presence,
-        announcer: &dyn Announcer,
+        teller: Teller<'_>,
         app: &App,
     ) -> Option<(u64, bool)> {
         let mut members = write(&self.members);
@@ -236,9 +243,12 @@ impl Channel {
         }
         let visible = match presence {
             Presence::Visible { at_most } => {
-                members.introduce(name, receiver.as_ref(), at_most, announcer)
+                members.introduce(name, receiver.as_ref(), at_most, teller)
             }
-            Presence::Hidden => false,
+            Presence::Hidden => {
+                (teller.reply)(false);
+                false
+            }
         };
         if members.by_ticket.is_empty()
             && let Some(occupancy) = &app.occupancy
@@ -263,22 +273,27 @@ impl Channel {
         name: &ChannelName,
         ticket: u64,
         presence: Presence,
-        announcer: &dyn Announcer,
+        teller: Teller<'_>,
     ) -> bool {
         let mut members = write(&self.members);
         let Some(mut member) = members.by_ticket.remove(&ticket) else {
+            (teller.reply)(false);
             return false;
         };
         let receiver = member.receiver.as_ref();
         member.visible = match presence {
             Presence::Visible { at_most } if !member.visible => {
-                members.introduce(name, receiver, at_most, announcer)
+                members.introduce(name, receiver, at_most, teller)
             }
             Presence::Hidden if member.visible => {
-                members.part(name, receiver, announcer);
+                (teller.reply)(false);
+                members.part(name, receiver, teller.announcer);
                 false
             }
-            Presence::Visible { .. } | Presence::Hidden => member.visible,
+            Presence::Visible { .. } | Presence::Hidden => {
+                (teller.reply)(member.visible);
+                member.visible
+            }
         };
         let visible = member.visible;
         members.by_ticket.insert(ticket, member);
@@ -350,9 +365,11 @@ impl Members {
         name: &ChannelName,
         newcomer: &dyn Receiver,
         at_most: usize,
-        announcer: &dyn Announcer,
+        Teller { announcer, reply }: Teller<'_>,
     ) -> bool {
-        if self.visible >= at_most.max(1) {
+        let has_room = self.visible < at_most.max(1);
+        reply(has_room);
+        if !has_room {
             return false;
         }
         if self.visible > 0 {
@@ -379,7 +396,12 @@ impl Members {
 }
 
 impl Link for LocalLink {
-    fn join(&mut self, channel: &ChannelName, presence: Presence) -> bool {
+    fn join_with(
+        &mut self,
+        channel: &ChannelName,
+        presence: Presence,
+        reply: &mut dyn FnMut(bool),
+    ) -> bool {
         let announcer = self.announcer.as_ref();
         match self.joined.entry(channel.clone()) {
             Entry::Occupied(here) => {
@@ -387,12 +409,17 @@ impl Link for LocalLink {
                     channel: members,
                     ticket,
                 } = here.get();
-                members.set_presence(channel, *ticket, presence, announcer)
+                let teller = Teller { announcer, reply };
+                members.set_presence(channel, *ticket, presence, teller)
             }
             Entry::Vacant(here) => loop {
                 let members = self.app.channel_or_new(channel);
+                let teller = Teller {
+                    announcer,
+                    reply: &mut *reply,
+                };
                 if let Some((ticket, visible)) =
-                    members.join(channel, &self.receiver, presence, announcer, &self.app)
+                    members.join(channel, &self.receiver, presence, teller, &self.app)
                 {
                     here.insert(Membership {
                         channel: members,

@@ -15,6 +15,7 @@ mod caller;
 pub mod idempotency;
 pub mod keys;
 pub mod operators;
+mod outcome;
 pub mod reach;
 pub mod signal;
 pub mod store;
@@ -22,3 +23,4 @@ pub mod tokens;
 pub mod webhooks;
 
 pub use caller::{Caller, error_code};
+pub use outcome::{Effect, Effects, Join, Outcome};

@@ -27,6 +27,7 @@ macro_rules! conformance {
                 a_dropped_link_has_left_everything,
                 what_a_link_sends_arrives_in_order,
                 two_that_join_at_once_always_meet,
+                a_join_is_answered_before_what_follows_from_it,
                 a_full_channel_hides_who_comes_next,
                 of_many_that_join_at_once_no_more_get_in_than_may,
                 apps_never_hear_each_other,
@@ -313,6 +314,42 @@ pub(crate) fn two_that_join_at_once_always_meet(bus: &dyn Bus) {
                 .collect();
             assert_eq!(met, others, "each other member exactly once");
         }
+    }
+}
+
+pub(crate) fn a_join_is_answered_before_what_follows_from_it(bus: &dyn Bus) {
+    const MEMBERS: usize = 4;
+    let x = channel("x");
+    let wanted = Presence::Visible { at_most: MEMBERS };
+    let join = |(ear, link): &mut End| {
+        let mut replies = 0;
+        let visible = link.join_with(&x, wanted, &mut |visible| {
+            replies += 1;
+            ear.deliver(&msg(&format!("reply {visible}")));
+        });
+        assert_eq!(replies, 1);
+        visible
+    };
+    for _ in 0..100 {
+        let names = (0..MEMBERS).map(|n| format!("m{n}/d"));
+        let mut ends: Vec<End> = names.map(|name| attach(bus, &name)).collect();
+        let barrier = Barrier::new(MEMBERS);
+        std::thread::scope(|scope| {
+            for end in &mut ends {
+                scope.spawn(|| {
+                    barrier.wait();
+                    assert!(join(end));
+                    end.1.publish(&x, &msg("hello"));
+                });
+            }
+        });
+        for (ear, _) in &ends {
+            assert_eq!(ear.heard()[0], "reply true");
+        }
+        let mut late = attach(bus, "late/d");
+        assert!(!join(&mut late) && !join(&mut late));
+        assert!(join(&mut ends[0]), "it is in already");
+        assert_eq!(late.0.heard(), ["reply false"; 2]);
     }
 }
 

@@ -1,7 +1,7 @@
 use hexline_bus::Link;
 use hexline_protocol::{Call, CallError, ErrorCode, RawCall};
-use hexline_services::Caller;
 use hexline_services::signal::{self, SignalError, SignalService};
+use hexline_services::{Caller, Outcome};
 
 /// The services that calls go to.
 pub(crate) struct Services {
@@ -15,23 +15,23 @@ pub(crate) struct CallFailure {
     pub(crate) message: String,
 }
 
-/// Reads a call and takes it to its service. The result is JSON and never `null`.
+/// Reads a call and takes it to its service. The reply is JSON and never `null`.
 pub(crate) fn dispatch(
     services: &Services,
     caller: &Caller,
     link: &mut dyn Link,
     raw: &RawCall<'_>,
     note: impl FnOnce(&'static str),
-) -> Result<String, CallFailure> {
+) -> Result<Outcome<String>, CallFailure> {
     let call = Call::parse(raw)?;
     note(call.method());
-    let result = match &call {
+    let outcome = match &call {
         Call::SignalSend(p) => signal::rpc::send(&services.signal, caller, link, p)?,
         Call::SignalJoin(p) => signal::rpc::join(&services.signal, caller, link, p)?,
-        Call::SignalLeave(p) => signal::rpc::leave(&services.signal, link, p)?,
+        Call::SignalLeave(p) => signal::rpc::leave(p)?,
         Call::SignalPublish(p) => signal::rpc::publish(&services.signal, caller, link, p)?,
     };
-    Ok(result)
+    Ok(outcome)
 }
 
 impl From<CallError> for CallFailure {

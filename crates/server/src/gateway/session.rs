@@ -2,10 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_bus::Link;
+use hexline_bus::{Link, Receiver as _};
 use hexline_model::Monotonic;
 use hexline_protocol::{CloseCode, ErrorCode, Incoming, Item, PONG, RawCall};
 use hexline_services::keys::AppLimits;
+use hexline_services::{Effect, Outcome};
 
 use super::dispatch::{CallFailure, Services, dispatch};
 use super::ending::{self, Ending};
@@ -29,6 +30,14 @@ pub(crate) struct ClientSession {
     paused_until: Option<Monotonic>,
     heard: Monotonic,
     pinged: bool,
+}
+
+/// Where the response to a call goes.
+enum Responses<'a> {
+    /// Out.
+    Single,
+    /// To the others of its batch.
+    Batch(&'a mut Vec<Bytes>),
 }
 
 /// What all sessions of a server have in common.
@@ -84,43 +93,80 @@ impl ClientSession {
         self.paused_until = self.rate.spend(calls, now.monotonic);
     }
 
-    /// The response to one object of a frame, if it gets one.
-    fn answer(&mut self, item: &Item<'_>) -> Option<Bytes> {
+    /// Carries out one object of a frame: its response, if it gets one, then what follows from it.
+    fn answer(&mut self, item: &Item<'_>, responses: &mut Responses<'_>) {
         match item {
-            Item::Response => None,
+            Item::Response => {}
             Item::Invalid(id, why) => {
-                self.context.metrics.rejected(ErrorCode::InvalidRequest);
-                Some(hexline_protocol::error(
-                    *id,
-                    ErrorCode::InvalidRequest,
-                    why,
-                    &[],
-                ))
+                let code = ErrorCode::InvalidRequest;
+                self.context.metrics.rejected(code);
+                let response = hexline_protocol::error(*id, code, why, &[]);
+                responses.add(self.outbox(), response);
             }
-            Item::Call(call) => self.call(call),
+            Item::Call(call) => self.call(call, responses),
         }
     }
 
-    fn call(&mut self, call: &RawCall<'_>) -> Option<Bytes> {
+    fn call(&mut self, call: &RawCall<'_>, responses: &mut Responses<'_>) {
         let Self {
             link,
             place,
             context,
             ..
         } = self;
-        let caller = &place.connection.caller;
+        let connection = &place.connection;
+        let caller = &connection.caller;
         let note = |method| context.metrics.called(method);
+        let mut respond = |result: &str| {
+            if let Some(id) = call.id {
+                let response = hexline_protocol::result(id, result);
+                responses.add(&connection.outbox, response);
+            }
+        };
         match dispatch(&context.services, caller, link.as_mut(), call, note) {
-            Ok(result) => call.id.map(|id| hexline_protocol::result(id, &result)),
+            Ok(Outcome::Done { reply, effects }) => {
+                respond(&reply);
+                for effect in effects {
+                    match effect {
+                        Effect::Join(channel, presence) => {
+                            link.join(&channel, presence);
+                        }
+                        Effect::Leave(channel) => {
+                            link.leave(&channel);
+                        }
+                        Effect::Push(message) => {
+                            connection.deliver(&message);
+                        }
+                    }
+                }
+            }
+            Ok(Outcome::Join(join)) => {
+                let mut reply = |visible| respond(&(join.reply)(join.presence, visible));
+                link.join_with(&join.channel, join.presence, &mut reply);
+            }
             Err(CallFailure { code, message }) => {
                 context.metrics.rejected(code);
                 if call.id.is_none() {
                     let route = place.connection.address.route();
                     tracing::debug!(%route, reason = code.text(), "notification refused");
                 }
-                call.id
-                    .map(|id| hexline_protocol::error(Some(id), code, &message, &[]))
+                if call.id.is_some() {
+                    let response = hexline_protocol::error(call.id, code, &message, &[]);
+                    responses.add(&connection.outbox, response);
+                }
             }
+        }
+    }
+}
+
+impl Responses<'_> {
+    fn add(&mut self, outbox: &Outbox, response: Bytes) {
+        match self {
+            // Refused only by an outbox that closes the connection anyway.
+            Self::Single => {
+                let _ = outbox.push_answer(Outgoing::Text(response));
+            }
+            Self::Batch(responses) => responses.push(response),
         }
     }
 }
@@ -135,9 +181,7 @@ impl FrameHandler for ClientSession {
         match hexline_protocol::parse(text, self.context.limits.json_depth) {
             Incoming::Ping => self.say(Bytes::from_static(PONG.as_bytes())),
             Incoming::Single(item) => {
-                if let Some(response) = self.answer(&item) {
-                    self.say(response);
-                }
+                self.answer(&item, &mut Responses::Single);
             }
             // What could never be paid for is not carried out first.
             Incoming::Batch(items) if items.len() > self.context.limits.batch() => {
@@ -156,8 +200,10 @@ impl FrameHandler for ClientSession {
             }
             Incoming::Batch(items) => {
                 calls = items.len();
-                let responses: Vec<Bytes> =
-                    items.iter().filter_map(|item| self.answer(item)).collect();
+                let mut responses = Vec::with_capacity(items.len());
+                for item in &items {
+                    self.answer(item, &mut Responses::Batch(&mut responses));
+                }
                 if let Some(response) = hexline_protocol::batch(&responses) {
                     self.say(response);
                 }

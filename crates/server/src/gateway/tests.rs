@@ -1,3 +1,5 @@
+mod answers;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

@@ -1,11 +1,11 @@
 //! Wire in, wire out: one function per method, no rules.
 
-use hexline_bus::Link;
+use hexline_bus::{Link, Presence};
 use hexline_model::{ChannelName, Destination};
-use hexline_protocol::signal::{DONE, HIDDEN, Join, Leave, Publish, Send, delivered};
+use hexline_protocol::signal::{self, DONE, HIDDEN, Leave, Publish, Send, delivered};
 
 use super::{SignalError, SignalService};
-use crate::Caller;
+use crate::{Caller, Effect, Join, Outcome};
 
 /// `signal.send`
 pub fn send(
@@ -13,41 +13,44 @@ pub fn send(
     caller: &Caller,
     link: &mut dyn Link,
     params: &Send<'_>,
-) -> Result<String, SignalError> {
+) -> Result<Outcome<String>, SignalError> {
     let to = Destination::parse(&params.to)?;
     let message = || params.push(caller.from());
     let count = match &params.id {
         None => service.send(caller, link, &to, message)?,
         Some(id) => service.send_in(caller, link, &ChannelName::parse(id)?, &to, message)?,
     };
-    Ok(delivered(count))
+    Ok(Outcome::reply(delivered(count)))
 }
 
 /// `signal.join`
 pub fn join(
     service: &SignalService,
     caller: &Caller,
-    link: &mut dyn Link,
-    params: &Join<'_>,
-) -> Result<String, SignalError> {
+    link: &dyn Link,
+    params: &signal::Join<'_>,
+) -> Result<Outcome<String>, SignalError> {
     let channel = ChannelName::parse(&params.id)?;
-    let visible = service.join(caller, link, &channel, params.presence)?;
-    let result = if params.presence && !visible {
-        HIDDEN
-    } else {
-        DONE
-    };
-    Ok(result.to_owned())
+    let presence = service.join(caller, link, &channel, params.presence)?;
+    Ok(Outcome::Join(Join {
+        channel,
+        presence,
+        reply: |wanted: Presence, visible| {
+            let result = if wanted.is_visible() && !visible {
+                HIDDEN
+            } else {
+                DONE
+            };
+            result.to_owned()
+        },
+    }))
 }
 
 /// `signal.leave`
-pub fn leave(
-    service: &SignalService,
-    link: &mut dyn Link,
-    params: &Leave<'_>,
-) -> Result<String, SignalError> {
-    service.leave(link, &ChannelName::parse(&params.id)?);
-    Ok(DONE.to_owned())
+pub fn leave(params: &Leave<'_>) -> Result<Outcome<String>, SignalError> {
+    // Leaving a channel twice is no error.
+    let channel = ChannelName::parse(&params.id)?;
+    Ok(Outcome::then(DONE.to_owned(), Effect::Leave(channel)))
 }
 
 /// `signal.publish`
@@ -56,8 +59,8 @@ pub fn publish(
     caller: &Caller,
     link: &mut dyn Link,
     params: &Publish<'_>,
-) -> Result<String, SignalError> {
+) -> Result<Outcome<String>, SignalError> {
     let channel = ChannelName::parse(&params.id)?;
     let count = service.publish(caller, link, &channel, || params.push(caller.from()))?;
-    Ok(delivered(count))
+    Ok(Outcome::reply(delivered(count)))
 }

@@ -56,15 +56,15 @@ impl SignalService {
         Ok(link.send_in(channel, to, &message()))
     }
 
-    /// Becomes a member; with `presence`, a visible one while there is room. Returns whether it is
-    /// visible.
+    /// Whether the caller may become a member, and as what: with `presence`, a visible one while there
+    /// is room.
     pub fn join(
         &self,
         caller: &Caller,
-        link: &mut dyn Link,
+        link: &dyn Link,
         channel: &ChannelName,
         presence: bool,
-    ) -> Result<bool, SignalError> {
+    ) -> Result<Presence, SignalError> {
         may_enter(caller, channel)?;
         let open = |name: &ChannelName| name.kind() == ChannelKind::Open;
         if !link.is_member(channel) && link.count(&open) >= self.channels_per_connection {
@@ -72,19 +72,13 @@ impl SignalService {
                 limit: self.channels_per_connection,
             });
         }
-        let presence = if presence {
+        Ok(if presence {
             Presence::Visible {
                 at_most: self.presence_per_channel,
             }
         } else {
             Presence::Hidden
-        };
-        Ok(link.join(channel, presence))
-    }
-
-    /// Stops being a member. Leaving a channel twice is no error.
-    pub fn leave(&self, link: &mut dyn Link, channel: &ChannelName) {
-        link.leave(channel);
+        })
     }
 
     /// A message to every other member of a channel.

@@ -1,0 +1,90 @@
+use bytes::Bytes;
+use hexline_bus::Presence;
+use hexline_model::ChannelName;
+
+/// What a call came to: what its caller is told, and what then happens to the caller's own connection.
+///
+/// Whoever carries it out queues the reply, then applies the effects, so nobody hears of what follows
+/// from a call before its answer. What a call does to others, a publish or a write, is done already.
+#[derive(Debug)]
+pub enum Outcome<R> {
+    /// The reply is there.
+    Done {
+        /// What the caller is told.
+        reply: R,
+        /// What happens to its connection after that.
+        effects: Effects,
+    },
+    /// The caller's connection joins a channel, and the reply says what came of it.
+    Join(Join),
+}
+
+/// A join whose reply is made, and queued, in the same step as the membership.
+#[derive(Debug)]
+pub struct Join {
+    /// The channel.
+    pub channel: ChannelName,
+    /// How to join it.
+    pub presence: Presence,
+    /// Makes the reply: of how it was to be joined, and whether the member is visible.
+    pub reply: fn(Presence, bool) -> String,
+}
+
+/// Something that happens to the caller's connection, which may have none: then nothing does.
+#[derive(Debug)]
+pub enum Effect {
+    /// It joins a channel.
+    Join(ChannelName, Presence),
+    /// It leaves a channel.
+    Leave(ChannelName),
+    /// It is sent a message.
+    Push(Bytes),
+}
+
+/// Effects in order. One, the usual number, takes no memory of its own.
+#[derive(Debug, Default)]
+pub struct Effects {
+    first: Option<Effect>,
+    more: Vec<Effect>,
+}
+
+impl<R> Outcome<R> {
+    /// A reply and nothing else.
+    pub fn reply(reply: R) -> Self {
+        Self::Done {
+            reply,
+            effects: Effects::default(),
+        }
+    }
+
+    /// A reply, and one thing that happens after it.
+    pub fn then(reply: R, effect: Effect) -> Self {
+        Self::Done {
+            reply,
+            effects: Effects {
+                first: Some(effect),
+                more: Vec::new(),
+            },
+        }
+    }
+}
+
+impl Effects {
+    /// Adds one that happens after those before it.
+    pub fn push(&mut self, effect: Effect) {
+        if self.first.is_none() {
+            self.first = Some(effect);
+        } else {
+            self.more.push(effect);
+        }
+    }
+}
+
+impl IntoIterator for Effects {
+    type Item = Effect;
+    type IntoIter = std::iter::Chain<std::option::IntoIter<Effect>, std::vec::IntoIter<Effect>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.first.into_iter().chain(self.more)
+    }
+}
