@@ -21,9 +21,9 @@ use crate::auth::Doorkeeper;
 use crate::config::Config;
 use crate::console::feed::Feed;
 use crate::gateway::hub::Hub;
+use crate::gateway::log::LogLines;
 use crate::gateway::session::ClientSessionContext;
-use crate::http::{Documents, RequestIds, Throttle};
-use crate::log::LogLines;
+use crate::http::{Documents, RequestIds, SocketDriver, Throttle};
 use crate::node::Registration;
 use crate::platform::Allowances;
 use crate::probe::Probe;
@@ -70,6 +70,8 @@ pub(crate) struct App {
     pub(crate) started: (Timestamp, Monotonic),
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    /// Runs what an upgraded request becomes.
+    pub(crate) sockets: Arc<dyn SocketDriver>,
     /// One task per live connection, and what else has to end before the records close.
     pub(crate) tasks: Arc<Tasks>,
 }

@@ -20,8 +20,9 @@ use ipnet::IpNet;
 
 use crate::adapters::jwks::{JwksFetcher, Lookup};
 use crate::adapters::webhooks::hooks::Hooks;
+use crate::gateway::metrics::Metrics;
+use crate::gateway::peer::Peer;
 use crate::http::error::Refusal;
-use crate::telemetry::Metrics;
 
 /// Verifies tokens at the door.
 pub(crate) struct Doorkeeper {
@@ -39,13 +40,6 @@ pub(crate) struct Doorkeeper {
 /// The proxies whose word counts on whence a request came.
 #[derive(Debug, Clone)]
 pub(crate) struct Proxies(Arc<[IpNet]>);
-
-/// Whence a request came, and the network address that it counts for: of IPv6, the /64 block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Peer {
-    remote: IpAddr,
-    block: IpAddr,
-}
 
 impl Doorkeeper {
     pub(crate) fn new(
@@ -186,8 +180,8 @@ impl Doorkeeper {
 
     /// Counts a failure to hand over a good token; the refusal may become `rate_limited`.
     pub(crate) fn failed(&self, refusal: Refusal, peer: Peer) -> Refusal {
-        let spared = self.spare_loopback && peer.block.is_loopback();
-        let refusal = if spared || self.failures.check_key(&peer.block).is_ok() {
+        let spared = self.spare_loopback && peer.ip().is_loopback();
+        let refusal = if spared || self.failures.check_key(&peer.ip()).is_ok() {
             refusal
         } else {
             Refusal::new(
@@ -255,25 +249,6 @@ impl Proxies {
     pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.0.iter().any(|network| network.contains(&ip))
-    }
-}
-
-impl Peer {
-    /// What an address counts as. An IPv4 address that came as IPv6 is one all the same.
-    pub(crate) fn of(ip: IpAddr) -> Self {
-        let remote = ip.to_canonical();
-        let block = block(remote);
-        Self { remote, block }
-    }
-
-    /// What it counts for.
-    pub(crate) fn ip(self) -> IpAddr {
-        self.block
-    }
-
-    /// The address itself, for people to see.
-    pub(crate) fn remote(self) -> IpAddr {
-        self.remote
     }
 }
 
@@ -354,17 +329,6 @@ fn hop_address(hop: &[u8]) -> Option<IpAddr> {
     ip.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
 }
 
-fn block(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) if v6.is_loopback() => ip,
-        IpAddr::V6(v6) => {
-            let network = u128::from(v6) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,14 +377,6 @@ mod tests {
             token(Some("jwt=a"), &[("authorization", "Bearer a")]),
             Ok("a".to_owned())
         );
-    }
-
-    #[test]
-    fn an_ipv6_address_counts_by_its_block() {
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        assert_eq!(block(ip("2001:db8::1:2:3:4")), ip("2001:db8::"));
-        assert_eq!(block(ip("192.0.2.1")), ip("192.0.2.1"));
-        assert_eq!(Peer::of(ip("::ffff:192.0.2.1")).ip(), ip("192.0.2.1"));
     }
 
     #[test]

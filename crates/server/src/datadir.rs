@@ -25,7 +25,6 @@ use hexline_store::Owner;
 use rustix::fs::OFlags;
 
 use crate::config::Config;
-
 pub use master_key::{FoundKey, HeldKeyFile, KeyTurn, MasterKeyError, MasterKeyFile};
 
 /// A directory that exists and that others cannot enter.

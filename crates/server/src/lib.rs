@@ -24,7 +24,6 @@ pub mod control;
 pub mod datadir;
 mod gateway;
 mod http;
-mod log;
 mod node;
 mod platform;
 mod probe;

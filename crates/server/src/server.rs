@@ -19,7 +19,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{Doors, DoorsOptions, Gate, GateLimits, files_for_sockets, most_sockets};
+use crate::accept::{
+    Doors, DoorsOptions, Gate, GateLimits, Upgrades, files_for_sockets, most_sockets,
+};
 use crate::adapters::webhooks::hooks::Hooks;
 use crate::adapters::webhooks::{Post, PostOptions};
 use crate::adapters::{jwks::JwksFetcher, outbound::OutboundHttp, tls::Tls};
@@ -31,9 +33,9 @@ use crate::control::{self, ControlSocket, Desk};
 use crate::datadir::DataLock;
 use crate::gateway::dispatch::Services;
 use crate::gateway::hub::Hub;
+use crate::gateway::log::LogLines;
 use crate::gateway::session::ClientSessionContext;
 use crate::http::{Documents, RequestIds, Throttle, front};
-use crate::log::LogLines;
 use crate::node::Registration;
 use crate::platform::Allowances;
 use crate::probe::Probe;
@@ -113,19 +115,19 @@ impl Server {
         };
 
         let metrics = Arc::new(Metrics::new());
-        let limits = Arc::new(config.limits.clone());
+        let limits = Arc::new(config.limits.gateway());
         let log = Arc::new(LogLines::new(config.log.peer, Arc::clone(&clock)));
         let registry = Arc::clone(records.keys.registry());
         let hub = Hub::new(
             Arc::clone(&limits),
             Arc::clone(&registry),
             Arc::clone(&clock),
-            Arc::clone(&metrics),
+            Arc::clone(&metrics.gateway),
         );
         let tasks = Arc::new(Tasks::default());
         let proxies = Proxies::new(config.trusted_proxies.clone());
         let gate = Gate::new(
-            gate_limits(&limits, files),
+            gate_limits(&config.limits, files),
             proxies.clone(),
             Arc::clone(&clock),
             Arc::clone(&metrics),
@@ -144,15 +146,15 @@ impl Server {
             Arc::clone(&registry),
             Arc::clone(&clock),
         );
-        hub.telling(Arc::clone(&hooks));
+        hub.observed_by(Arc::clone(&hooks) as _);
         let door = Doorkeeper::new(
             registry,
             JwksFetcher::new(Arc::clone(&clock), Arc::clone(&tasks), provider_rule)?,
-            limits.failed_tokens_per_minute,
+            config.limits.failed_tokens_per_minute,
             config.dev,
             proxies,
             Arc::clone(&clock),
-            Arc::clone(&metrics),
+            Arc::clone(&metrics.gateway),
         )
         .telling(Arc::clone(&hooks));
         let operators = records.operators;
@@ -186,14 +188,14 @@ impl Server {
         let app = Arc::new(App {
             auth,
             auth_throttle: Throttle::new(config.dev),
-            allowances: Allowances::new(limits.platform_calls_per_minute),
+            allowances: Allowances::new(config.limits.platform_calls_per_minute),
             idempotency: IdempotencyService::new(
                 Arc::new(records.database.clone()),
                 Arc::clone(&records.keys),
                 Arc::clone(&clock),
                 Arc::clone(&entropy),
             )
-            .keeping(u64::try_from(limits.idempotency_bytes_per_app).unwrap_or(u64::MAX)),
+            .keeping(u64::try_from(config.limits.idempotency_bytes_per_app).unwrap_or(u64::MAX)),
             demo_tokens: DemoTokens::new(config.token_service.app.as_deref(), &url)?,
             tokens: TokenService::new(Arc::clone(&records.keys), url.as_str(), Arc::clone(&clock)),
             url,
@@ -210,11 +212,11 @@ impl Server {
             door,
             sessions: Arc::new(ClientSessionContext {
                 services: Services {
-                    signal: SignalService::new(limits.channels_per_connection)
-                        .presence_per_channel(limits.presence_per_channel),
+                    signal: SignalService::new(config.limits.channels_per_connection)
+                        .presence_per_channel(config.limits.presence_per_channel),
                 },
                 limits,
-                metrics: Arc::clone(&metrics),
+                metrics: Arc::clone(&metrics.gateway),
                 log: Arc::clone(&log),
             }),
             probe: Probe::new(entropy.as_ref()),
@@ -226,6 +228,7 @@ impl Server {
             started: (clock.now(), clock.monotonic()),
             clock,
             entropy: Arc::clone(&entropy),
+            sockets: Arc::new(Upgrades::new(Arc::clone(&tasks))),
             tasks,
             config,
         });

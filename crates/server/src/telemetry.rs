@@ -6,75 +6,35 @@
 
 use std::sync::Arc;
 
-use hexline_protocol::{CloseCode, ErrorCode};
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::gateway;
+use crate::gateway::metrics::LATENCIES;
+
 /// The numbers behind `/metrics`.
 pub(crate) struct Metrics {
     registry: Registry,
-    pub(crate) connections: Gauge,
-    pub(crate) echoes: Gauge,
-    pub(crate) opened: Counter,
+    pub(crate) gateway: Arc<gateway::metrics::Metrics>,
     pub(crate) sockets_refused: Counter,
     pub(crate) sockets_evicted: Counter,
-    pub(crate) deliveries: Counter,
     pub(crate) webhook_events_dropped: Counter,
-    pub(crate) messages_in: Counter,
-    pub(crate) messages_out: Counter,
-    pub(crate) bytes_in: Counter,
-    pub(crate) bytes_out: Counter,
-    pub(crate) outbox_bytes: Arc<Gauge>,
-    pub(crate) call_duration: Histogram,
     pub(crate) http_duration: Histogram,
     pub(crate) probe_duration: Histogram,
-    calls: Family<MethodLabel, Counter>,
-    rejects: Family<ReasonLabel, Counter>,
-    closes: Family<CloseLabel, Counter>,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct MethodLabel {
-    method: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct CloseLabel {
-    code: u16,
 }
 
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("hexline"),
-            connections: Gauge::default(),
-            echoes: Gauge::default(),
-            opened: Counter::default(),
+            gateway: Arc::default(),
             sockets_refused: Counter::default(),
             sockets_evicted: Counter::default(),
-            deliveries: Counter::default(),
             webhook_events_dropped: Counter::default(),
-            messages_in: Counter::default(),
-            messages_out: Counter::default(),
-            bytes_in: Counter::default(),
-            bytes_out: Counter::default(),
-            outbox_bytes: Arc::default(),
-            call_duration: Histogram::new(LATENCIES),
             http_duration: Histogram::new(LATENCIES),
             probe_duration: Histogram::new(LATENCIES),
-            calls: Family::default(),
-            rejects: Family::default(),
-            closes: Family::default(),
         };
         metrics.register();
         metrics
@@ -82,17 +42,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register(
-            "connections",
-            "Live WebSocket connections",
-            self.connections.clone(),
-        );
-        r.register("echoes", "Live echo connections", self.echoes.clone());
-        r.register(
-            "connections_opened",
-            "WebSocket connections opened",
-            self.opened.clone(),
-        );
+        self.gateway.register(r);
         r.register(
             "sockets_refused",
             "Accepted sockets closed at once, over a limit",
@@ -104,59 +54,9 @@ impl Metrics {
             self.sockets_evicted.clone(),
         );
         r.register(
-            "deliveries",
-            "Messages queued for a connection on another's behalf",
-            self.deliveries.clone(),
-        );
-        r.register(
             "webhook_events_dropped",
             "Events that no webhook was told of, over a limit",
             self.webhook_events_dropped.clone(),
-        );
-        r.register(
-            "messages_received",
-            "WebSocket messages received",
-            self.messages_in.clone(),
-        );
-        r.register(
-            "messages_sent",
-            "WebSocket messages sent",
-            self.messages_out.clone(),
-        );
-        r.register_with_unit(
-            "received",
-            "Payload received by WebSocket",
-            Unit::Bytes,
-            self.bytes_in.clone(),
-        );
-        r.register_with_unit(
-            "sent",
-            "Payload sent by WebSocket",
-            Unit::Bytes,
-            self.bytes_out.clone(),
-        );
-        r.register_with_unit(
-            "outbox",
-            "Waiting to be written, over all connections",
-            Unit::Bytes,
-            Gauge::clone(&self.outbox_bytes),
-        );
-        r.register("calls", "Calls by method", self.calls.clone());
-        r.register(
-            "rejects",
-            "Refused requests, upgrades and calls",
-            self.rejects.clone(),
-        );
-        r.register(
-            "closes",
-            "Connections closed by the server, by code",
-            self.closes.clone(),
-        );
-        r.register_with_unit(
-            "call_duration",
-            "Time to carry out one frame's calls",
-            Unit::Seconds,
-            self.call_duration.clone(),
         );
         r.register_with_unit(
             "http_request_duration",
@@ -177,26 +77,6 @@ impl Metrics {
         );
     }
 
-    pub(crate) fn called(&self, method: &'static str) {
-        self.calls.get_or_create(&MethodLabel { method }).inc();
-    }
-
-    pub(crate) fn rejected(&self, code: ErrorCode) {
-        self.rejects
-            .get_or_create(&ReasonLabel {
-                reason: code.text(),
-            })
-            .inc();
-    }
-
-    pub(crate) fn closed(&self, code: CloseCode) {
-        self.closes
-            .get_or_create(&CloseLabel {
-                code: code.number(),
-            })
-            .inc();
-    }
-
     /// The text that Prometheus reads.
     pub(crate) fn encode(&self) -> String {
         let mut text = String::new();
@@ -205,8 +85,3 @@ impl Metrics {
         text
     }
 }
-
-/// Upper bounds in seconds, from 10 µs to 10 s.
-const LATENCIES: [f64; 13] = [
-    0.00001, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0, 10.0,
-];

@@ -27,7 +27,8 @@ use tokio::time::Instant;
 
 use super::place::{Phase, Place};
 use super::socket::Guarded;
-use crate::auth::{Peer, Proxies};
+use crate::auth::Proxies;
+use crate::gateway::peer::Peer;
 use crate::telemetry::Metrics;
 
 /// How many sockets there may be, and what becomes of a stalled one.

@@ -28,6 +28,8 @@ use hexline_model::Secret;
 use hexline_services::reach::UrlRule;
 use ipnet::IpNet;
 
+use crate::gateway;
+pub use crate::gateway::log::LogPeer;
 pub use error::{ConfigError, Place};
 pub use layer::{Layer, Layers};
 pub use options::nearest;
@@ -132,17 +134,6 @@ pub struct LogConfig {
     pub peer: LogPeer,
     /// A line for each HTTP request.
     pub access: bool,
-}
-
-/// How much of a network address is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogPeer {
-    /// The network: /24 of IPv4, /48 of IPv6.
-    Prefix,
-    /// The whole address.
-    Full,
-    /// Nothing.
-    None,
 }
 
 /// The shape of a log line.
@@ -367,9 +358,26 @@ impl Default for Config {
 }
 
 impl Limits {
-    /// Calls that one batch may hold: as many as may be made at once.
-    pub fn batch(&self) -> usize {
-        usize::try_from(self.call_burst).unwrap_or(usize::MAX)
+    /// Those of the gateway.
+    pub(crate) fn gateway(&self) -> gateway::limits::Limits {
+        gateway::limits::Limits {
+            frame_bytes: self.frame_bytes,
+            json_depth: self.json_depth,
+            calls_per_second: self.calls_per_second,
+            call_burst: self.call_burst,
+            opening_calls: self.opening_calls,
+            rate_patience: self.rate_patience,
+            devices_per_identity: self.devices_per_identity,
+            connections_per_device: self.connections_per_device,
+            connections: self.connections,
+            connections_per_app: self.connections_per_app,
+            connections_per_key: self.connections_per_key,
+            connections_per_address: self.connections_per_address,
+            outbox_bytes: self.outbox_bytes,
+            write_stall: self.write_stall,
+            ping_after: self.ping_after,
+            idle_close: self.idle_close,
+        }
     }
 }
 

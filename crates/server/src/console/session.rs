@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use hexline_model::{AppId, OperatorId, Secret};
+use hexline_protocol::ErrorCode;
 use hexline_services::audit::{Actor, Entry};
 use hexline_services::operators::{
     Credentials, Email, NewSession, Operator, OperatorError, Origin, Proof,
@@ -19,6 +20,7 @@ use super::guard::{self, Signed, Visitor};
 use super::operators::RoleName;
 use super::passkeys::Answer;
 use crate::app::App;
+use crate::gateway::log::LogLines;
 use crate::http::Trace;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::Body;
@@ -232,8 +234,12 @@ async fn confirm(
         | OperatorError::Busy),
     ) = &confirmed
     {
-        app.log
-            .confirmation_refused(error.code(), trace.id.as_ref(), trace.peer);
+        warn_refused(
+            &app.log,
+            "operator confirmation refused",
+            error.code(),
+            &trace,
+        );
     }
     if let Some(action) = action {
         let entry = signed.entry(action, None, &signed.operator.email);
@@ -363,8 +369,18 @@ pub(super) fn log_refusal<T>(app: &App, outcome: &Result<T, OperatorError>, trac
         | OperatorError::Busy),
     ) = outcome
     {
-        app.log
-            .sign_in_refused(error.code(), trace.id.as_ref(), trace.peer);
+        warn_refused(&app.log, "operator sign-in refused", error.code(), trace);
+    }
+}
+
+fn warn_refused(log: &LogLines, what: &'static str, reason: ErrorCode, trace: &Trace) {
+    if log.pass(None, reason.text()) {
+        tracing::warn!(
+            reason = reason.text(),
+            request.id = trace.id.as_ref().map(display),
+            peer = log.peer(trace.peer.remote()).map(display),
+            "{what}"
+        );
     }
 }
 

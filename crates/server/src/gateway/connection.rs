@@ -9,10 +9,10 @@ use hexline_services::Caller;
 use hexline_services::keys::{Lapse, Standing};
 use hexline_token::Reason;
 
+use super::metrics::Metrics;
 use super::outbox::{Outbox, Outgoing};
+use super::peer::Peer;
 use super::traffic::Traffic;
-use crate::auth::Peer;
-use crate::telemetry::Metrics;
 
 /// One live connection, as others see it.
 pub(crate) struct Connection {
@@ -153,7 +153,7 @@ mod tests {
             issued: Timestamp::from_secs(0),
             expires: None,
         };
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::default());
         let outbox = Outbox::new(1000, Arc::clone(&metrics.outbox_bytes));
         let peer = Peer::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let from = (peer, Timestamp::from_secs(0));

@@ -7,8 +7,8 @@ use hexline_protocol::CloseCode;
 
 use super::handler::{FrameHandler, Now};
 use super::hub::Hub;
+use super::metrics::Metrics;
 use super::outbox::{Outbox, Outgoing};
-use crate::telemetry::Metrics;
 
 /// Says back every message as it came: for testing clients, networks, and our own socket code.
 ///

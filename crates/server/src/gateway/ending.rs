@@ -2,7 +2,7 @@ use hexline_protocol::CloseCode;
 
 use super::connection::Connection;
 use super::handler::Now;
-use crate::log::LogLines;
+use super::log::LogLines;
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,12 +13,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::Connection;
+use super::limits::Limits;
+use super::metrics::Metrics;
 use super::outbox::Outbox;
+use super::peer::Peer;
 use super::traffic::Traffic;
-use crate::adapters::webhooks::hooks::Hooks;
-use crate::auth::Peer;
-use crate::config::Limits;
-use crate::telemetry::Metrics;
 
 /// Every live connection of this node: who may come in, and who has to go.
 ///
@@ -33,7 +32,17 @@ pub(crate) struct Hub {
     draining: AtomicBool,
     /// Somebody has gone, who need not be asked any more.
     left: Notify,
-    hooks: OnceLock<Arc<Hooks>>,
+    observer: OnceLock<Arc<dyn ConnectionObserver>>,
+}
+
+/// Is told who comes and goes, in the order in which it happens and under the hub's lock: it queues
+/// what it makes of it.
+pub(crate) trait ConnectionObserver: Send + Sync {
+    /// A connection was opened; `first` is whether its user had none.
+    fn connected(&self, app: AppId, address: &Address, first: bool);
+
+    /// A connection has ended; `last` is whether its user has none any more.
+    fn disconnected(&self, app: AppId, address: &Address, last: bool);
 }
 
 #[derive(Default)]
@@ -108,13 +117,13 @@ impl Hub {
             state,
             draining,
             left: Notify::new(),
-            hooks: OnceLock::new(),
+            observer: OnceLock::new(),
         })
     }
 
-    /// Tells these hooks, from now on, who comes and goes.
-    pub(crate) fn telling(&self, hooks: Arc<Hooks>) {
-        let _ = self.hooks.set(hooks);
+    /// Tells this observer, from now on, who comes and goes.
+    pub(crate) fn observed_by(&self, observer: Arc<dyn ConnectionObserver>) {
+        let _ = self.observer.set(observer);
     }
 
     /// Gives a verified connection its place, if there is one.
@@ -144,9 +153,9 @@ impl Hub {
             let connection = Arc::new(connection);
             let first = state.insert(&connection);
             // Under the lock, so that it is told in order. Telling is queueing.
-            if let Some(hooks) = self.hooks.get() {
+            if let Some(observer) = self.observer.get() {
                 let address = &connection.address;
-                hooks.connected(connection.standing.app, address, first);
+                observer.connected(connection.standing.app, address, first);
             }
             connection
         };
@@ -366,9 +375,9 @@ impl Drop for Place {
         }
         let mut state = self.hub.lock();
         let last = state.remove(&self.connection);
-        if let Some(hooks) = self.hub.hooks.get() {
+        if let Some(observer) = self.hub.observer.get() {
             let address = &self.connection.address;
-            hooks.disconnected(self.connection.standing.app, address, last);
+            observer.disconnected(self.connection.standing.app, address, last);
         }
         drop(state);
         self.hub.metrics.connections.dec();

@@ -23,15 +23,18 @@ mod ending;
 mod frames;
 pub(crate) mod handler;
 pub(crate) mod hub;
+pub(crate) mod limits;
 pub(crate) mod live;
+pub(crate) mod log;
+pub(crate) mod metrics;
 mod outbox;
+pub(crate) mod peer;
 mod rate;
 pub(crate) mod session;
-mod socket;
+pub(crate) mod socket;
 #[cfg(test)]
 mod socket_tests;
 #[cfg(test)]
 mod tests;
 pub(crate) mod traffic;
-mod transport;
-pub(crate) mod upgrade;
+pub(crate) mod transport;

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +13,11 @@ use super::dispatch::{CallFailure, Services, dispatch};
 use super::ending::{self, Ending};
 use super::handler::{FrameHandler, Now};
 use super::hub::Place;
+use super::limits::Limits;
+use super::log::LogLines;
+use super::metrics::Metrics;
 use super::outbox::{Outbox, Outgoing};
 use super::rate::{CallLimits, CallRate, Patience};
-use crate::config::Limits;
-use crate::http::RequestId;
-use crate::log::LogLines;
-use crate::telemetry::Metrics;
 
 /// A client's connection to the gateway.
 pub(crate) struct ClientSession {
@@ -70,7 +70,7 @@ impl ClientSession {
     }
 
     /// Logs that the connection was opened by a request.
-    pub(crate) fn log_opening(&self, request: Option<&RequestId>) {
+    pub(crate) fn log_opening(&self, request: Option<&dyn fmt::Display>) {
         let connection = &self.place.connection;
         tracing::debug!(
             app.id = %connection.standing.app,

@@ -16,10 +16,10 @@ use tokio::time::Sleep;
 use super::ending::Ending;
 use super::frames::{FrameReader, Inbound, OutFrame};
 use super::handler::{FrameHandler, Now};
+use super::metrics::Metrics;
 use super::outbox::{Outgoing, Take};
 use super::rate::TOLERATED;
 use super::transport::Transport;
-use crate::telemetry::Metrics;
 
 /// How one connection's bytes are moved.
 pub(crate) struct SocketOptions {

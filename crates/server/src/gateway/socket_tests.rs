@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::handler::{FrameHandler, Now};
+use super::metrics::Metrics;
 use super::outbox::{Outbox, Outgoing};
 use super::socket::{self, SocketOptions};
 use super::transport::Transport;
-use crate::telemetry::Metrics;
 
 /// Time as tokio's tests have it: it jumps to the next thing that waits.
 struct TestClock(Instant);
@@ -108,7 +108,7 @@ fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, JoinHandle<()>) {
         max_message: 1 << 16,
         write_stall: STALL,
         clock: Arc::new(TestClock(Instant::now())),
-        metrics: Arc::new(Metrics::new()),
+        metrics: Arc::new(Metrics::default()),
     };
     let handler = Talk(Arc::clone(&shared));
     let running = tokio::spawn(async move {

@@ -20,13 +20,14 @@ use hexline_token::{Algorithm, Grants, Permissions};
 use super::dispatch::Services;
 use super::handler::{FrameHandler, Now};
 use super::hub::{Full, Hub, Place};
+use super::limits::Limits;
 use super::live::{AppStats, Filter, Target};
+use super::log::LogLines;
+use super::log::LogPeer;
+use super::metrics::Metrics;
 use super::outbox::{Outgoing, Take};
+use super::peer::Peer;
 use super::session::{ClientSession, ClientSessionContext};
-use crate::auth::Peer;
-use crate::config::{Limits, LogPeer};
-use crate::log::LogLines;
-use crate::telemetry::Metrics;
 
 /// A hub over real keys, with a clock that stands still.
 struct Rig {
@@ -65,7 +66,7 @@ impl Rig {
         let key = keys.create_key(app, order).await.expect("made").record.id;
         let mut limits = Limits::default();
         edit(&mut limits);
-        let (limits, metrics) = (Arc::new(limits), Arc::new(Metrics::new()));
+        let (limits, metrics) = (Arc::new(limits), Arc::new(Metrics::default()));
         let hub = Hub::new(
             Arc::clone(&limits),
             Arc::clone(keys.registry()),
@@ -73,7 +74,7 @@ impl Rig {
             Arc::clone(&metrics),
         );
         let services = Services {
-            signal: SignalService::new(limits.channels_per_connection),
+            signal: SignalService::new(128),
         };
         let log = Arc::new(LogLines::new(LogPeer::None, clock.clone()));
         let context = Arc::new(ClientSessionContext {

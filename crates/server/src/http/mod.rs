@@ -27,6 +27,7 @@ mod me;
 pub(crate) mod paging;
 mod request_id;
 mod tokens;
+mod upgrade;
 pub(crate) mod webhooks;
 
 use std::collections::BTreeSet;
@@ -45,7 +46,6 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::config::Config;
 use crate::console;
-use crate::gateway::upgrade;
 use crate::platform;
 pub(crate) use auth_service::Throttle;
 pub(crate) use document::{Documents, described, page_at};
@@ -53,6 +53,7 @@ use error::Refusal;
 use frame::Frame;
 use request_id::X_REQUEST_ID;
 pub(crate) use request_id::{RequestId, RequestIds, Trace};
+pub(crate) use upgrade::{SocketDriver, SocketHandler};
 
 /// All that is served over HTTP.
 pub(crate) type Front = Frame<Router>;

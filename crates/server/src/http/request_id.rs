@@ -10,7 +10,8 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
 use crate::app::App;
-use crate::auth::{Doorkeeper, Peer};
+use crate::auth::Doorkeeper;
+use crate::gateway::peer::Peer;
 
 /// The name of one HTTP request, in its answer and in its log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]

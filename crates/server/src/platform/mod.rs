@@ -37,9 +37,8 @@ use std::sync::Arc;
 use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::OpenApiRouter;
 
-pub(crate) use allowance::Allowances;
-
 use crate::app::App;
+pub(crate) use allowance::Allowances;
 
 /// Every route, as described.
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {

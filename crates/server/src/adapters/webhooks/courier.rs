@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::sender::Sender;
-use crate::log::LogLines;
+use crate::gateway::log::LogLines;
 
 /// Claims what is due and has it sent.
 ///

@@ -14,6 +14,8 @@ use hexline_services::webhooks::{Subject, WebhookService};
 use hexline_token::UnverifiedToken;
 use hexline_token::webhook::{EventKind, Happening};
 
+use crate::gateway::hub::ConnectionObserver;
+
 /// Where things happen tells it here; nothing is made of it unless a webhook wants to know.
 pub(crate) struct Hooks {
     service: Arc<WebhookService>,
@@ -48,41 +50,6 @@ impl Hooks {
                 suppressed: Mutex::default(),
             },
         })
-    }
-
-    /// A connection was opened; `first` is whether its user had none. Called in the order in which
-    /// it happens.
-    pub(crate) fn connected(&self, app: AppId, address: &Address, first: bool) {
-        if self.service.wants(app, EventKind::UserConnected) {
-            let happening = Happening::UserConnected {
-                identity: address.identity().to_owned(),
-                device: address.device().to_owned(),
-                route: address.route().to_string(),
-                first_device: first,
-            };
-            self.of_user(app, address, happening);
-        }
-        if first && self.service.wants(app, EventKind::UserOnline) {
-            let identity = address.identity().to_owned();
-            self.of_user(app, address, Happening::UserOnline { identity });
-        }
-    }
-
-    /// A connection has ended; `last` is whether its user has none any more.
-    pub(crate) fn disconnected(&self, app: AppId, address: &Address, last: bool) {
-        if self.service.wants(app, EventKind::UserDisconnected) {
-            let happening = Happening::UserDisconnected {
-                identity: address.identity().to_owned(),
-                device: address.device().to_owned(),
-                route: address.route().to_string(),
-                last_device: last,
-            };
-            self.of_user(app, address, happening);
-        }
-        if last && self.service.wants(app, EventKind::UserOffline) {
-            let identity = address.identity().to_owned();
-            self.of_user(app, address, Happening::UserOffline { identity });
-        }
     }
 
     /// A token was refused. Its app is that of the key that it names, truly or not.
@@ -231,6 +198,40 @@ impl Occupancy for Hooks {
             let subject = Subject::Channel(channel.clone());
             self.service
                 .publish(app, subject, Happening::ChannelVacated { channel });
+        }
+    }
+}
+
+impl ConnectionObserver for Hooks {
+    fn connected(&self, app: AppId, address: &Address, first: bool) {
+        if self.service.wants(app, EventKind::UserConnected) {
+            let happening = Happening::UserConnected {
+                identity: address.identity().to_owned(),
+                device: address.device().to_owned(),
+                route: address.route().to_string(),
+                first_device: first,
+            };
+            self.of_user(app, address, happening);
+        }
+        if first && self.service.wants(app, EventKind::UserOnline) {
+            let identity = address.identity().to_owned();
+            self.of_user(app, address, Happening::UserOnline { identity });
+        }
+    }
+
+    fn disconnected(&self, app: AppId, address: &Address, last: bool) {
+        if self.service.wants(app, EventKind::UserDisconnected) {
+            let happening = Happening::UserDisconnected {
+                identity: address.identity().to_owned(),
+                device: address.device().to_owned(),
+                route: address.route().to_string(),
+                last_device: last,
+            };
+            self.of_user(app, address, happening);
+        }
+        if last && self.service.wants(app, EventKind::UserOffline) {
+            let identity = address.identity().to_owned();
+            self.of_user(app, address, Happening::UserOffline { identity });
         }
     }
 }

@@ -24,11 +24,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::gateway::log::LogLines;
 use clerk::Clerk;
 use courier::Courier;
 use sender::Sender;
-
-use crate::log::LogLines;
 
 /// The tasks that write and send.
 pub(crate) struct Post {

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -17,19 +18,31 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use std::net::SocketAddr;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::echo::Echo;
-use super::handler::{FrameHandler, Now};
-use super::session::ClientSession;
-use super::socket::{self, SocketOptions};
-use super::transport::Accepted;
+use super::RequestId;
+use super::described;
+use super::error::{ErrorBody, Refusal};
 use crate::app::App;
 use crate::auth::{offered_protocols, token_of};
-use crate::http::RequestId;
-use crate::http::described;
-use crate::http::error::{ErrorBody, Refusal};
+use crate::gateway::echo::Echo;
+use crate::gateway::handler::Now;
+use crate::gateway::log::LogLines;
+use crate::gateway::peer::Peer;
+use crate::gateway::session::ClientSession;
+use crate::gateway::socket::SocketOptions;
+
+/// Drives what an upgraded request becomes, on the socket that the request came by.
+pub(crate) trait SocketDriver: Send + Sync {
+    /// Waits for the upgrade, then runs the handler until it ends, in a task of its own.
+    fn drive(&self, upgrade: OnUpgrade, handler: SocketHandler, options: SocketOptions);
+}
+
+/// What an upgraded request becomes.
+pub(crate) enum SocketHandler {
+    Client(ClientSession),
+    Echo(Echo),
+}
 
 /// The WebSocket, in the three forms that clients derive from `…/client` and `…/client/v1`.
 pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -84,12 +97,13 @@ pub(crate) async fn pubsub(
     let id = request.extensions().get::<RequestId>();
     match opened {
         Ok((handshake, session)) => {
-            session.log_opening(id);
-            start(&app, handshake, session, app.config.limits.frame_bytes)
+            session.log_opening(id.map(|id| id as _));
+            let most = app.sessions.limits.frame_bytes;
+            start(&app, handshake, SocketHandler::Client(session), most)
         }
         Err(refusal) => {
             let peer = app.door.peer(socket, request.headers());
-            app.log.upgrade_refused(whose, refusal.code, id, peer);
+            log_refusal(&app.log, whose, refusal.code, id, peer);
             refused(refusal)
         }
     }
@@ -111,12 +125,17 @@ pub(crate) async fn echo(
     mut request: axum::extract::Request,
 ) -> Response {
     let opened = Handshake::read(&mut request).and_then(|handshake| {
-        let echo = Echo::new(&app.metrics, &app.hub, Now::of(app.clock.as_ref()));
+        let echo = Echo::new(&app.metrics.gateway, &app.hub, Now::of(app.clock.as_ref()));
         let full = || Refusal::new(ErrorCode::RateLimited, "too many echoes at once");
         Ok((handshake, echo.ok_or_else(full)?))
     });
     match opened {
-        Ok((handshake, echo)) => start(&app, handshake, echo, Echo::MAX_MESSAGE),
+        Ok((handshake, echo)) => start(
+            &app,
+            handshake,
+            SocketHandler::Echo(echo),
+            Echo::MAX_MESSAGE,
+        ),
         Err(refusal) => refused(refusal),
     }
 }
@@ -146,7 +165,7 @@ async fn open(
     let verified = app.door.verify(&token, Access::Client, peer).await;
     let verified = verified.inspect_err(|_| *whose = app.door.whose(&token))?;
     let refuse = |refusal: Refusal| {
-        app.metrics.rejected(refusal.code);
+        app.metrics.gateway.rejected(refusal.code);
         refusal
     };
     let standing = Standing::of(&verified);
@@ -202,26 +221,40 @@ fn check_origin(
 fn start(
     app: &Arc<App>,
     handshake: Handshake,
-    handler: impl FrameHandler + 'static,
+    handler: SocketHandler,
     max_message: usize,
 ) -> Response {
     let response = handshake.response();
     let options = SocketOptions {
         max_message,
-        write_stall: app.config.limits.write_stall,
+        write_stall: app.sessions.limits.write_stall,
         clock: Arc::clone(&app.clock),
-        metrics: Arc::clone(&app.metrics),
+        metrics: Arc::clone(&app.metrics.gateway),
     };
-    app.metrics.opened.inc();
-    app.tasks.spawn(async move {
-        let upgraded = tokio::time::timeout(UPGRADE_PATIENCE, handshake.on_upgrade).await;
-        if let Ok(Ok(upgraded)) = upgraded
-            && let Some((socket, begun)) = Accepted::unwrap(upgraded)
-        {
-            socket::run(socket, begun, handler, &options).await;
-        }
-    });
+    app.metrics.gateway.opened();
+    app.sockets.drive(handshake.on_upgrade, handler, options);
     response
+}
+
+/// Says in the log that nobody was let in.
+fn log_refusal(
+    log: &LogLines,
+    whose: Option<(AppId, KeyId)>,
+    reason: ErrorCode,
+    request: Option<&RequestId>,
+    peer: Peer,
+) {
+    let (app, key) = whose.unzip();
+    if log.pass(app, reason.text()) {
+        tracing::info!(
+            app.id = app.map(display),
+            key.id = key.map(display),
+            reason = reason.text(),
+            request.id = request.map(display),
+            peer = log.peer(peer.remote()).map(display),
+            "upgrade refused"
+        );
+    }
 }
 
 /// What RFC 6455 §4.2.1 wants of a client's opening handshake.
@@ -304,8 +337,6 @@ fn accept(key: &[u8]) -> HeaderValue {
 
 /// The sub-protocol that new clients offer.
 const PROTOCOL: &str = "hexline.v1";
-
-const UPGRADE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -13,13 +13,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hexline_model::{AppId, Clock, KeyId, Monotonic};
-use hexline_protocol::ErrorCode;
+use hexline_model::{AppId, Clock, Monotonic};
 use ipnet::IpNet;
-
-use crate::auth::Peer;
-use crate::config::LogPeer;
-use crate::http::RequestId;
 
 /// Decides what is written, and how.
 pub(crate) struct LogLines {
@@ -38,6 +33,17 @@ struct Span {
     withheld: u64,
 }
 
+/// How much of a network address is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogPeer {
+    /// The network: /24 of IPv4, /48 of IPv6.
+    Prefix,
+    /// The whole address.
+    Full,
+    /// Nothing.
+    None,
+}
+
 /// As much of a network address as may be logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LoggedPeer {
@@ -52,61 +58,6 @@ impl LogLines {
             peers,
             clock,
             kinds,
-        }
-    }
-
-    /// Says that nobody was let in at the WebSocket's door.
-    pub(crate) fn upgrade_refused(
-        &self,
-        whose: Option<(AppId, KeyId)>,
-        reason: ErrorCode,
-        request: Option<&RequestId>,
-        peer: Peer,
-    ) {
-        let (app, key) = whose.unzip();
-        if self.pass(app, reason.text()) {
-            tracing::info!(
-                app.id = app.map(display),
-                key.id = key.map(display),
-                reason = reason.text(),
-                request.id = request.map(display),
-                peer = self.peer(peer.remote()).map(display),
-                "upgrade refused"
-            );
-        }
-    }
-
-    /// Says that somebody did not get into the Console.
-    pub(crate) fn sign_in_refused(
-        &self,
-        reason: ErrorCode,
-        request: Option<&RequestId>,
-        peer: Peer,
-    ) {
-        if self.pass(None, reason.text()) {
-            tracing::warn!(
-                reason = reason.text(),
-                request.id = request.map(display),
-                peer = self.peer(peer.remote()).map(display),
-                "operator sign-in refused"
-            );
-        }
-    }
-
-    /// Says that somebody who is signed in to the Console could not confirm to be the operator.
-    pub(crate) fn confirmation_refused(
-        &self,
-        reason: ErrorCode,
-        request: Option<&RequestId>,
-        peer: Peer,
-    ) {
-        if self.pass(None, reason.text()) {
-            tracing::warn!(
-                reason = reason.text(),
-                request.id = request.map(display),
-                peer = self.peer(peer.remote()).map(display),
-                "operator confirmation refused"
-            );
         }
     }
 
