@@ -2,6 +2,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
 use hexline_bus::Bus;
+use hexline_gateway::ClientSessionContext;
+use hexline_gateway::Hub;
+use hexline_gateway::LogLines;
 use hexline_model::{
     Clock, Device, Entropy, Identity, KeyId, Monotonic, NodeId, Secret, Timestamp,
 };
@@ -20,9 +23,6 @@ use crate::adapters::webhooks::hooks::Hooks;
 use crate::auth::Doorkeeper;
 use crate::config::Config;
 use crate::console::feed::Feed;
-use crate::gateway::hub::Hub;
-use crate::gateway::log::LogLines;
-use crate::gateway::session::ClientSessionContext;
 use crate::http::{Documents, RequestIds, SocketDriver, Throttle};
 use crate::node::Registration;
 use crate::platform::Allowances;

@@ -10,6 +10,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use hexline_gateway::Metrics;
+use hexline_gateway::Peer;
 use hexline_model::{AppId, Clock, KeyId, Timestamp};
 use hexline_protocol::ErrorCode;
 use hexline_services::keys::{KeyHandle, KeyRegistry};
@@ -20,8 +22,6 @@ use ipnet::IpNet;
 
 use crate::adapters::jwks::{JwksFetcher, Lookup};
 use crate::adapters::webhooks::hooks::Hooks;
-use crate::gateway::metrics::Metrics;
-use crate::gateway::peer::Peer;
 use crate::http::error::Refusal;
 
 /// Verifies tokens at the door.

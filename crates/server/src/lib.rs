@@ -1,8 +1,8 @@
 //! The Hexline server: the doors, and what stands between them and the services.
 //!
 //! `server.rs` starts and stops a server and wires its parts into `app.rs`. `accept/` takes its
-//! sockets, `tasks.rs` ends its tasks. `http/` has the routes, `gateway/` the WebSocket, `auth.rs`
-//! the tokens at both doors. `adapters/` reach out, `probe.rs`, `telemetry.rs` and `log.rs` tell how it is.
+//! sockets, `tasks.rs` ends its tasks. `http/` has the routes, `auth.rs` the tokens at every door. `adapters/`
+//! reach out, `probe.rs` and `telemetry.rs` tell how it is.
 //! `config/` is what it is told, `datadir.rs` and `records.rs` where it keeps things, `claim.rs` and
 //! `node.rs` that nobody else works there, `control/` how administrators reach it.
 //!
@@ -10,8 +10,7 @@
 //! global state, so that several servers run in one process; what comes from outside is parsed at
 //! the door into types that cannot be wrong, under a limit.
 //!
-//! To add a route: `http/mod.rs`. To add a method: `gateway/mod.rs`. To add an option:
-//! `config/mod.rs`.
+//! To add a route: `http/mod.rs`. To add an option: `config/mod.rs`.
 
 mod accept;
 mod adapters;
@@ -22,7 +21,6 @@ pub mod config;
 mod console;
 pub mod control;
 pub mod datadir;
-mod gateway;
 mod http;
 mod node;
 mod platform;

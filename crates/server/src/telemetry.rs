@@ -6,18 +6,16 @@
 
 use std::sync::Arc;
 
+use hexline_gateway::LATENCIES;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::gateway;
-use crate::gateway::metrics::LATENCIES;
-
 /// The numbers behind `/metrics`.
 pub(crate) struct Metrics {
     registry: Registry,
-    pub(crate) gateway: Arc<gateway::metrics::Metrics>,
+    pub(crate) gateway: Arc<hexline_gateway::Metrics>,
     pub(crate) sockets_refused: Counter,
     pub(crate) sockets_evicted: Counter,
     pub(crate) webhook_events_dropped: Counter,

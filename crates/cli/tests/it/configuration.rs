@@ -37,10 +37,7 @@ fn a_value_that_does_not_fit_is_told_with_what_would() {
         assert!(run.err.contains(told), "{name}: {}", run.err);
         assert!(!run.err.contains("hunter2"), "{name}: {}", run.err);
     }
-    let levels = [(
-        "HEXLINE_LOG_LEVEL",
-        "WARN, hexline_server::gateway=debug,sqlx=off",
-    )];
+    let levels = [("HEXLINE_LOG_LEVEL", "WARN, hexline_gateway=debug,sqlx=off")];
     let run = place.run_with(&["app", "create", "demo"], &levels);
     assert_eq!(run.code, 0, "{}", run.err);
 }

@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hexline_gateway::Peer;
 use hexline_model::{Clock, Monotonic};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -28,7 +29,6 @@ use tokio::time::Instant;
 use super::place::{Phase, Place};
 use super::socket::Guarded;
 use crate::auth::Proxies;
-use crate::gateway::peer::Peer;
 use crate::telemetry::Metrics;
 
 /// How many sockets there may be, and what becomes of a stalled one.

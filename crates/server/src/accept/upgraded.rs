@@ -6,6 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hexline_gateway::FrameHandler;
+use hexline_gateway::Transport;
+use hexline_gateway::{SocketOptions, run_socket};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,9 +16,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::Guarded;
-use crate::gateway::handler::FrameHandler;
-use crate::gateway::socket::{self, SocketOptions};
-use crate::gateway::transport::Transport;
 use crate::http::{SocketDriver, SocketHandler};
 use crate::tasks::Tasks;
 
@@ -43,7 +43,7 @@ async fn run(upgrade: OnUpgrade, handler: impl FrameHandler, options: SocketOpti
     if let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await
         && let Some((socket, begun)) = Accepted::unwrap(upgraded)
     {
-        socket::run(socket, begun, handler, &options).await;
+        run_socket(socket, begun, handler, &options).await;
     }
 }
 

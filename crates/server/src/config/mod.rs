@@ -24,12 +24,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use hexline_gateway::LogPeer;
 use hexline_model::Secret;
 use hexline_services::reach::UrlRule;
 use ipnet::IpNet;
 
-use crate::gateway;
-pub use crate::gateway::log::LogPeer;
 pub use error::{ConfigError, Place};
 pub use layer::{Layer, Layers};
 pub use options::nearest;
@@ -126,7 +125,7 @@ pub struct TlsConfig {
 /// What is logged and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// A level or a filter such as `info,hexline_server::gateway=debug`.
+    /// A level or a filter such as `info,hexline_gateway=debug`.
     pub level: String,
     /// Text or JSON lines.
     pub format: LogFormat,
@@ -359,8 +358,8 @@ impl Default for Config {
 
 impl Limits {
     /// Those of the gateway.
-    pub(crate) fn gateway(&self) -> gateway::limits::Limits {
-        gateway::limits::Limits {
+    pub(crate) fn gateway(&self) -> hexline_gateway::Limits {
+        hexline_gateway::Limits {
             frame_bytes: self.frame_bytes,
             json_depth: self.json_depth,
             calls_per_second: self.calls_per_second,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::options::{OPTIONS, Spec};
-use super::{Config, ConfigError, Layer, Layers, LogFormat};
+use super::{Config, ConfigError, Layer, Layers, Limits, LogFormat};
 
 const SAMPLE: &str = include_str!("../../../../hexline.sample.toml");
 
@@ -343,4 +343,12 @@ fn flatten(prefix: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
         }
     }
     flat
+}
+
+#[test]
+fn the_gateways_own_defaults_are_those_of_the_options() {
+    assert_eq!(
+        Limits::default().gateway(),
+        hexline_gateway::Limits::default()
+    );
 }

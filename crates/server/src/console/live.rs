@@ -8,6 +8,7 @@ use axum::body::{Body as Answer, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use hexline_gateway::{ConnectionView as Live, Filter, Target};
 use hexline_model::{
     AppId, ConsoleSessionId, Device, Identity, KeyId, NodeId, OperatorId, Route, Subject, Timestamp,
 };
@@ -24,7 +25,6 @@ use super::apps::{readable, writable};
 use super::feed::{WatchError, Watcher};
 use super::guard::Signed;
 use crate::app::App;
-use crate::gateway::live::{ConnectionView as Live, Filter, Target};
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids, Params};
 use crate::http::paging::{Cursor, Limit, Page, Word};

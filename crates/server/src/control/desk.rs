@@ -2,6 +2,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hexline_gateway::Hub;
+use hexline_gateway::Target;
 use hexline_model::{
     Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Subject, SystemClock, Timestamp,
 };
@@ -26,8 +28,6 @@ use super::view::{
     RevokedView, RotatedView, StatusView,
 };
 use crate::datadir::{HeldKeyFile, MasterKeyError};
-use crate::gateway::hub::Hub;
-use crate::gateway::live::Target;
 
 /// Where commands are carried out, in the server and without one.
 pub struct Desk {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use hexline_gateway::Peer;
 use hexline_model::Entropy;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
 use crate::app::App;
 use crate::auth::Doorkeeper;
-use crate::gateway::peer::Peer;
 
 /// The name of one HTTP request, in its answer and in its log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]

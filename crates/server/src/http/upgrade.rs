@@ -7,6 +7,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use hexline_gateway::ClientSession;
+use hexline_gateway::Echo;
+use hexline_gateway::LogLines;
+use hexline_gateway::Now;
+use hexline_gateway::Peer;
+use hexline_gateway::SocketOptions;
 use hexline_model::{AppId, KeyId, Route};
 use hexline_protocol::ErrorCode;
 use hexline_services::Caller;
@@ -25,12 +31,6 @@ use super::described;
 use super::error::{ErrorBody, Refusal};
 use crate::app::App;
 use crate::auth::{offered_protocols, token_of};
-use crate::gateway::echo::Echo;
-use crate::gateway::handler::Now;
-use crate::gateway::log::LogLines;
-use crate::gateway::peer::Peer;
-use crate::gateway::session::ClientSession;
-use crate::gateway::socket::SocketOptions;
 
 /// Drives what an upgraded request becomes, on the socket that the request came by.
 pub(crate) trait SocketDriver: Send + Sync {

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use hexline_gateway::{ConnectionView, Filter, Target};
 use hexline_model::{AppId, Route, Timestamp};
 use hexline_services::keys::{HeldOut, KeyService};
 use hexline_token::PlatformArea;
@@ -15,7 +16,6 @@ use utoipa_axum::routes;
 use super::caller::Platform;
 use super::names::{self, invalid};
 use crate::app::App;
-use crate::gateway::live::{ConnectionView, Filter, Target};
 use crate::http::error::Refusal;
 use crate::http::json::{Body, Params};
 use crate::http::paging::{Cursor, Limit, Page, Word};

@@ -163,7 +163,7 @@ async fn a_failed_confirmation_of_an_operators_session_is_a_line_that_names_nobo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_the_server_closes_is_a_line_and_every_end_is_one_at_debug() {
-    let served = Served::start("info,hexline_server::gateway=debug", "").await;
+    let served = Served::start("info,hexline_gateway=debug", "").await;
     let key = served.ready["key_id"].as_str().expect("an id").to_owned();
     let mut closed = served.connect("alice").await;
     closed

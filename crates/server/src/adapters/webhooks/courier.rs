@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hexline_gateway::LogLines;
 use hexline_model::{AppId, WebhookId};
 use hexline_services::webhooks::{
     Claimed, Outcome, Verdict, Webhook, WebhookError, WebhookService,
@@ -11,7 +12,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::sender::Sender;
-use crate::gateway::log::LogLines;
 
 /// Claims what is due and has it sent.
 ///

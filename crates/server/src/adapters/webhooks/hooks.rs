@@ -8,13 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hexline_bus::Occupancy;
+use hexline_gateway::ConnectionObserver;
 use hexline_model::{Address, AppId, ChannelKind, ChannelName, Clock, KeyId, Timestamp};
 use hexline_services::keys::{App, KeyEvent, KeyRegistry, KeyState};
 use hexline_services::webhooks::{Subject, WebhookService};
 use hexline_token::UnverifiedToken;
 use hexline_token::webhook::{EventKind, Happening};
-
-use crate::gateway::hub::ConnectionObserver;
 
 /// Where things happen tells it here; nothing is made of it unless a webhook wants to know.
 pub(crate) struct Hooks {

@@ -16,6 +16,7 @@ mod sender;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hexline_gateway::LogLines;
 use hexline_model::NodeId;
 use hexline_services::reach::UrlRule;
 use hexline_services::webhooks::{Entry, WebhookService};
@@ -24,7 +25,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::log::LogLines;
 use clerk::Clerk;
 use courier::Courier;
 use sender::Sender;

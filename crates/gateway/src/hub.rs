@@ -23,7 +23,7 @@ use super::traffic::Traffic;
 ///
 /// Admission counts against the limits; a key event rechecks the connections of its app. Locks
 /// are held to look and to queue, never across a write.
-pub(crate) struct Hub {
+pub struct Hub {
     limits: Arc<Limits>,
     registry: Arc<KeyRegistry>,
     clock: Arc<dyn Clock>,
@@ -37,7 +37,7 @@ pub(crate) struct Hub {
 
 /// Is told who comes and goes, in the order in which it happens and under the hub's lock: it queues
 /// what it makes of it.
-pub(crate) trait ConnectionObserver: Send + Sync {
+pub trait ConnectionObserver: Send + Sync {
     /// A connection was opened; `first` is whether its user had none.
     fn connected(&self, app: AppId, address: &Address, first: bool);
 
@@ -66,32 +66,41 @@ pub(super) struct AppState {
 }
 
 /// A connection's place in the hub; dropping it gives the place back.
-pub(crate) struct Place {
+pub struct Place {
     hub: Arc<Hub>,
-    pub(crate) connection: Arc<Connection>,
+    /// What has the place.
+    pub connection: Arc<Connection>,
 }
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Full {
+pub enum Full {
+    /// The server is stopping.
     #[error("the server is stopping")]
     Draining,
+    /// The server has that many.
     #[error("the server has {0} connections, which is its limit")]
     Server(usize),
+    /// The app has.
     #[error("the app has {0} connections, which is the limit")]
     App(usize),
+    /// The key has.
     #[error("the key has {0} connections, which is the limit")]
     Key(usize),
+    /// The network address has.
     #[error("the network address has {0} connections, which is the limit")]
     Peer(usize),
+    /// The identity has that many devices.
     #[error("the identity is connected with {0} devices, which is the limit")]
     Devices(usize),
+    /// The device has.
     #[error("the device has {0} connections, which is the limit")]
     Device(usize),
 }
 
 impl Full {
-    pub(crate) fn code(self) -> ErrorCode {
+    /// What a refused client is told.
+    pub fn code(self) -> ErrorCode {
         match self {
             Self::Draining | Self::Server(_) => ErrorCode::Unavailable,
             Self::App(_) | Self::Key(_) | Self::Peer(_) | Self::Devices(_) | Self::Device(_) => {
@@ -102,7 +111,8 @@ impl Full {
 }
 
 impl Hub {
-    pub(crate) fn new(
+    /// Makes one without connections.
+    pub fn new(
         limits: Arc<Limits>,
         registry: Arc<KeyRegistry>,
         clock: Arc<dyn Clock>,
@@ -122,12 +132,12 @@ impl Hub {
     }
 
     /// Tells this observer, from now on, who comes and goes.
-    pub(crate) fn observed_by(&self, observer: Arc<dyn ConnectionObserver>) {
+    pub fn observed_by(&self, observer: Arc<dyn ConnectionObserver>) {
         let _ = self.observer.set(observer);
     }
 
     /// Gives a verified connection its place, if there is one.
-    pub(crate) fn admit(
+    pub fn admit(
         self: &Arc<Self>,
         caller: Caller,
         standing: Standing,
@@ -170,7 +180,7 @@ impl Hub {
     }
 
     /// Acts on a change of keys, revocations or apps.
-    pub(crate) fn on_key_event(&self, event: &KeyEvent) {
+    pub fn on_key_event(&self, event: &KeyEvent) {
         let (app, only) = match event {
             KeyEvent::KeyChanged { app, key } => (*app, Some(*key)),
             KeyEvent::TokensRevoked { app }
@@ -201,7 +211,7 @@ impl Hub {
     }
 
     /// How many connections there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.lock().total
     }
 
@@ -210,7 +220,7 @@ impl Hub {
     /// as soon as nobody is left to be asked.
     ///
     /// Dropped before its end, it has asked some and can be called again for the others.
-    pub(crate) async fn drain(&self, spread: Duration) {
+    pub async fn drain(&self, spread: Duration) {
         let mut waiting: VecDeque<(usize, Arc<Connection>)> = {
             let state = self.lock();
             // Under the lock, so that nobody is missed who comes in at the same time.
@@ -236,7 +246,8 @@ impl Hub {
         }
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
+    /// Whether nobody is let in any more.
+    pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::SeqCst)
     }
 

@@ -22,14 +22,16 @@ use super::rate::TOLERATED;
 use super::transport::Transport;
 
 /// How one connection's bytes are moved.
-pub(crate) struct SocketOptions {
+pub struct SocketOptions {
     /// The largest message.
-    pub(crate) max_message: usize,
+    pub max_message: usize,
     /// How long a write may make no progress, and how long a closing connection may take to
     /// write what waits.
-    pub(crate) write_stall: Duration,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub write_stall: Duration,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Reads, writes and waits for one handler until it ends.
@@ -38,7 +40,7 @@ pub(crate) struct SocketOptions {
 /// handler lives: a client that sends without reading is served until its outbox is full,
 /// and a client whose writes are stuck can still be closed. An idle connection holds no buffer.
 /// `begun` is what was read already.
-pub(crate) async fn run<S, C>(io: S, begun: Bytes, mut handler: C, options: &SocketOptions)
+pub async fn run<S, C>(io: S, begun: Bytes, mut handler: C, options: &SocketOptions)
 where
     S: Transport,
     C: FrameHandler,

@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 /// An answer was asked for, and may be larger than the bound if there was room before it: it does
 /// not show that its reader is slow. What comes after it finds the room that it would have found
 /// without.
-pub(crate) struct Outbox {
+pub struct Outbox {
     state: Mutex<State>,
     limit: usize,
     /// Bytes waiting in all outboxes together.

@@ -15,38 +15,41 @@ use super::traffic::Counted;
 
 /// Which connections of an app to show; every absent member lets all through.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Filter {
+pub struct Filter {
     /// The identity, exactly.
-    pub(crate) identity: Option<String>,
+    pub identity: Option<String>,
     /// The device, exactly.
-    pub(crate) device: Option<String>,
+    pub device: Option<String>,
     /// Part of the address or of the remote address, in any case.
-    pub(crate) search: Option<String>,
+    pub search: Option<String>,
 }
 
 /// A live connection as people see it.
 #[derive(Debug, Clone)]
-pub(crate) struct ConnectionView {
-    pub(crate) address: Address,
-    pub(crate) since: Timestamp,
+pub struct ConnectionView {
+    /// Under which it is reached.
+    pub address: Address,
+    /// When it was opened.
+    pub since: Timestamp,
     /// The client's network address.
-    pub(crate) remote: IpAddr,
+    pub remote: IpAddr,
     /// The key that verified its token.
-    pub(crate) key: KeyId,
+    pub key: KeyId,
     /// What its token grants.
-    pub(crate) grants: Grants,
+    pub grants: Grants,
     /// The ceiling of its key, which holds beside the grants.
-    pub(crate) ceiling: Option<Grants>,
+    pub ceiling: Option<Grants>,
     /// When its token or key ends; `None` if never.
-    pub(crate) expires: Option<Timestamp>,
-    pub(crate) traffic: Counted,
+    pub expires: Option<Timestamp>,
+    /// What it has said and heard.
+    pub traffic: Counted,
     /// How many channels it is a member of.
-    pub(crate) channels: u32,
+    pub channels: u32,
 }
 
 /// Which connections to close.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
+pub enum Target {
     /// One connection.
     Route(Route),
     /// Every connection of an identity.
@@ -67,19 +70,20 @@ impl fmt::Display for Target {
 
 /// What an app does on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct AppStats {
-    pub(crate) connections: usize,
+pub struct AppStats {
+    /// Its live connections.
+    pub connections: usize,
     /// How often a connection has come or gone since the server started.
-    pub(crate) turns: u64,
+    pub turns: u64,
     /// Counted since the server started.
-    pub(crate) traffic: Counted,
+    pub traffic: Counted,
 }
 
 /// What people see of live connections, and may do to them.
 impl Hub {
     /// The live connections of an app that pass a filter and whose routes come after `after`: at
     /// most `limit`, in the order of their routes, which is none that means anything.
-    pub(crate) fn list(
+    pub fn list(
         &self,
         app: AppId,
         filter: &Filter,
@@ -106,7 +110,7 @@ impl Hub {
 
     /// Closes connections with 4503, which asks a client not to come back by itself. How many
     /// there were. Their tokens stay good.
-    pub(crate) fn disconnect(&self, app: AppId, target: &Target) -> usize {
+    pub fn disconnect(&self, app: AppId, target: &Target) -> usize {
         let concerned = match target {
             Target::Route(route) => {
                 let mut all = self.of(app, None);
@@ -128,32 +132,32 @@ impl Hub {
     }
 
     /// How many connections an app has.
-    pub(crate) fn count(&self, app: AppId) -> usize {
+    pub fn count(&self, app: AppId) -> usize {
         self.lock().apps.get(&app).map_or(0, |own| own.total)
     }
 
     /// How many connections of an app were opened by tokens of a kind.
-    pub(crate) fn count_standing(&self, app: AppId, is: impl Fn(&Standing) -> bool) -> usize {
+    pub fn count_standing(&self, app: AppId, is: impl Fn(&Standing) -> bool) -> usize {
         let connections = self.of(app, None);
         connections.iter().filter(|c| is(&c.standing)).count()
     }
 
     /// How many connections stand on a key: their token is one of it, or was exchanged for one.
-    pub(crate) fn count_by_key(&self, key: KeyId) -> usize {
+    pub fn count_by_key(&self, key: KeyId) -> usize {
         let state = self.lock();
         let in_map = |map: &HashMap<KeyId, usize>| map.get(&key).copied().unwrap_or(0);
         in_map(&state.by_key) + in_map(&state.by_source)
     }
 
     /// How many connections of an app stand on any of these keys.
-    pub(crate) fn count_by_keys(&self, app: AppId, keys: &[KeyId]) -> usize {
+    pub fn count_by_keys(&self, app: AppId, keys: &[KeyId]) -> usize {
         self.count_standing(app, |standing| {
             keys.iter().any(|key| standing.stands_on(*key))
         })
     }
 
     /// What an app does on this node.
-    pub(crate) fn stats(&self, app: AppId) -> AppStats {
+    pub fn stats(&self, app: AppId) -> AppStats {
         let state = self.lock();
         AppStats {
             connections: state.apps.get(&app).map_or(0, |own| own.total),

@@ -2,26 +2,26 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Whence a request came, and the network address that it counts for: of IPv6, the /64 block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Peer {
+pub struct Peer {
     remote: IpAddr,
     block: IpAddr,
 }
 
 impl Peer {
     /// What an address counts as. An IPv4 address that came as IPv6 is one all the same.
-    pub(crate) fn of(ip: IpAddr) -> Self {
+    pub fn of(ip: IpAddr) -> Self {
         let remote = ip.to_canonical();
         let block = block(remote);
         Self { remote, block }
     }
 
     /// What it counts for.
-    pub(crate) fn ip(self) -> IpAddr {
+    pub fn ip(self) -> IpAddr {
         self.block
     }
 
     /// The address itself, for people to see.
-    pub(crate) fn remote(self) -> IpAddr {
+    pub fn remote(self) -> IpAddr {
         self.remote
     }
 }

@@ -13,7 +13,7 @@ use super::outbox::{Outbox, Outgoing};
 /// Says back every message as it came: for testing clients, networks, and our own socket code.
 ///
 /// Anyone may have one, and its messages may be large: so there are few.
-pub(crate) struct Echo {
+pub struct Echo {
     outbox: Outbox,
     heard: Monotonic,
     hub: Arc<Hub>,
@@ -22,7 +22,7 @@ pub(crate) struct Echo {
 
 impl Echo {
     /// `None` if there are too many.
-    pub(crate) fn new(metrics: &Arc<Metrics>, hub: &Arc<Hub>, now: Now) -> Option<Self> {
+    pub fn new(metrics: &Arc<Metrics>, hub: &Arc<Hub>, now: Now) -> Option<Self> {
         if metrics.echoes.inc() >= Self::MAX_ECHOES {
             metrics.echoes.dec();
             return None;
@@ -36,7 +36,7 @@ impl Echo {
     }
 
     /// The largest message, in bytes.
-    pub(crate) const MAX_MESSAGE: usize = 16 << 20;
+    pub const MAX_MESSAGE: usize = 16 << 20;
 
     const MAX_ECHOES: i64 = 16;
 

@@ -7,7 +7,7 @@ use super::outbox::Outbox;
 /// What the socket drives: one connection's behaviour, without I/O.
 ///
 /// Whatever it has to say goes into its outbox; whatever the socket needs to know is asked for.
-pub(crate) trait FrameHandler: Send {
+pub trait FrameHandler: Send {
     /// What is to be written, and whether to close.
     fn outbox(&self) -> &Outbox;
 
@@ -57,13 +57,16 @@ pub(crate) trait FrameHandler: Send {
 
 /// One look at both clocks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Now {
-    pub(crate) wall: Timestamp,
-    pub(crate) monotonic: Monotonic,
+pub struct Now {
+    /// By the calendar.
+    pub wall: Timestamp,
+    /// By the clock that never jumps.
+    pub monotonic: Monotonic,
 }
 
 impl Now {
-    pub(crate) fn of(clock: &dyn Clock) -> Self {
+    /// Looks at both.
+    pub fn of(clock: &dyn Clock) -> Self {
         Self {
             wall: clock.now(),
             monotonic: clock.monotonic(),

@@ -6,7 +6,7 @@ use super::log::LogLines;
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
     /// The server closed it.
     ByServer(CloseCode),
     /// The client closed it, with a code or none.

@@ -20,7 +20,7 @@ use super::outbox::{Outbox, Outgoing};
 use super::rate::{CallLimits, CallRate, Patience};
 
 /// A client's connection to the gateway.
-pub(crate) struct ClientSession {
+pub struct ClientSession {
     // Dropped in this order: first out of the channels, then out of the hub.
     link: Box<dyn Link>,
     place: Place,
@@ -41,15 +41,20 @@ enum Responses<'a> {
 }
 
 /// What all sessions of a server have in common.
-pub(crate) struct ClientSessionContext {
-    pub(crate) services: Services,
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) log: Arc<LogLines>,
+pub struct ClientSessionContext {
+    /// Where calls go.
+    pub services: Services,
+    /// What a connection may use up.
+    pub limits: Arc<Limits>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What the log says of connections.
+    pub log: Arc<LogLines>,
 }
 
 impl ClientSession {
-    pub(crate) fn new(
+    /// Begins the session of a connection that has its place and its link.
+    pub fn new(
         place: Place,
         link: Box<dyn Link>,
         context: Arc<ClientSessionContext>,
@@ -70,7 +75,7 @@ impl ClientSession {
     }
 
     /// Logs that the connection was opened by a request.
-    pub(crate) fn log_opening(&self, request: Option<&dyn fmt::Display>) {
+    pub fn log_opening(&self, request: Option<&dyn fmt::Display>) {
         let connection = &self.place.connection;
         tracing::debug!(
             app.id = %connection.standing.app,

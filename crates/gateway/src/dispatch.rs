@@ -4,8 +4,9 @@ use hexline_services::signal::{self, SignalError, SignalService};
 use hexline_services::{Caller, Outcome};
 
 /// The services that calls go to.
-pub(crate) struct Services {
-    pub(crate) signal: SignalService,
+pub struct Services {
+    /// Signalling.
+    pub signal: SignalService,
 }
 
 /// Why a call failed: what the caller is told.

@@ -17,7 +17,7 @@ use hexline_model::{AppId, Clock, Monotonic};
 use ipnet::IpNet;
 
 /// Decides what is written, and how.
-pub(crate) struct LogLines {
+pub struct LogLines {
     peers: LogPeer,
     clock: Arc<dyn Clock>,
     kinds: Mutex<HashMap<Kind, Span>>,
@@ -46,13 +46,16 @@ pub enum LogPeer {
 
 /// As much of a network address as may be logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LoggedPeer {
+pub enum LoggedPeer {
+    /// Its network.
     Prefix(IpNet),
+    /// All of it.
     Full(IpAddr),
 }
 
 impl LogLines {
-    pub(crate) fn new(peers: LogPeer, clock: Arc<dyn Clock>) -> Self {
+    /// Logs as much of network addresses as `peers` says.
+    pub fn new(peers: LogPeer, clock: Arc<dyn Clock>) -> Self {
         let kinds = Mutex::default();
         Self {
             peers,
@@ -62,17 +65,17 @@ impl LogLines {
     }
 
     /// Whether one more line of a kind may be written now. If not, it is counted.
-    pub(crate) fn pass(&self, app: Option<AppId>, reason: &'static str) -> bool {
+    pub fn pass(&self, app: Option<AppId>, reason: &'static str) -> bool {
         self.admit((app, reason), LINES, SECOND)
     }
 
     /// The same for what fails again and again for one cause, such as a database that is away.
-    pub(crate) fn pass_once_a_minute(&self, reason: &'static str) -> bool {
+    pub fn pass_once_a_minute(&self, reason: &'static str) -> bool {
         self.admit((None, reason), 1, MINUTE)
     }
 
     /// Writes the counts of what was withheld, and forgets what is over.
-    pub(crate) fn settle(&self) {
+    pub fn settle(&self) {
         let now = self.clock.monotonic();
         self.lock().retain(|kind, span| {
             let goes_on = !span.is_over(now);
@@ -84,7 +87,7 @@ impl LogLines {
     }
 
     /// As much of a network address as may be logged.
-    pub(crate) fn peer(&self, ip: IpAddr) -> Option<LoggedPeer> {
+    pub fn peer(&self, ip: IpAddr) -> Option<LoggedPeer> {
         let bits = if ip.is_ipv4() { 24 } else { 48 };
         match self.peers {
             LogPeer::None => None,

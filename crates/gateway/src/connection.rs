@@ -15,7 +15,7 @@ use super::peer::Peer;
 use super::traffic::Traffic;
 
 /// One live connection, as others see it.
-pub(crate) struct Connection {
+pub struct Connection {
     /// Where it is.
     pub(crate) address: Address,
     /// As whom it calls, and what it may.

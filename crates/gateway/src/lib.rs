@@ -1,0 +1,59 @@
+//! The WebSocket gateway: from a socket that was upgraded to a connection that calls and is called.
+//!
+//! `frames.rs` reads and writes RFC 6455's frames without I/O, `socket.rs` does the reading, writing
+//! and waiting for one connection over any `transport.rs`; neither knows rules. `handler.rs` is the
+//! seam between them and what a connection does. `session.rs` is the rules of one client's connection
+//! as a state machine without I/O: what arrives goes in, what to do comes out. `dispatch.rs` takes each
+//! call to its service, `rate.rs` counts them, `ending.rs` is how a connection ended, for the log.
+//! `hub.rs` knows every connection, admits and closes them, by `limits.rs`. `connection.rs` is one of
+//! them as others see it, `outbox.rs` what waits to be written to it, `peer.rs` where it comes from.
+//! `live.rs` is what people see of them and may do to them, `traffic.rs` and `metrics.rs` what is
+//! counted, `log.rs` what the log says of clients. `echo.rs` is a handler that says everything back.
+//!
+//! Who lets a request in, and the HTTP of it, is elsewhere: nothing here knows HTTP.
+//!
+//! Invariants: one task per connection; nobody but that task writes to the socket; who has
+//! something to say queues it and goes on; no lock is held across a write; a connection that
+//! can't keep up is closed, and only that one.
+//!
+//! To add a method: a variant of `protocol::Call`, a line in `dispatch.rs`.
+
+mod connection;
+mod dispatch;
+mod echo;
+mod ending;
+mod frames;
+mod handler;
+mod hub;
+mod limits;
+mod live;
+mod log;
+mod metrics;
+mod outbox;
+mod peer;
+mod rate;
+mod session;
+mod socket;
+#[cfg(test)]
+mod socket_tests;
+#[cfg(test)]
+mod tests;
+mod traffic;
+mod transport;
+
+pub use connection::Connection;
+pub use dispatch::Services;
+pub use echo::Echo;
+pub use ending::Ending;
+pub use handler::{FrameHandler, Now};
+pub use hub::{ConnectionObserver, Full, Hub, Place};
+pub use limits::Limits;
+pub use live::{AppStats, ConnectionView, Filter, Target};
+pub use log::{LogLines, LogPeer, LoggedPeer};
+pub use metrics::{LATENCIES, Metrics};
+pub use outbox::Outbox;
+pub use peer::Peer;
+pub use session::{ClientSession, ClientSessionContext};
+pub use socket::{SocketOptions, run as run_socket};
+pub use traffic::{Counted, Traffic};
+pub use transport::Transport;
