@@ -1,7 +1,7 @@
 use hexline_bus::Link;
-use hexline_protocol::{Call, CallError, ErrorCode, RawCall};
-use hexline_services::signal::{self, SignalError, SignalService};
-use hexline_services::{Caller, Outcome};
+use hexline_protocol::{Call, ErrorCode, RawCall};
+use hexline_services::signal::{self, SignalService};
+use hexline_services::{Caller, Failure, Outcome};
 
 /// The services that calls go to.
 pub struct Services {
@@ -35,20 +35,15 @@ pub(crate) fn dispatch(
     Ok(outcome)
 }
 
-impl From<CallError> for CallFailure {
-    fn from(error: CallError) -> Self {
-        Self {
-            code: error.code(),
-            message: error.to_string(),
+/// The one way in which an error of a service becomes the error of a call.
+impl<F: Failure> From<F> for CallFailure {
+    fn from(failure: F) -> Self {
+        if !failure.is_for_caller() {
+            tracing::error!(error = %failure, "a service failed");
         }
-    }
-}
-
-impl From<SignalError> for CallFailure {
-    fn from(error: SignalError) -> Self {
         Self {
-            code: error.code(),
-            message: error.to_string(),
+            code: failure.code(),
+            message: failure.message(),
         }
     }
 }

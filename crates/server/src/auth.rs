@@ -14,6 +14,7 @@ use hexline_gateway::Metrics;
 use hexline_gateway::Peer;
 use hexline_model::{AppId, Clock, KeyId, Timestamp};
 use hexline_protocol::ErrorCode;
+use hexline_services::Failure as _;
 use hexline_services::keys::{KeyHandle, KeyRegistry};
 use hexline_token::{Access, Reason, Rejection, UnverifiedToken, Verified, verify};
 use http::HeaderMap;
@@ -86,7 +87,7 @@ impl Doorkeeper {
             }
             Err(rejection) => {
                 if let Some(hooks) = &self.hooks {
-                    let reason = hexline_services::error_code(rejection.reason).text();
+                    let reason = rejection.code().text();
                     hooks.refused(token, reason, peer.remote());
                 }
                 let mut refusal = Refusal::from(&rejection);

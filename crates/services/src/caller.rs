@@ -2,8 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hexline_model::{Address, AppId, Device, Identity, Route, Subject};
-use hexline_protocol::ErrorCode;
-use hexline_token::{Permissions, Reason};
+use hexline_token::Permissions;
 
 /// Who makes a call, and what its token and key allow.
 ///
@@ -125,25 +124,6 @@ impl fmt::Debug for Caller {
             .field("origin", &origin)
             .field("permissions", &self.permissions)
             .finish_non_exhaustive()
-    }
-}
-
-/// The code that clients see for a token's refusal; the one map between the two.
-pub fn error_code(reason: Reason) -> ErrorCode {
-    match reason {
-        Reason::TokenMalformed => ErrorCode::TokenMalformed,
-        Reason::KeyUnknown => ErrorCode::KeyUnknown,
-        Reason::KeyRevoked => ErrorCode::KeyRevoked,
-        Reason::KeyExpired => ErrorCode::KeyExpired,
-        Reason::AlgorithmMismatch => ErrorCode::AlgorithmMismatch,
-        Reason::SignatureInvalid => ErrorCode::SignatureInvalid,
-        Reason::AudienceMismatch => ErrorCode::AudienceMismatch,
-        Reason::TokenExpired => ErrorCode::TokenExpired,
-        Reason::TokenNotYetValid => ErrorCode::TokenNotYetValid,
-        Reason::TokenTooLong => ErrorCode::TokenTooLong,
-        Reason::ClaimInvalid => ErrorCode::ClaimInvalid,
-        Reason::TokenRevoked => ErrorCode::TokenRevoked,
-        Reason::GrantMissing => ErrorCode::GrantMissing,
     }
 }
 

@@ -9,9 +9,11 @@
 //!
 //! To add a service: copy the shape of one that is there, never an exception to it.
 
+pub mod actor;
 pub mod audit;
 pub mod auth;
 mod caller;
+pub mod failure;
 pub mod idempotency;
 pub mod keys;
 pub mod operators;
@@ -22,5 +24,6 @@ pub mod store;
 pub mod tokens;
 pub mod webhooks;
 
-pub use caller::{Caller, error_code};
+pub use caller::Caller;
+pub use failure::Failure;
 pub use outcome::{Effect, Effects, Join, Outcome};

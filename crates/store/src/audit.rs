@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, AuditId, Timestamp};
-use hexline_services::audit::{Actions, Actor, AuditCursor, AuditStore, Entry, Filter, Recorded};
+use hexline_services::actor::Actor;
+use hexline_services::audit::{Actions, AuditCursor, AuditStore, Entry, Filter, Recorded};
 use hexline_services::store::StoreError;
 use sqlx::any::AnyRow;
 

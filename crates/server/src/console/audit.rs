@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use hexline_model::{AppId, AuditId, Timestamp};
-use hexline_services::audit::{Actions, Actor, AuditCursor, Entry, Filter, Recorded};
-use hexline_services::keys::KeyError;
+use hexline_services::actor::Actor;
+use hexline_services::audit::{Actions, AuditCursor, Entry, Filter, Recorded};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -168,7 +168,7 @@ async fn list(
     )?;
     let most = u32::try_from(limit.and_one()).unwrap_or(u32::MAX);
     let found = app.audit.list(&filter, after, most).await;
-    let found = found.map_err(KeyError::from)?;
+    let found = found?;
     Ok(Json(Page::cut(found, limit, cursor, EntryView::from)))
 }
 
@@ -199,7 +199,7 @@ async fn export(
     )?;
     // The first part is read before the answer begins, so that a failure still has a status.
     let first = app.audit.list(&filter, None, PART).await;
-    let first = first.map_err(KeyError::from)?;
+    let first = first?;
     let format = params.format;
     let run = Run {
         app,

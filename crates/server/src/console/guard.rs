@@ -122,28 +122,6 @@ impl FromRequestParts<Arc<App>> for Visitor {
     }
 }
 
-impl From<OperatorError> for Refusal {
-    fn from(error: OperatorError) -> Self {
-        if !error.is_for_caller() {
-            tracing::error!(%error, "the operator service failed");
-            return Self::new(error.code(), "the server cannot do this at the moment");
-        }
-        let refusal = Self::new(error.code(), error.to_string());
-        match error {
-            OperatorError::Throttled { wait } => {
-                let seconds = wait.as_millis().div_ceil(1000);
-                refusal.retry_after(u32::try_from(seconds).unwrap_or(u32::MAX))
-            }
-            OperatorError::Busy => refusal.retry_after(1),
-            OperatorError::PasswordTooShort { .. }
-            | OperatorError::PasswordTooLong
-            | OperatorError::Email(_)
-            | OperatorError::Name(_) => refusal.with_status(StatusCode::BAD_REQUEST),
-            _ => refusal,
-        }
-    }
-}
-
 /// Lets in only what pages of this server send.
 ///
 /// A form or script of another site can neither set `X-Hexline-Console` nor send JSON without

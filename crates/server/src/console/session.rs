@@ -6,7 +6,9 @@ use axum::response::{AppendHeaders, IntoResponse, Response};
 use hexline_gateway::LogLines;
 use hexline_model::{AppId, OperatorId, Secret};
 use hexline_protocol::ErrorCode;
-use hexline_services::audit::{Actor, Entry};
+use hexline_services::Failure as _;
+use hexline_services::actor::Actor;
+use hexline_services::audit::Entry;
 use hexline_services::operators::{
     Credentials, Email, NewSession, Operator, OperatorError, Origin, Proof,
 };

@@ -501,12 +501,7 @@ fn invalid(message: &str) -> Refusal {
 }
 
 fn refusal(error: BuildError) -> Refusal {
-    let error = TokenError::from(error);
-    if error.is_for_caller() {
-        return Refusal::new(error.code(), error.to_string());
-    }
-    tracing::error!(%error, "a token could not be built");
-    Refusal::new(error.code(), "the server cannot do this at the moment")
+    TokenError::from(error).into()
 }
 
 fn read_cursor(text: &str) -> Option<RevocationCursor> {

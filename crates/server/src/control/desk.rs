@@ -10,8 +10,8 @@ use hexline_model::{
 use hexline_protocol::ErrorCode;
 use hexline_services::audit::AuditService;
 use hexline_services::keys::{
-    self, App, AppLimits, AppName, AppSettings, CreatedKey, Fingerprint, HeldOut, KeyError,
-    KeyHandle, KeyRecord, KeyRegistry, KeyService, MasterKey, NewKey, RevokedKey, Scope,
+    self, App, AppLimits, AppName, AppSettings, CreatedKey, Fingerprint, HeldOut, KeyHandle,
+    KeyRecord, KeyRegistry, KeyService, MasterKey, NewKey, RevokedKey, Scope,
 };
 use hexline_services::operators::OperatorService;
 use hexline_token::{
@@ -566,17 +566,18 @@ fn key_id(text: &str) -> Result<KeyId, Failure> {
 
 const PAGE: u32 = 500;
 
-impl From<KeyError> for Failure {
-    fn from(error: KeyError) -> Self {
-        let kind = match error.code() {
+/// The one way in which an error of a service becomes an answer for the command line.
+impl<F: hexline_services::Failure> From<F> for Failure {
+    fn from(failure: F) -> Self {
+        let kind = match failure.code() {
             ErrorCode::NotFound => FailureKind::NotFound,
             ErrorCode::Conflict | ErrorCode::NoSigningKey => FailureKind::Conflict,
             ErrorCode::InvalidParams => FailureKind::Invalid,
             _ => FailureKind::Unavailable,
         };
         // An administrator may see the cause as well.
-        let mut message = error.to_string();
-        let mut cause = std::error::Error::source(&error);
+        let mut message = failure.to_string();
+        let mut cause = failure.source();
         while let Some(error) = cause {
             message = format!("{message}: {error}");
             cause = error.source();

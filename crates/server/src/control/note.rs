@@ -1,5 +1,6 @@
 use hexline_model::AppId;
-use hexline_services::audit::{Actor, Entry};
+use hexline_services::actor::Actor;
+use hexline_services::audit::Entry;
 use hexline_services::keys::KeyService;
 use serde_json::{Value, json};
 

@@ -1,13 +1,10 @@
 //! The commands on operators.
 
 use hexline_model::{AppId, Secret, Timestamp};
-use hexline_protocol::ErrorCode;
-use hexline_services::operators::{
-    Email, Operator, OperatorChanges, OperatorError, OperatorService, Role,
-};
+use hexline_services::operators::{Email, Operator, OperatorChanges, OperatorService, Role};
 use serde::{Deserialize, Serialize};
 
-use super::command::{Failure, FailureKind, Outcome};
+use super::command::{Failure, Outcome};
 use super::desk::Desk;
 use super::view::Answer;
 use crate::app::invitation_url;
@@ -211,18 +208,6 @@ impl Desk {
             created_ms: operator.created.as_millis(),
             last_sign_in_ms: operator.last_sign_in.map(Timestamp::as_millis),
         }
-    }
-}
-
-impl From<OperatorError> for Failure {
-    fn from(error: OperatorError) -> Self {
-        let kind = match error.code() {
-            ErrorCode::NotFound => FailureKind::NotFound,
-            ErrorCode::Conflict => FailureKind::Conflict,
-            ErrorCode::InvalidParams => FailureKind::Invalid,
-            _ => FailureKind::Unavailable,
-        };
-        Self::new(kind, error.to_string())
     }
 }
 

@@ -2,10 +2,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use hexline_protocol::ErrorCode;
-use hexline_services::error_code;
-use hexline_services::keys::KeyError;
-use hexline_services::tokens::TokenError;
-use hexline_token::Rejection;
+use hexline_services::Failure;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value};
@@ -98,33 +95,22 @@ impl Refusal {
     }
 }
 
-impl From<&Rejection> for Refusal {
-    fn from(rejection: &Rejection) -> Self {
-        let message = format!("found {}, expected {}", rejection.found, rejection.expected);
-        Self::new(error_code(rejection.reason), message)
-    }
-}
-
-impl From<KeyError> for Refusal {
-    fn from(error: KeyError) -> Self {
-        if error.is_for_caller() {
-            return Self::new(error.code(), error.to_string());
+/// The one way in which an error of a service becomes an answer. A cause that is not for the caller is
+/// logged here, once.
+impl<F: Failure> From<F> for Refusal {
+    fn from(failure: F) -> Self {
+        if !failure.is_for_caller() {
+            tracing::error!(error = %failure, "a service failed");
         }
-        tracing::error!(%error, "a service failed");
-        Self::new(error.code(), "the server cannot do this at the moment")
-    }
-}
-
-impl From<TokenError> for Refusal {
-    fn from(error: TokenError) -> Self {
-        match error {
-            TokenError::Keys(error) => error.into(),
-            error if error.is_for_caller() => Self::new(error.code(), error.to_string()),
-            error => {
-                tracing::error!(%error, "no token");
-                Self::new(error.code(), "the server cannot make tokens at the moment")
-            }
+        let mut refusal = Self::new(failure.code(), failure.message());
+        if let Some(reason) = failure.reason() {
+            refusal = refusal.detail("reason", reason);
         }
+        if let Some(wait) = failure.retry_after() {
+            let seconds = wait.as_millis().div_ceil(1000);
+            refusal = refusal.retry_after(u32::try_from(seconds).unwrap_or(u32::MAX));
+        }
+        refusal
     }
 }
 
@@ -151,4 +137,78 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hexline_services::auth::AuthError;
+    use hexline_services::keys::KeyError;
+    use hexline_services::operators::OperatorError;
+    use hexline_services::store::StoreError;
+    use hexline_services::tokens::TokenError;
+    use hexline_services::webhooks::WebhookError;
+    use hexline_token::{Reason, Rejection};
+
+    use super::*;
+
+    /// Status, code, message, details and `Retry-After`, as a client sees them.
+    fn told(refusal: impl Into<Refusal>) -> String {
+        let refusal = refusal.into();
+        let details = Value::from(refusal.details);
+        let wait = refusal.retry_after_s;
+        let (status, code) = (refusal.status.as_u16(), refusal.code);
+        format!("{status} {code} {:?} {details} {wait:?}", refusal.message)
+    }
+
+    #[test]
+    fn an_error_of_any_service_is_told_in_one_way() {
+        let wait = Duration::from_millis(1500);
+        let hidden = || StoreError::Other("a cause with a secret".into());
+        let told = [
+            told(Rejection::new(Reason::TokenExpired, "1", "2")),
+            told(&Rejection::new(Reason::GrantMissing, "none", "signal")),
+            told(hidden()),
+            told(StoreError::NotFound { what: "app" }),
+            told(KeyError::Contended),
+            told(KeyError::Store(hidden())),
+            told(TokenError::Foreign),
+            told(TokenError::Keys(KeyError::Store(hidden()))),
+            told(OperatorError::Throttled { wait }),
+            told(OperatorError::Busy),
+            told(OperatorError::PasswordTooLong),
+            told(OperatorError::Store(hidden())),
+            told(AuthError::Throttled { retry_after_s: 7 }),
+            told(AuthError::Refused {
+                reason: "code_used",
+                message: "found a code that was used".to_owned(),
+            }),
+            told(AuthError::Store(hidden())),
+            told(WebhookError::QueueFull),
+            told(WebhookError::Store(hidden())),
+        ];
+        let expected = [
+            r#"401 token_expired "found 1, expected 2" {} None"#,
+            r#"403 grant_missing "found none, expected signal" {} None"#,
+            HIDDEN,
+            r#"404 not_found "there is no such app" {} None"#,
+            r#"503 unavailable "the database kept changing; nothing was done, try again" {} None"#,
+            HIDDEN,
+            r#"401 key_unknown "found a token that is none of this app's users', expected one" {} None"#,
+            HIDDEN,
+            r#"429 rate_limited "too many failed attempts: wait a while" {"retry_after_ms":2000} Some(2)"#,
+            r#"429 rate_limited "too many are signing in at once: try again" {"retry_after_ms":1000} Some(1)"#,
+            r#"400 invalid_params "the password has more than 1024 bytes" {} None"#,
+            HIDDEN,
+            r#"429 rate_limited "too many sign in at once, expected fewer" {"retry_after_ms":7000} Some(7)"#,
+            r#"401 sign_in_failed "found a code that was used" {"reason":"code_used"} None"#,
+            HIDDEN,
+            r#"429 rate_limited "too many deliveries of this webhook wait" {} None"#,
+            r#"500 internal_error "the server cannot do this at the moment" {} None"#,
+        ];
+        assert_eq!(told, expected);
+    }
+
+    const HIDDEN: &str = r#"503 unavailable "the server cannot do this at the moment" {} None"#;
 }

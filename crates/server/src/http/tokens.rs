@@ -65,15 +65,7 @@ fn mint(app: &App, wanted: &Wanted) -> Result<String, Refusal> {
     let minted = app
         .demo_tokens
         .mint(&app.keys, &wanted.identity, &wanted.device, now);
-    minted.map_err(|error| {
-        let message = if error.is_for_caller() {
-            error.to_string()
-        } else {
-            tracing::error!(%error, "no demo token");
-            "the server cannot make tokens at the moment".to_owned()
-        };
-        Refusal::new(error.code(), message)
-    })
+    Ok(minted?)
 }
 
 /// Whom the token is for.

@@ -2,7 +2,7 @@
 
 use hexline_model::{AppId, DeliveryId, EventId, Timestamp, WebhookId};
 use hexline_services::webhooks::{
-    Attempt, Delivery, DeliveryState, NewWebhook, Webhook, WebhookChanges, WebhookError,
+    Attempt, Delivery, DeliveryState, NewWebhook, Webhook, WebhookChanges,
 };
 use hexline_token::webhook::{EventKind, MEDIA_TYPE};
 use serde::{Deserialize, Serialize};
@@ -284,15 +284,5 @@ impl From<Attempt> for AttemptView {
             error: attempt.error,
             answer: attempt.answer,
         }
-    }
-}
-
-impl From<WebhookError> for Refusal {
-    fn from(error: WebhookError) -> Self {
-        if error.is_for_caller() {
-            return Self::new(error.code(), error.to_string());
-        }
-        tracing::error!(%error, "the webhook service failed");
-        Self::new(error.code(), "the server cannot do this at the moment")
     }
 }

@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use hexline_model::AppId;
 use hexline_protocol::ErrorCode;
 use hexline_services::idempotency::{Answer, Begun, Deed, Turn};
-use hexline_services::keys::KeyError;
 use hexline_token::{Access, KeyEntry as _, Permissions, Verified};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -112,10 +111,7 @@ async fn carry_out(
             finished(&own, async move {
                 // Not before: an answer that is stored is sent however full the log is.
                 if !is_exempt && let Err(refusal) = has_room(&app, caller.app).await {
-                    app.idempotency
-                        .give_up(&turn)
-                        .await
-                        .map_err(KeyError::from)?;
+                    app.idempotency.give_up(&turn).await?;
                     return Err(refusal);
                 }
                 once(&app, turn, request, next).await
@@ -148,7 +144,7 @@ async fn carry_out(
 /// Each write is in the audit log, which is bounded for what an app's server does.
 async fn has_room(app: &App, id: AppId) -> Result<(), Refusal> {
     let most = u64::try_from(app.config.limits.audit_bytes_per_app).unwrap_or(u64::MAX);
-    let used = app.audit.used(id).await.map_err(KeyError::from)?;
+    let used = app.audit.used(id).await?;
     if used < most {
         return Ok(());
     }

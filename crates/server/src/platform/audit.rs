@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use hexline_model::{AuditId, Timestamp};
 use hexline_services::audit::{Actions, AuditCursor, Filter, Recorded};
-use hexline_services::keys::KeyError;
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -105,7 +104,7 @@ async fn list(
     };
     let limit = u32::try_from(query.limit.and_one()).expect("it is small");
     let found = app.audit.list(&filter, after.transpose()?, limit).await;
-    let found = found.map_err(KeyError::from)?;
+    let found = found?;
     let key = |entry: &Recorded| format!("{} {}", entry.at.as_millis(), entry.id);
     Ok(Json(Page::cut(found, query.limit, key, Into::into)))
 }

@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use hexline_model::{KeyId, Secret, Timestamp};
 use hexline_protocol::ErrorCode;
+use hexline_services::Failure as _;
 use hexline_services::keys::{CreatedKey, KeyRecord, KeyState, NewKey};
 use hexline_token::{Algorithm, Grants, PlatformArea};
 use http::StatusCode;

@@ -18,6 +18,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Actor, Entry, Recorded};
+pub use entry::{Entry, Recorded};
 pub use service::AuditService;
 pub use store::{Actions, AuditCursor, AuditStore, Filter};

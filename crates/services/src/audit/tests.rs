@@ -7,6 +7,7 @@ use hexline_model::{AppId, ManualClock, SeededEntropy, Timestamp};
 use serde_json::json;
 
 use super::*;
+use crate::actor::Actor;
 use crate::store::StoreError;
 
 /// Takes what it is given, unless it is told not to.

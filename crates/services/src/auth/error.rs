@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use hexline_protocol::ErrorCode;
 
 use super::settings::SettingsError;
+use crate::failure::Failure;
 use crate::keys::KeyError;
 use crate::store::StoreError;
 use crate::tokens::TokenError;
@@ -61,9 +64,8 @@ pub enum AuthError {
     Store(#[from] StoreError),
 }
 
-impl AuthError {
-    /// The code to answer with; see docs/errors.md.
-    pub fn code(&self) -> ErrorCode {
+impl Failure for AuthError {
+    fn code(&self) -> ErrorCode {
         match self {
             Self::StrategyUnknown | Self::Store(StoreError::NotFound { .. }) => ErrorCode::NotFound,
             Self::AppDisabled => ErrorCode::Forbidden,
@@ -76,8 +78,7 @@ impl AuthError {
         }
     }
 
-    /// Whether its text may be shown to whoever asked; otherwise it is for the log alone.
-    pub fn is_for_caller(&self) -> bool {
+    fn is_for_caller(&self) -> bool {
         match self {
             Self::Token(error) => error.is_for_caller(),
             Self::Keys(error) => error.is_for_caller(),
@@ -86,8 +87,7 @@ impl AuthError {
         }
     }
 
-    /// The reason of a refusal in a word, for programs.
-    pub fn reason(&self) -> Option<&'static str> {
+    fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Refused { reason, .. } => Some(reason),
             Self::Unreachable { .. } => Some("provider_unavailable"),
@@ -95,16 +95,17 @@ impl AuthError {
         }
     }
 
-    /// When it may be worth another try.
-    pub fn retry_after_s(&self) -> Option<u32> {
+    fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unreachable { retry_after_s, .. } | Self::Throttled { retry_after_s } => {
-                Some(*retry_after_s)
+                Some(Duration::from_secs(u64::from(*retry_after_s)))
             }
             _ => None,
         }
     }
+}
 
+impl AuthError {
     pub(super) fn refused(reason: &'static str, message: impl Into<String>) -> Self {
         Self::Refused {
             reason,

@@ -14,6 +14,7 @@ use super::settings::{Preset, Provider};
 use super::sign_in::outcome;
 use super::social;
 use super::store::OnceKind;
+use crate::failure::Failure as _;
 use crate::keys::ApiKeyRecord;
 
 /// An order for a sign-in that goes through this server.

@@ -6,6 +6,7 @@ use super::app::{AppName, AppSettingsError};
 use super::revocation::TokenIdError;
 use super::seal::{Fingerprint, SealError};
 use super::store::{ChangeError, SealStoreError};
+use crate::failure::Failure;
 use crate::store::StoreError;
 
 /// Why the key service did not do as it was asked.
@@ -173,9 +174,8 @@ impl From<SealStoreError> for KeyError {
     }
 }
 
-impl KeyError {
-    /// The code to answer with; see docs/errors.md.
-    pub fn code(&self) -> ErrorCode {
+impl Failure for KeyError {
+    fn code(&self) -> ErrorCode {
         match self {
             Self::AppUnknown { .. }
             | Self::KeyUnknown { .. }
@@ -203,11 +203,12 @@ impl KeyError {
         }
     }
 
-    /// Whether its text may be shown to whoever asked; otherwise it is for the log alone.
-    pub fn is_for_caller(&self) -> bool {
+    fn is_for_caller(&self) -> bool {
         self.code() != ErrorCode::Unavailable || matches!(self, Self::Contended)
     }
+}
 
+impl KeyError {
     pub(super) fn not_symmetric(algorithm: Algorithm) -> Self {
         Self::KeySort {
             found: format!("the algorithm {algorithm}"),

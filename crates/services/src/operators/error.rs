@@ -3,6 +3,7 @@ use std::time::Duration;
 use hexline_protocol::ErrorCode;
 
 use super::operator::{EmailError, PersonNameError};
+use crate::failure::Failure;
 use crate::keys::KeyError;
 use crate::store::StoreError;
 
@@ -93,9 +94,8 @@ pub enum OperatorError {
     Vault(#[from] KeyError),
 }
 
-impl OperatorError {
-    /// The code that a caller is told.
-    pub fn code(&self) -> ErrorCode {
+impl Failure for OperatorError {
+    fn code(&self) -> ErrorCode {
         match self {
             Self::LinkInvalid | Self::PasswordWrong | Self::PasskeyWrong => ErrorCode::Forbidden,
             Self::ConfirmationRequired => ErrorCode::ConfirmationRequired,
@@ -114,9 +114,16 @@ impl OperatorError {
         }
     }
 
-    /// Whether the text is for the caller; else it is for the log.
-    pub fn is_for_caller(&self) -> bool {
+    fn is_for_caller(&self) -> bool {
         !matches!(self, Self::Store(_) | Self::Vault(_))
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { wait } => Some(*wait),
+            Self::Busy => Some(Duration::from_secs(1)),
+            _ => None,
+        }
     }
 }
 

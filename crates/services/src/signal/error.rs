@@ -2,6 +2,8 @@ use hexline_model::{AddressError, ChannelError};
 use hexline_protocol::ErrorCode;
 use hexline_token::Rejection;
 
+use crate::failure::Failure;
+
 /// Why a signal call is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,9 +31,8 @@ pub enum SignalError {
     },
 }
 
-impl SignalError {
-    /// The code to answer with.
-    pub fn code(&self) -> ErrorCode {
+impl Failure for SignalError {
+    fn code(&self) -> ErrorCode {
         match self {
             Self::Destination(_) | Self::Channel(_) => ErrorCode::InvalidParams,
             Self::Grant(_) => ErrorCode::GrantMissing,

@@ -8,6 +8,7 @@ use hexline_token::{Grants, Permissions};
 
 use super::{Announcements, SignalError, SignalService};
 use crate::Caller;
+use crate::failure::Failure as _;
 
 struct Ear {
     address: Address,

@@ -1,6 +1,7 @@
 use hexline_protocol::ErrorCode;
 use hexline_token::{BuildError, GrantsError, MOST_SOURCES};
 
+use crate::failure::Failure;
 use crate::keys::KeyError;
 
 /// Why a token was not made.
@@ -48,9 +49,8 @@ pub enum TokenError {
     Keys(#[from] KeyError),
 }
 
-impl TokenError {
-    /// The code to answer with; see docs/errors.md.
-    pub fn code(&self) -> ErrorCode {
+impl Failure for TokenError {
+    fn code(&self) -> ErrorCode {
         match self {
             Self::Beyond { .. } => ErrorCode::GrantMissing,
             Self::Foreign => ErrorCode::KeyUnknown,
@@ -65,8 +65,7 @@ impl TokenError {
         }
     }
 
-    /// Whether its text may be shown to whoever asked; otherwise it is for the log alone.
-    pub fn is_for_caller(&self) -> bool {
+    fn is_for_caller(&self) -> bool {
         match self {
             Self::Keys(error) => error.is_for_caller(),
             _ => self.code() != ErrorCode::Unavailable,

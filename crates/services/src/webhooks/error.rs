@@ -1,6 +1,7 @@
 use hexline_protocol::ErrorCode;
 use hexline_token::webhook::EventKind;
 
+use crate::failure::Failure;
 use crate::keys::KeyError;
 use crate::store::StoreError;
 
@@ -49,9 +50,8 @@ pub enum WebhookError {
     Keys(#[from] KeyError),
 }
 
-impl WebhookError {
-    /// The code that a caller is told.
-    pub fn code(&self) -> ErrorCode {
+impl Failure for WebhookError {
+    fn code(&self) -> ErrorCode {
         match self {
             Self::Url { .. } | Self::UnknownEvent { .. } | Self::NoEvents | Self::Label => {
                 ErrorCode::InvalidRequest
@@ -65,8 +65,7 @@ impl WebhookError {
         }
     }
 
-    /// Whether its text is for the caller; another's is for the log.
-    pub fn is_for_caller(&self) -> bool {
+    fn is_for_caller(&self) -> bool {
         match self {
             Self::Store(_) => false,
             Self::Keys(error) => error.is_for_caller(),

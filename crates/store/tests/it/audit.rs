@@ -1,7 +1,6 @@
 use hexline_model::{AppId, AuditId, KeyId, OperatorId, SystemEntropy, Timestamp};
-use hexline_services::audit::{
-    Actions, Actor, AuditCursor, AuditStore as _, Entry, Filter, Recorded,
-};
+use hexline_services::actor::Actor;
+use hexline_services::audit::{Actions, AuditCursor, AuditStore as _, Entry, Filter, Recorded};
 use serde_json::json;
 
 use crate::rig::{Rig, app};

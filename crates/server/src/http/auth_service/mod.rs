@@ -21,7 +21,7 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use hexline_model::{Device, Timestamp};
 use hexline_protocol::ErrorCode;
-use hexline_services::auth::{AuthError, SignedIn};
+use hexline_services::auth::SignedIn;
 use hexline_services::keys::ApiKeyRecord;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -129,23 +129,6 @@ impl From<SignedIn> for SignInTokens {
             refresh_token: refresh.map(|token| token.expose().clone()),
             refresh_expires_ms: until.map(Timestamp::as_millis),
         }
-    }
-}
-
-impl From<AuthError> for Refusal {
-    fn from(error: AuthError) -> Self {
-        if !error.is_for_caller() {
-            tracing::error!(%error, "a sign-in failed");
-            return Self::new(error.code(), "the server cannot do this at the moment");
-        }
-        let mut refusal = Self::new(error.code(), error.to_string());
-        if let Some(reason) = error.reason() {
-            refusal = refusal.detail("reason", reason);
-        }
-        if let Some(seconds) = error.retry_after_s() {
-            refusal = refusal.retry_after(seconds);
-        }
-        refusal
     }
 }
 

@@ -1,4 +1,5 @@
 use hexline_model::{ApiKey, SystemEntropy};
+use hexline_services::Failure as _;
 use hexline_services::keys::{KeyError, NewKey};
 use hexline_token::{Algorithm, PrivateKey};
 

@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use hexline_model::{AppId, Identity, KeyId, Secret, SystemEntropy};
+use hexline_services::Failure as _;
 use hexline_services::keys::{
     AppSettings, CreatedKey, KeyError, KeyEvent, KeyState, NewKey, Scope,
 };

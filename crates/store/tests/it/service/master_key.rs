@@ -1,3 +1,4 @@
+use hexline_services::Failure as _;
 use hexline_services::keys::{KeyError, NewKey};
 use hexline_token::{Algorithm, Reason};
 
