@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_model::{SystemClock, Timestamp};
 use hexline_server::config::parse_span;
 use hexline_token::Grants;
 

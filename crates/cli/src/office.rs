@@ -71,8 +71,12 @@ async fn here(config: &Config, command: Command, lock: DataLock) -> Result<Answe
         master_key,
     } = records;
     let store = Arc::new(database.clone());
-    let audit = Arc::new(AuditService::new(store, clock, Arc::clone(&entropy)));
-    let desk = Desk::new(keys, operators, master_key, entropy)
+    let audit = Arc::new(AuditService::new(
+        store,
+        Arc::clone(&clock),
+        Arc::clone(&entropy),
+    ));
+    let desk = Desk::new(keys, operators, master_key, clock, entropy)
         .at(&config.base_url(config.listen.port()))
         .audited(audit);
     let outcome = desk.execute(command).await;

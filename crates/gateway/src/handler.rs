@@ -67,9 +67,9 @@ pub struct Now {
 impl Now {
     /// Looks at both.
     pub fn of(clock: &dyn Clock) -> Self {
-        Self {
-            wall: clock.now(),
-            monotonic: clock.monotonic(),
-        }
+        // In this order: what is set by the two may ring too early, never too late.
+        let monotonic = clock.monotonic();
+        let wall = clock.now();
+        Self { wall, monotonic }
     }
 }

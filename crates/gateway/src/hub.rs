@@ -10,7 +10,6 @@ use hexline_protocol::{CloseCode, ErrorCode};
 use hexline_services::Caller;
 use hexline_services::keys::{AppLimits, KeyEvent, KeyRegistry, Standing};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
 
 use super::connection::Connection;
 use super::limits::Limits;
@@ -229,7 +228,7 @@ impl Hub {
             connections.map(Arc::clone).enumerate().collect()
         };
         let count = waiting.len().max(1) as f64;
-        let begin = Instant::now();
+        let begin = self.clock.monotonic();
         let is_over =
             |(_, connection): &mut (usize, Arc<Connection>)| connection.outbox.closing().is_some();
         loop {
@@ -239,8 +238,9 @@ impl Hub {
             let Some((n, connection)) = waiting.front() else {
                 return;
             };
-            let turn = begin + spread.mul_f64(*n as f64 / count);
-            if Instant::now() >= turn || timeout_at(turn, self.left.notified()).await.is_err() {
+            let turn = begin.plus(spread.mul_f64(*n as f64 / count));
+            let left = self.clock.timeout_at(turn, self.left.notified());
+            if self.clock.monotonic() >= turn || left.await.is_err() {
                 connection.outbox.close_after_queue(CloseCode::GoingAway);
             }
         }

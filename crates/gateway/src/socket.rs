@@ -8,10 +8,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_model::{Clock, Monotonic};
+use hexline_model::{Clock, Monotonic, Sleep, Stopwatch};
 use hexline_protocol::CloseCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
-use tokio::time::Sleep;
 
 use super::ending::Ending;
 use super::frames::{FrameReader, Inbound, OutFrame};
@@ -79,7 +78,7 @@ where
         }
     };
     // Whether the client takes its leave or not, the connection is over.
-    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    let _ = options.clock.timeout(GOODBYE, goodbye).await;
 }
 
 struct Socket<S> {
@@ -147,7 +146,7 @@ where
     let clock = options.clock.as_ref();
     let mut now = Now::of(clock);
     let mut armed = handler.poll_timeout(now);
-    let mut sleep = Box::pin(tokio::time::sleep(armed.since(now.monotonic)));
+    let mut sleep = clock.sleep_until(armed);
     loop {
         // What a closing connection still has to say does not matter any more.
         let reading = if socket.closing_since.is_some() {
@@ -158,7 +157,7 @@ where
             Reading::Frames
         };
         let event =
-            poll_fn(|cx| socket.poll(cx, &mut *handler, reading, sleep.as_mut(), options)).await;
+            poll_fn(|cx| socket.poll(cx, &mut *handler, reading, &mut sleep, options)).await;
         now = Now::of(clock);
         if handler
             .paused_until()
@@ -201,9 +200,10 @@ where
         }
         // A later deadline needs no new alarm: the old one rings, and we look again.
         if fired || next < armed {
-            armed = next;
-            let wait = next.since(now.monotonic).max(Duration::from_millis(1));
-            sleep.as_mut().reset(tokio::time::Instant::now() + wait);
+            // One that has rung does not ring again at once.
+            let soonest = now.monotonic.plus(Duration::from_millis(u64::from(fired)));
+            armed = next.max(soonest);
+            sleep.reset(armed);
         }
     }
 }
@@ -221,10 +221,12 @@ impl<S: Transport> Socket<S> {
                 metrics.messages_in.inc();
                 metrics.bytes_in.inc_by(text.len() as u64);
                 handler.count_received(text.len());
-                let start = tokio::time::Instant::now();
+                let stopwatch = Stopwatch::start();
                 let text = std::str::from_utf8(&text).expect("a text message is UTF-8");
                 handler.handle_text(now, text);
-                metrics.call_duration.observe(start.elapsed().as_secs_f64());
+                metrics
+                    .call_duration
+                    .observe(stopwatch.elapsed().as_secs_f64());
             }
             Inbound::Binary(bytes) => {
                 metrics.messages_in.inc();
@@ -247,7 +249,7 @@ impl<S: Transport> Socket<S> {
         cx: &mut Context<'_>,
         handler: &mut impl FrameHandler,
         reading: Reading,
-        sleep: Pin<&mut Sleep>,
+        sleep: &mut Sleep,
         options: &SocketOptions,
     ) -> Poll<Event> {
         let was_blocked = self.blocked_since.is_some();
@@ -278,7 +280,7 @@ impl<S: Transport> Socket<S> {
             }
             Reading::Nothing => {}
         }
-        if sleep.poll(cx).is_ready() {
+        if Pin::new(sleep).poll(cx).is_ready() {
             return Poll::Ready(Event::Timer);
         }
         // A write that has just got stuck, or a close that has just been asked for, needs its

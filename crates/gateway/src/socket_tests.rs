@@ -2,30 +2,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_model::{Clock, Monotonic, Timestamp};
+use hexline_model::{Clock as _, ManualClock, Monotonic, Timestamp};
 use hexline_protocol::CloseCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
 
 use super::handler::{FrameHandler, Now};
 use super::metrics::Metrics;
 use super::outbox::{Outbox, Outgoing};
 use super::socket::{self, SocketOptions};
 use super::transport::Transport;
-
-/// Time as tokio's tests have it: it jumps to the next thing that waits.
-struct TestClock(Instant);
-
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(i64::try_from(self.0.elapsed().as_millis()).expect("a short test"))
-    }
-
-    fn monotonic(&self) -> Monotonic {
-        Monotonic::default().plus(self.0.elapsed())
-    }
-}
 
 /// What a test sees of a handler.
 struct Shared {
@@ -92,8 +78,42 @@ impl FrameHandler for Talk {
 
 const STALL: Duration = Duration::from_secs(10);
 
+/// A handler, and the clock that it goes by.
+struct Running {
+    clock: ManualClock,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Lets time pass, a second at a time, and everybody do what there is to do in each.
+    async fn pass(&self, seconds: u64) {
+        settle().await;
+        for _ in 0..seconds {
+            self.clock.advance(Duration::from_secs(1));
+            settle().await;
+        }
+    }
+
+    /// It ends before so much time has passed.
+    async fn ended(self, within: Duration) {
+        self.pass(within.as_secs()).await;
+        assert!(self.task.is_finished(), "it ends in time");
+        self.task.await.expect("no panic");
+    }
+}
+
+/// Returns when every task waits: Tokio's own clock, which is paused and which nothing here goes by,
+/// moves on only then.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "of Tokio's clock it is known when it moves"
+)]
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
 /// A handler over a pipe that takes a kilobyte.
-fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, JoinHandle<()>) {
+fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, Running) {
     let outbox = Outbox::new(1 << 20, Arc::default());
     let shared = Arc::new(Shared {
         outbox,
@@ -104,17 +124,18 @@ fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, JoinHandle<()>) {
         unblocked: Mutex::default(),
     });
     let (client, server) = tokio::io::duplex(1024);
+    let clock = ManualClock::new(Timestamp::default());
     let options = SocketOptions {
         max_message: 1 << 16,
         write_stall: STALL,
-        clock: Arc::new(TestClock(Instant::now())),
+        clock: Arc::new(clock.clone()),
         metrics: Arc::new(Metrics::default()),
     };
     let handler = Talk(Arc::clone(&shared));
-    let running = tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         socket::run(server, Bytes::new(), handler, &options).await;
     });
-    (shared, client, running)
+    (shared, client, Running { clock, task })
 }
 
 fn big() -> Outgoing {
@@ -129,27 +150,20 @@ fn frame(text: &str) -> Vec<u8> {
     frame
 }
 
-async fn ended(running: JoinHandle<()>, within: Duration) {
-    timeout(within, running)
-        .await
-        .expect("it ends in time")
-        .expect("no panic");
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_ping_that_falls_due_while_the_client_does_not_read_holds_nothing_up() {
     let (shared, _client, running) = talk(usize::MAX);
     shared.outbox.push(big());
-    ended(running, STALL + Duration::from_secs(3)).await;
+    running.ended(STALL + Duration::from_secs(3)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_can_be_closed() {
     let (shared, _client, running) = talk(usize::MAX);
     shared.outbox.push(big());
-    sleep(Duration::from_secs(5)).await;
+    running.pass(5).await;
     shared.outbox.close(CloseCode::Revoked);
-    ended(running, Duration::from_secs(3)).await;
+    running.ended(Duration::from_secs(3)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,12 +172,12 @@ async fn a_client_that_reads_slowly_but_steadily_gets_everything() {
     shared.outbox.push(big());
     let (mut space, mut got) = ([0; 300], 0);
     while got < 60_004 {
-        sleep(Duration::from_secs(1)).await;
+        running.pass(1).await;
         got += client.read(&mut space).await.expect("it is open");
     }
-    assert!(!running.is_finished());
+    assert!(!running.task.is_finished());
     drop(client);
-    ended(running, Duration::from_secs(1)).await;
+    running.ended(Duration::from_secs(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,9 +187,9 @@ async fn a_closing_connection_is_not_listened_to_any_more() {
     for text in ["one", "two", "three", "four"] {
         client.write_all(&frame(text)).await.expect("it is open");
     }
-    sleep(Duration::from_secs(1)).await;
+    running.pass(1).await;
     assert_eq!(*shared.heard.lock().expect("no panic here"), ["one", "two"]);
-    ended(running, STALL + Duration::from_secs(3)).await;
+    running.ended(STALL + Duration::from_secs(3)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,16 +198,21 @@ async fn a_closing_connection_has_so_long_to_take_what_waits_and_no_longer() {
     for _ in 0..10 {
         shared.outbox.push(big());
     }
-    sleep(Duration::from_secs(1)).await;
+    running.pass(1).await;
     shared.outbox.close_after_queue(CloseCode::TokenExpired);
+    let clock = running.clock.clone();
     let reading = tokio::spawn(async move {
         let mut space = [0; 300];
         while client.read(&mut space).await.is_ok_and(|read| read > 0) {
-            sleep(Duration::from_secs(1)).await;
+            clock.sleep(Duration::from_secs(1)).await;
         }
     });
-    ended(running, STALL + Duration::from_secs(4)).await;
-    reading.await.expect("no panic");
+    let clock = running.clock.clone();
+    running.ended(STALL + Duration::from_secs(4)).await;
+    while !reading.is_finished() {
+        clock.advance(Duration::from_secs(1));
+        settle().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,7 +232,7 @@ async fn what_waits_is_written_before_the_close_frame() {
         .write_all(&[0x88, 0x80, 0, 0, 0, 0])
         .await
         .expect("it is open");
-    ended(running, Duration::from_secs(1)).await;
+    running.ended(Duration::from_secs(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,12 +248,13 @@ async fn a_paused_connection_is_read_ahead_so_far_and_then_gets_everything_in_or
             client
         })
     };
-    sleep(Duration::from_secs(2)).await;
+    running.pass(2).await;
     assert!(shared.heard.lock().expect("no panic here").is_empty());
     assert!(!writing.is_finished(), "the rest waits where it is");
+    running.pass(1).await;
     let client = writing.await.expect("no panic");
     drop(client);
-    ended(running, Duration::from_secs(1)).await;
+    running.ended(Duration::from_secs(1)).await;
     assert!(*shared.heard.lock().expect("no panic here") == sent);
     let unread = shared.unread.lock().expect("no panic here");
     assert!(unread.len() == 1 && unread[0] > 64 << 10 && unread[0] < frames);
@@ -245,15 +265,15 @@ async fn a_client_is_read_again_once_it_has_a_large_answer_and_its_silence_begin
     let (shared, mut client, running) = talk(usize::MAX);
     let answer = Bytes::from(vec![b'x'; 2 << 20]);
     assert!(shared.outbox.push_answer(Outgoing::Text(answer)));
-    sleep(Duration::from_secs(1)).await;
+    running.pass(1).await;
     client.write_all(&frame("one")).await.expect("it is open");
-    sleep(Duration::from_secs(1)).await;
+    running.pass(1).await;
     assert!(shared.heard.lock().expect("no panic here").is_empty());
     let mut rest = vec![0; 10 + (2 << 20)];
     client.read_exact(&mut rest).await.expect("all of it");
-    sleep(Duration::from_secs(1)).await;
+    running.pass(1).await;
     assert_eq!(*shared.heard.lock().expect("no panic here"), ["one"]);
     assert_eq!(*shared.unblocked.lock().expect("no panic here"), [0]);
     drop(client);
-    ended(running, Duration::from_secs(1)).await;
+    running.ended(Duration::from_secs(1)).await;
 }

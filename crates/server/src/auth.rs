@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::Quota;
 use hexline_gateway::Metrics;
 use hexline_gateway::Peer;
 use hexline_model::{AppId, Clock, KeyId, Timestamp};
@@ -24,12 +24,13 @@ use ipnet::IpNet;
 use crate::adapters::jwks::{JwksFetcher, Lookup};
 use crate::adapters::webhooks::hooks::Hooks;
 use crate::http::error::Refusal;
+use crate::limiter::KeyedLimiter;
 
 /// Verifies tokens at the door.
 pub(crate) struct Doorkeeper {
     registry: Arc<KeyRegistry>,
     jwks: JwksFetcher,
-    failures: DefaultKeyedRateLimiter<IpAddr>,
+    failures: KeyedLimiter<IpAddr>,
     /// Loopback is not throttled: a developer's mistakes come from there.
     spare_loopback: bool,
     proxies: Proxies,
@@ -53,7 +54,7 @@ impl Doorkeeper {
         metrics: Arc<Metrics>,
     ) -> Self {
         let per_minute = NonZeroU32::new(failures_per_minute).unwrap_or(NonZeroU32::MIN);
-        let failures = RateLimiter::keyed(Quota::per_minute(per_minute));
+        let failures = KeyedLimiter::new(Quota::per_minute(per_minute), Arc::clone(&clock));
         Self {
             registry,
             jwks,
@@ -182,7 +183,7 @@ impl Doorkeeper {
     /// Counts a failure to hand over a good token; the refusal may become `rate_limited`.
     pub(crate) fn failed(&self, refusal: Refusal, peer: Peer) -> Refusal {
         let spared = self.spare_loopback && peer.ip().is_loopback();
-        let refusal = if spared || self.failures.check_key(&peer.ip()).is_ok() {
+        let refusal = if spared || self.failures.allows(&peer.ip()) {
             refusal
         } else {
             Refusal::new(
@@ -237,8 +238,7 @@ impl Doorkeeper {
 
     /// Forgets addresses that have not failed for a while.
     pub(crate) fn forget_old_failures(&self) {
-        self.failures.retain_recent();
-        self.failures.shrink_to_fit();
+        self.failures.forget_the_full();
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) enum ClaimError {
 
 /// Locks the data directory for a server. Waits for a command that works on it for a moment, and
 /// not for a server.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process is waited for, which goes by the machine's clock"
+)]
 pub(crate) async fn claim(config: &Config) -> Result<DataLock, ClaimError> {
     let dir = DataDir::create(&config.data_dir)?;
     let mut attempts = 0..ATTEMPTS;

@@ -200,6 +200,10 @@ impl DataDir {
     }
 
     /// Locks the directory as soon as it is free, within `patience`.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "another process is waited for, which goes by the machine's clock"
+    )]
     pub async fn lock_within(&self, patience: Duration) -> Result<DataLock, DataDirError> {
         let attempts = patience.as_millis() / LOCK_RETRY.as_millis();
         for _ in 0..attempts {

@@ -11,7 +11,6 @@ use std::time::Duration;
 use hexline_model::{NodeId, Timestamp};
 use hexline_store::{DatabaseConfig, NodeError, NodeLock, NodeMode, NodeRecord};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::records;
@@ -37,6 +36,10 @@ enum State {
 
 impl Registration {
     /// Registers a server, or says which other one is there.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "PostgreSQL is waited for, which goes by the machine's clock"
+    )]
     pub(crate) async fn new(
         config: &Config,
         id: NodeId,
@@ -78,10 +81,14 @@ impl Registration {
     }
 
     /// Looks whether the lock is still held, and tries to take it again if it is not.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "PostgreSQL is waited for, which goes by the machine's clock"
+    )]
     pub(crate) async fn keep(&self) {
         let mut state = self.state.lock().await;
         if let State::Held(lock) = &mut *state {
-            if timeout(PATIENCE, lock.is_held()).await == Ok(true) {
+            if tokio::time::timeout(PATIENCE, lock.is_held()).await == Ok(true) {
                 return;
             }
             tracing::warn!("the registration on the database is lost; it is tried again");
@@ -91,7 +98,8 @@ impl Registration {
         let State::Lost { told } = &mut *state else {
             return;
         };
-        match timeout(PATIENCE, NodeLock::take_again(&self.place, &self.node)).await {
+        let again = NodeLock::take_again(&self.place, &self.node);
+        match tokio::time::timeout(PATIENCE, again).await {
             Ok(Ok(lock)) => {
                 tracing::info!("registered on the database again");
                 *state = lock.map_or(State::Unshared, State::Held);

@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_bus::{Bus, Presence, Receiver};
-use hexline_model::{Address, AppId, ChannelName, Entropy, Monotonic, Route, Subject};
-use hexline_store::{Backend, Database};
+use hexline_bus::{Presence, Receiver};
+use hexline_model::{Address, AppId, ChannelName, Entropy, Monotonic, Route, Stopwatch, Subject};
+use hexline_store::Backend;
 use tokio::sync::{Mutex, Notify};
 
 use crate::app::App;
@@ -70,15 +70,12 @@ impl Probe {
                 ..readiness.clone()
             };
         }
-        let start = tokio::time::Instant::now();
+        let stopwatch = Stopwatch::start();
         let shared = app.database.backend() == Backend::Postgres;
-        let (bus, store) = tokio::join!(
-            self.probe_bus(app.bus.as_ref(), app.entropy.as_ref()),
-            probe_store(&app.database, shared)
-        );
+        let (bus, store) = tokio::join!(self.probe_bus(app), probe_store(app, shared));
         app.metrics
             .probe_duration
-            .observe(start.elapsed().as_secs_f64());
+            .observe(stopwatch.elapsed().as_secs_f64());
         let readiness = Readiness {
             bus,
             store,
@@ -94,7 +91,8 @@ impl Probe {
         readiness
     }
 
-    async fn probe_bus(&self, bus: &dyn Bus, entropy: &dyn Entropy) -> Part {
+    async fn probe_bus(&self, app: &App) -> Part {
+        let (bus, entropy) = (&app.bus, app.entropy.as_ref());
         let subject = Subject::parse("probe/probe").expect("well formed");
         let channel = ChannelName::parse("probe").expect("well formed");
         let ear = |entropy| {
@@ -110,16 +108,17 @@ impl Probe {
         // Hidden, it finds room everywhere.
         let _ = link.join(&channel, Presence::Hidden);
         mouth.publish(&channel, &Bytes::from_static(b"probe"));
-        match tokio::time::timeout(PATIENCE, listener.heard.notified()).await {
+        let heard = app.clock.timeout(PATIENCE, listener.heard.notified());
+        match heard.await {
             Ok(()) => Part::Ok,
             Err(_) => Part::TimedOut,
         }
     }
 }
 
-async fn probe_store(database: &Database, shared: bool) -> Part {
+async fn probe_store(app: &App, shared: bool) -> Part {
     let patience = if shared { SHORT_PATIENCE } else { PATIENCE };
-    match tokio::time::timeout(patience, database.probe()).await {
+    match app.clock.timeout(patience, app.database.probe()).await {
         Ok(Ok(())) => Part::Ok,
         Ok(Err(error)) => {
             tracing::debug!(%error, "the database fails its probe");

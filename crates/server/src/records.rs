@@ -104,6 +104,10 @@ pub async fn read(config: &Config, port: u16) -> Result<Arc<KeyRegistry>, OpenEr
     registry
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process is waited for, which goes by the machine's clock"
+)]
 async fn read_from(
     stores: &Stores,
     config: &Config,

@@ -20,7 +20,6 @@ use hexline_services::webhooks::{Backoff, WebhookOptions, WebhookService};
 use hexline_store::{Backend, NodeError};
 use hexline_token::Algorithm;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{
@@ -33,6 +32,7 @@ use crate::app::{App, DEMO_APP, DemoTokens};
 use crate::auth::{Doorkeeper, Proxies};
 use crate::claim::claim;
 use crate::config::{Config, Limits, TlsConfig};
+use crate::console::feed::Feed;
 use crate::control::{self, ControlSocket, Desk};
 use crate::datadir::DataLock;
 use crate::http::{Documents, RequestIds, Throttle, front};
@@ -46,6 +46,13 @@ use crate::telemetry::Metrics;
 /// A Hexline server. Several may run in one process, each with its own data directory.
 #[derive(Debug)]
 pub struct Server;
+
+/// How a server starts.
+pub struct ServerBuilder {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
 
 /// A server that listens.
 pub struct Running {
@@ -73,19 +80,46 @@ pub struct DevApp {
 }
 
 impl Server {
-    /// Opens the data directory, listens, and serves until [`Running::shutdown`].
-    pub async fn start(config: Config) -> anyhow::Result<Running> {
-        Self::start_at(config, Arc::new(SystemClock::new())).await
+    /// A server that is about to start, by the machine's clock and randomness unless told otherwise.
+    pub fn builder(config: Config) -> ServerBuilder {
+        ServerBuilder {
+            config,
+            clock: Arc::new(SystemClock::new()),
+            entropy: Arc::new(SystemEntropy),
+        }
     }
 
-    /// The same with a clock of one's own.
+    /// Starts a server as [`builder`](Self::builder) makes it.
+    pub async fn start(config: Config) -> anyhow::Result<Running> {
+        Self::builder(config).start().await
+    }
+}
+
+impl ServerBuilder {
+    /// What the server goes by in all that it does, its timers included.
+    #[must_use]
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Where ids, secrets and nonces come from.
+    #[must_use]
+    pub fn entropy(self, entropy: Arc<dyn Entropy>) -> Self {
+        Self { entropy, ..self }
+    }
+
+    /// Opens the data directory, listens, and serves until [`Running::shutdown`].
     #[expect(
         clippy::too_many_lines,
         reason = "one list of parts, each made once and handed on"
     )]
-    pub async fn start_at(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+    pub async fn start(self) -> anyhow::Result<Running> {
+        let Self {
+            config,
+            clock,
+            entropy,
+        } = self;
         config.check()?;
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let lock = claim(&config).await?;
         // A connection is an open file. What the system allows at most is not ours to exceed.
         let files = rlimit::increase_nofile_limit(u64::MAX).ok();
@@ -187,7 +221,7 @@ impl Server {
         ));
         let app = Arc::new(App {
             auth,
-            auth_throttle: Throttle::new(config.dev),
+            auth_throttle: Throttle::new(config.dev, &clock),
             allowances: Allowances::new(config.limits.platform_calls_per_minute),
             idempotency: IdempotencyService::new(
                 Arc::new(records.database.clone()),
@@ -224,7 +258,7 @@ impl Server {
             request_ids: RequestIds::new(entropy.as_ref()),
             metrics,
             documents: Documents::default(),
-            feed: Arc::default(),
+            feed: Arc::new(Feed::new(Arc::clone(&clock))),
             started: (clock.now(), clock.monotonic()),
             clock,
             entropy: Arc::clone(&entropy),
@@ -240,6 +274,7 @@ impl Server {
             waiting,
             app.node,
             log,
+            Arc::clone(&app.clock),
             PostOptions {
                 rule: webhook_rule,
                 answer_timeout: app.config.webhooks.answer_timeout,
@@ -254,6 +289,7 @@ impl Server {
             Arc::clone(&app.keys),
             Arc::clone(&app.operators),
             records.master_key,
+            Arc::clone(&app.clock),
             entropy,
         )
         .serving(&app.url, local_addr, app.node)
@@ -358,21 +394,21 @@ impl Running {
         }
         hurry.cancel();
         feed.close();
-        let deadline = Instant::now() + self.app.config.drain;
+        let clock = &self.app.clock;
+        let deadline = clock.monotonic().plus(self.app.config.drain);
         self.doors.end(deadline).await;
         // After HTTP, which is where new ones come from.
-        let cut_off = self.app.tasks.end(deadline).await;
+        let cut_off = self.app.tasks.end(deadline, clock.as_ref()).await;
         if cut_off > 0 {
             tracing::warn!(connections = cut_off, "cut off");
         }
         self.upkeep.cancel();
-        self.upkeep_tasks.end(deadline).await;
+        self.upkeep_tasks.end(deadline, clock.as_ref()).await;
         self.app.log.settle();
         self.control.close().await;
         // After everything that may have something to tell.
-        self.post
-            .end(deadline.max(Instant::now() + LAST_WRITES))
-            .await;
+        let last_writes = clock.monotonic().plus(LAST_WRITES);
+        self.post.end(deadline.max(last_writes)).await;
         let closing = async {
             if let Err(error) = self.app.keys.flush_last_used().await {
                 tracing::warn!(%error, "cannot note when keys were last used");
@@ -383,7 +419,7 @@ impl Running {
             self.app.registration.end().await;
             self.app.database.close().await;
         };
-        if timeout(LAST_WRITES, closing).await.is_err() {
+        if clock.timeout(LAST_WRITES, closing).await.is_err() {
             tracing::warn!("the database did not close in time");
         }
         tracing::info!("stopped");
@@ -490,14 +526,15 @@ fn start_upkeep(app: &Arc<App>, tls: Option<Tls>) -> (CancellationToken, Tasks) 
     let (stop, tasks) = (CancellationToken::new(), Tasks::default());
     let every = |period: Duration, duty: Duty| {
         let (app, stop) = (Arc::clone(app), stop.clone());
+        // Set here and not by the task, which may run later.
+        let mut due = app.clock.sleep(if duty.is_due_at_start() {
+            Duration::ZERO
+        } else {
+            period
+        });
         tasks.spawn(async move {
-            let mut interval = tokio::time::interval(period);
-            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            // The first tick comes at once.
-            if !duty.is_due_at_start() {
-                interval.tick().await;
-            }
-            while stop.run_until_cancelled(interval.tick()).await.is_some() {
+            while stop.run_until_cancelled(due).await.is_some() {
+                due = app.clock.sleep(period);
                 duty.perform(&app).await;
             }
         });
@@ -517,9 +554,9 @@ fn start_upkeep(app: &Arc<App>, tls: Option<Tls>) -> (CancellationToken, Tasks) 
     every(Duration::from_secs(30), Duty::FlushAudit);
     every(Duration::from_hours(1), Duty::SweepAudit);
     if let (Some(tls), Some(files)) = (tls, app.config.tls.clone()) {
-        let stop = stop.clone();
+        let (stop, clock) = (stop.clone(), Arc::clone(&app.clock));
         tasks.spawn(async move {
-            stop.run_until_cancelled(follow_certificate(tls, files))
+            stop.run_until_cancelled(follow_certificate(tls, files, clock))
                 .await;
         });
     }
@@ -627,10 +664,10 @@ fn complain(app: &App, error: &dyn std::fmt::Display) {
 }
 
 /// Takes up a renewed certificate without a restart.
-async fn follow_certificate(tls: Tls, files: TlsConfig) {
+async fn follow_certificate(tls: Tls, files: TlsConfig, clock: Arc<dyn Clock>) {
     let mut known = modified(&files);
     loop {
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        clock.sleep(Duration::from_secs(30)).await;
         let found = modified(&files);
         if found != known {
             known = found;

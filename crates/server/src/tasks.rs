@@ -4,9 +4,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use hexline_model::{Clock, Monotonic};
 use pin_project_lite::pin_project;
 use tokio::task::{AbortHandle, Id, JoinHandle};
-use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 /// Tasks that are over before their server is: by themselves, or cut off at a deadline.
@@ -55,9 +55,10 @@ impl Tasks {
 
     /// Waits until all of them are over; at the deadline those that are left are cut off. Gives how
     /// many those were.
-    pub(crate) async fn end(&self, deadline: Instant) -> usize {
+    pub(crate) async fn end(&self, deadline: Monotonic, clock: &dyn Clock) -> usize {
         self.tracker.close();
-        if timeout_at(deadline, self.tracker.wait()).await.is_ok() {
+        let over = clock.timeout_at(deadline, self.tracker.wait()).await;
+        if over.is_ok() {
             return 0;
         }
         let left: Vec<_> = lock(&self.live).drain().map(|(_, task)| task).collect();
@@ -98,6 +99,8 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
+    use hexline_model::{ManualClock, Timestamp};
+
     use super::*;
 
     struct Witness(Arc<AtomicBool>);
@@ -117,8 +120,11 @@ mod tests {
             let _witness = witness;
             std::future::pending::<()>().await;
         });
-        tasks.spawn(std::future::ready(()));
-        assert_eq!(tasks.end(Instant::now()).await, 1, "the other one was done");
+        let done = tasks.spawn(std::future::ready(()));
+        done.await.expect("no panic");
+        let clock = ManualClock::new(Timestamp::default());
+        let cut_off = tasks.end(clock.monotonic(), &clock).await;
+        assert_eq!(cut_off, 1, "the other one was done");
         assert!(gone.load(Ordering::SeqCst));
     }
 
@@ -128,8 +134,9 @@ mod tests {
         for n in 0..100 {
             assert_eq!(tasks.spawn(async move { n }).await.ok(), Some(n));
         }
-        let an_hour = Instant::now() + Duration::from_hours(1);
-        assert_eq!(tasks.end(an_hour).await, 0);
+        let clock = ManualClock::new(Timestamp::default());
+        let an_hour = clock.monotonic().plus(Duration::from_hours(1));
+        assert_eq!(tasks.end(an_hour, &clock).await, 0);
         assert!(lock(&tasks.live).is_empty());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use hexline_model::{AppId, Clock, Identity, KeyId, Subject, SystemClock};
+use hexline_model::{AppId, Identity, KeyId, Subject, SystemClock};
 use hexline_services::keys::{
     AppChanges, AppLimits, AppName, AppSettings, KeyService, NewKey, Scope,
 };

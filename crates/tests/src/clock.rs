@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use hexline_model::{Clock, Monotonic, SystemClock, Timestamp};
+use hexline_model::{Clock, Monotonic, Sleep, SystemClock, Timestamp};
 
 /// The machine's clock, whose calendar a test can turn forward.
 #[derive(Clone)]
@@ -41,5 +41,9 @@ impl Clock for TestClock {
 
     fn monotonic(&self) -> Monotonic {
         self.system.monotonic()
+    }
+
+    fn sleep_until(&self, at: Monotonic) -> Sleep {
+        self.system.sleep_until(at)
     }
 }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use hexline_model::{Clock, SystemClock};
+use hexline_model::SystemClock;
 use hexline_token::webhook::{self, Delivery, Keys, MEDIA_TYPE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

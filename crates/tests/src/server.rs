@@ -179,7 +179,8 @@ impl TestServer {
 
 async fn run(config: &Config, clock: &TestClock) -> Running {
     let clock = Arc::new(clock.clone());
-    within("the start", Server::start_at(config.clone(), clock))
+    let starting = Server::builder(config.clone()).clock(clock).start();
+    within("the start", starting)
         .await
         .unwrap_or_else(|error| panic!("the server starts: {error:#}"))
 }

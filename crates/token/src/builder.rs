@@ -1,4 +1,4 @@
-use hexline_model::{Clock as _, Identity, IdentityError, SystemClock, Timestamp};
+use hexline_model::{Identity, IdentityError, SystemClock, Timestamp};
 
 use crate::compact::MAX_BYTES;
 use crate::json::{Json, JsonError, write_escaped, write_string};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_model::{SystemClock, Timestamp};
 use hexline_server::config::{Config, Limits, TlsConfig};
 use hexline_server::control::StatusView;
 use hexline_server::datadir::{DataDir, MasterKeyError, MasterKeyFile};

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_model::{SystemClock, Timestamp};
 use hexline_server::config::nearest;
 use hexline_token::{Access, Algorithm, Json, PrivateKey, Service, TokenBuilder};
 use serde_json::json;

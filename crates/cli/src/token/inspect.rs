@@ -1,4 +1,4 @@
-use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_model::{SystemClock, Timestamp};
 use hexline_token::{Access, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::json;

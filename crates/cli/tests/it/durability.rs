@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::mpsc;
 
-use hexline_model::{Clock as _, Monotonic, SystemClock};
+use hexline_model::{Monotonic, SystemClock};
 use serde_json::Value;
 
 use crate::program::{Key, Place};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use hexline_model::Monotonic;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::Exchanges;
@@ -37,19 +37,20 @@ impl Connections {
         visit: Visit,
         peer: SocketAddr,
     ) {
-        let accepted = Instant::now();
+        let clock = visit.place().gate.clock();
+        let accepted = clock.monotonic();
         let Some(tls) = &self.tls else {
             return self.speak(socket, &visit, peer, accepted).await;
         };
         // One deadline for the handshake and the first head: both are waiting for a first sign.
         let handshake = Box::pin(tls.acceptor().accept(socket));
-        let handshake = timeout_at(accepted + self.patience, handshake);
+        let handshake = clock.timeout_at(accepted.plus(self.patience), handshake);
         if let Some(Ok(Ok(socket))) = self.stop.run_until_cancelled(handshake).await {
             self.speak(socket, &visit, peer, accepted).await;
         }
     }
 
-    async fn speak<I>(&self, io: I, visit: &Visit, peer: SocketAddr, accepted: Instant)
+    async fn speak<I>(&self, io: I, visit: &Visit, peer: SocketAddr, accepted: Monotonic)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {

@@ -24,7 +24,6 @@ use std::time::Duration;
 use hexline_gateway::Peer;
 use hexline_model::{Clock, Monotonic};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 use super::place::{Phase, Place};
 use super::socket::Guarded;
@@ -51,7 +50,6 @@ struct Shared {
     proxies: Proxies,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    opened: Instant,
     state: Mutex<State>,
 }
 
@@ -111,7 +109,6 @@ impl Gate {
             proxies,
             clock,
             metrics,
-            opened: Instant::now(),
             state: Mutex::default(),
         }))
     }
@@ -180,10 +177,8 @@ impl Gate {
         self.0.limits.stall
     }
 
-    /// For comparing places: milliseconds since the gate was opened.
-    pub(super) fn millis_at(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.0.opened);
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.0.clock.as_ref()
     }
 
     fn evict(&self, evicted: Vec<AbortHandle>) {
@@ -242,7 +237,7 @@ impl State {
     /// through all of them should not be needed for each newcomer.
     fn longest(&self, is_meant: impl Fn(&Place) -> bool) -> Vec<u64> {
         let places = self.visits.values().map(|listed| &*listed.place);
-        let mut meant: Vec<(u64, u64)> = places
+        let mut meant: Vec<(Monotonic, u64)> = places
             .filter(|place| is_meant(place))
             .map(|place| (place.waiting_since(), place.number))
             .collect();
@@ -353,6 +348,7 @@ const LOG_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::time::Duration;
 
     use hexline_model::{ManualClock, Timestamp};
@@ -370,11 +366,15 @@ mod tests {
     }
 
     fn gate(limits: GateLimits, proxies: &[&str]) -> Gate {
+        gate_at(&ManualClock::new(Timestamp::from_secs(0)), limits, proxies)
+    }
+
+    fn gate_at(clock: &ManualClock, limits: GateLimits, proxies: &[&str]) -> Gate {
         let proxies = proxies.iter().map(|net| net.parse().expect("a network"));
         Gate::new(
             limits,
             Proxies::new(proxies.collect()),
-            Arc::new(ManualClock::new(Timestamp::from_secs(0))),
+            Arc::new(clock.clone()),
             Arc::new(Metrics::new()),
         )
     }
@@ -472,9 +472,15 @@ mod tests {
             "all are being answered"
         );
         held[0].1.place().enter(Phase::Idle);
-        held[0].1.place().set_waiting_since(20);
+        held[0]
+            .1
+            .place()
+            .set_waiting_since(Monotonic::from_millis(20));
         held[1].1.place().enter(Phase::Body);
-        held[1].1.place().set_waiting_since(10);
+        held[1]
+            .1
+            .place()
+            .set_waiting_since(Monotonic::from_millis(10));
         let newcomer = admit(&gate, "192.0.2.9").expect("a place");
         assert_eq!(number(&newcomer), 3);
         let counted: Vec<bool> = held.iter().map(is_counted).collect();
@@ -517,30 +523,41 @@ mod tests {
         assert!(admit(&gate, "192.0.2.9").is_none(), "it is read");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_write_that_nobody_reads_ends_in_an_error() {
         let (io, _never_reads) = duplex(16);
         let from = IpAddr::from([127, 0, 0, 1]);
-        let gate = gate(limits(1, 1), &[]);
+        let clock = ManualClock::new(Timestamp::from_secs(0));
+        let gate = gate_at(&clock, limits(1, 1), &[]);
         let (mut socket, _visit) = gate.admit(io, from).expect("a place");
         assert!(socket.is_write_vectored());
-        let error = socket.write_all(&[0; 64]).await.expect_err("it stalls");
+        let mut writing = pin!(socket.write_all(&[0; 64]));
+        for ms in [0, 49] {
+            clock.advance(Duration::from_millis(ms));
+            assert!(futures_util::poll!(writing.as_mut()).is_pending());
+        }
+        clock.advance(Duration::from_millis(1));
+        let error = writing.await.expect_err("it stalls");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_slow_reader_is_no_stall() {
         let (io, mut reader) = duplex(16);
         let from = IpAddr::from([127, 0, 0, 1]);
-        let gate = gate(limits(1, 1), &[]);
+        let clock = ManualClock::new(Timestamp::from_secs(0));
+        let gate = gate_at(&clock, limits(1, 1), &[]);
         let (mut socket, _visit) = gate.admit(io, from).expect("a place");
-        let writing = tokio::spawn(async move { socket.write_all(&[0; 64]).await });
-        let mut read = [0; 8];
-        for _ in 0..8 {
-            // Each pause is shorter than the alarm; all of them together are longer.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            reader.read_exact(&mut read).await.expect("bytes");
-        }
-        writing.await.expect("no panic").expect("all is written");
+        let reading = async {
+            let mut read = [0; 8];
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+                // Each pause is shorter than the alarm; all of them together are longer.
+                clock.advance(Duration::from_millis(40));
+                reader.read_exact(&mut read).await.expect("bytes");
+            }
+        };
+        let (written, ()) = tokio::join!(socket.write_all(&[0; 64]), reading);
+        written.expect("all is written");
     }
 }

@@ -3,10 +3,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hexline_model::Monotonic;
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connections;
@@ -28,6 +28,7 @@ pub(crate) struct Doors {
     stop: CancellationToken,
     accepting: JoinHandle<()>,
     connections: Arc<Tasks>,
+    gate: Gate,
 }
 
 impl Doors {
@@ -45,7 +46,7 @@ impl Doors {
         let connections = Arc::new(Tasks::default());
         let acceptor = Acceptor {
             listener: TcpListener::from_std(listener)?,
-            gate,
+            gate: gate.clone(),
             tasks: Arc::clone(&connections),
             connections: Arc::new(Connections {
                 front,
@@ -59,6 +60,7 @@ impl Doors {
             stop,
             accepting: tokio::spawn(acceptor.run()),
             connections,
+            gate,
         })
     }
 
@@ -72,13 +74,13 @@ impl Doors {
 
     /// Closes the listener, lets requests under way be answered until the deadline, and cuts off
     /// what is left.
-    pub(crate) async fn end(&mut self, deadline: Instant) {
+    pub(crate) async fn end(&mut self, deadline: Monotonic) {
         self.stop.cancel();
         // If it is finished already, it has failed, and its result was taken.
         if !self.accepting.is_finished() {
             let _ = (&mut self.accepting).await;
         }
-        self.connections.end(deadline).await;
+        self.connections.end(deadline, self.gate.clock()).await;
     }
 }
 
@@ -100,7 +102,8 @@ impl Acceptor {
                 // No more files, most likely. To try again at once would only burn the processor.
                 Err(error) => {
                     self.gate.cannot_accept(&error);
-                    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+                    let pause = self.gate.clock().sleep(PAUSE);
+                    stop.run_until_cancelled(pause).await;
                 }
             }
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use hexline_model::{Monotonic, Sleep};
 
 use super::place::Place;
 
@@ -15,20 +15,20 @@ pub(super) struct Patience {
     place: Arc<Place>,
     limit: Duration,
     turn: u32,
-    since: Instant,
-    alarm: Pin<Box<Sleep>>,
+    since: Monotonic,
+    alarm: Sleep,
     is_armed: bool,
 }
 
 impl Patience {
     /// Counts from `since`, when the socket was accepted.
-    pub(super) fn new(place: Arc<Place>, limit: Duration, since: Instant) -> Self {
+    pub(super) fn new(place: Arc<Place>, limit: Duration, since: Monotonic) -> Self {
         Self {
             turn: place.turn(),
-            place,
             limit,
             since,
-            alarm: Box::pin(tokio::time::sleep_until(since + limit)),
+            alarm: place.gate.clock().sleep_until(since.plus(limit)),
+            place,
             is_armed: true,
         }
     }
@@ -38,22 +38,21 @@ impl Patience {
         let turn = self.place.turn();
         if self.turn != turn {
             self.turn = turn;
-            self.since = Instant::now();
-            self.place
-                .set_waiting_since(self.place.gate.millis_at(self.since));
+            self.since = self.place.gate.clock().monotonic();
+            self.place.set_waiting_since(self.since);
         }
         if !self.place.waits_for_client() {
             return Poll::Pending;
         }
-        let deadline = self.since + self.limit;
+        let deadline = self.since.plus(self.limit);
         loop {
             if !self.is_armed {
-                self.alarm.as_mut().reset(deadline);
+                self.alarm.reset(deadline);
                 self.is_armed = true;
             }
-            ready!(self.alarm.as_mut().poll(cx));
+            ready!(Pin::new(&mut self.alarm).poll(cx));
             self.is_armed = false;
-            if Instant::now() >= deadline {
+            if self.place.gate.clock().monotonic() >= deadline {
                 return Poll::Ready(());
             }
         }

@@ -1,6 +1,8 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use hexline_model::Monotonic;
+
 use super::gate::Gate;
 
 /// One accepted socket's place, and what its connection is doing.
@@ -13,7 +15,7 @@ pub(super) struct Place {
     pub(super) address: Option<IpAddr>,
     /// In the order of acceptance.
     pub(super) number: u64,
-    /// When it began to wait for the client, in milliseconds of the gate's clock.
+    /// When it began to wait for the client, in milliseconds of the clock.
     since_ms: AtomicU64,
     turn: AtomicU32,
     phase: AtomicU8,
@@ -94,11 +96,11 @@ impl Place {
         self.turn.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_waiting_since(&self, ms: u64) {
-        self.since_ms.store(ms, Ordering::Relaxed);
+    pub(super) fn set_waiting_since(&self, at: Monotonic) {
+        self.since_ms.store(at.as_millis(), Ordering::Relaxed);
     }
 
-    pub(super) fn waiting_since(&self) -> u64 {
-        self.since_ms.load(Ordering::Relaxed)
+    pub(super) fn waiting_since(&self) -> Monotonic {
+        Monotonic::from_millis(self.since_ms.load(Ordering::Relaxed))
     }
 }

@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use hexline_model::Sleep;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 use super::place::{Phase, Place};
 
@@ -15,8 +15,8 @@ use super::place::{Phase, Place};
 /// no progress: who asks and never reads the answers would hold a socket without end.
 pub(crate) struct Guarded<I> {
     io: I,
-    /// Set while a write makes no progress.
-    alarm: Option<Pin<Box<Sleep>>>,
+    /// Set while a write makes no progress. Boxed, so that an idle socket has one pointer for it.
+    alarm: Option<Box<Sleep>>,
     place: Arc<Place>,
 }
 
@@ -44,10 +44,9 @@ impl<I> Guarded<I> {
         let place = &self.place;
         let alarm = self.alarm.get_or_insert_with(|| {
             place.set_stalled(true);
-            Box::pin(tokio::time::sleep(place.gate.stall()))
+            Box::new(place.gate.clock().sleep(place.gate.stall()))
         });
-        alarm
-            .as_mut()
+        Pin::new(alarm.as_mut())
             .poll(cx)
             .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }

@@ -40,7 +40,8 @@ impl SocketDriver for Upgrades {
 }
 
 async fn run(upgrade: OnUpgrade, handler: impl FrameHandler, options: SocketOptions) {
-    if let Ok(Ok(upgraded)) = tokio::time::timeout(UPGRADE_PATIENCE, upgrade).await
+    let upgraded = options.clock.timeout(UPGRADE_PATIENCE, upgrade).await;
+    if let Ok(Ok(upgraded)) = upgraded
         && let Some((socket, begun)) = Accepted::unwrap(upgraded)
     {
         run_socket(socket, begun, handler, &options).await;

@@ -2,15 +2,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hexline_model::ConsoleSessionId;
+use hexline_model::{Clock, ConsoleSessionId, Sleep};
 use tokio::sync::watch;
 
 /// One tick a second for all who watch live figures; none while nobody does.
 ///
 /// A watcher that is slow misses ticks, and nothing waits for it. [`close`](Self::close) ends all
 /// of them at once, so that a server that stops waits for none.
-#[derive(Debug, Default)]
 pub(crate) struct Feed {
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
@@ -35,7 +35,6 @@ pub(crate) enum WatchError {
 }
 
 /// Somebody who watches.
-#[derive(Debug)]
 pub(crate) struct Watcher {
     ticks: watch::Receiver<()>,
     session: ConsoleSessionId,
@@ -43,6 +42,11 @@ pub(crate) struct Watcher {
 }
 
 impl Feed {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        let state = Mutex::default();
+        Self { clock, state }
+    }
+
     /// Begins to watch, in a session.
     pub(crate) fn watch(
         self: &Arc<Self>,
@@ -62,7 +66,8 @@ impl Feed {
         } else {
             let (sender, receiver) = watch::channel(());
             state.ticks = Some(Arc::new(sender));
-            tokio::spawn(tick(Arc::clone(self)));
+            let due = self.clock.sleep(PERIOD);
+            tokio::spawn(tick(Arc::clone(self), due));
             receiver
         };
         Ok(Watcher {
@@ -100,12 +105,10 @@ impl Feed {
     }
 }
 
-async fn tick(feed: Arc<Feed>) {
-    let mut interval = tokio::time::interval(PERIOD);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    interval.tick().await;
+async fn tick(feed: Arc<Feed>, mut due: Sleep) {
     loop {
-        interval.tick().await;
+        due.await;
+        due = feed.clock.sleep(PERIOD);
         if !feed.tick() {
             return;
         }
@@ -137,35 +140,37 @@ const MOST_OF_SESSION: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use hexline_model::SystemEntropy;
+    use hexline_model::{ManualClock, SystemEntropy, Timestamp};
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_ticker_serves_all_and_rests_when_nobody_watches() {
-        let feed = Arc::new(Feed::default());
+        let (feed, clock) = feed();
         let session = session();
         let watch = || feed.watch(session).expect("room");
         let (mut one, mut two) = (watch(), watch());
+        clock.advance(PERIOD);
         assert!(one.next().await && two.next().await);
         drop((one, two));
         assert!(!feed.tick(), "nobody is there");
         let mut again = watch();
+        clock.advance(PERIOD);
         assert!(again.next().await);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn closing_ends_every_watcher_and_lets_no_more_in() {
-        let feed = Arc::new(Feed::default());
+        let (feed, _) = feed();
         let mut watcher = feed.watch(session()).expect("room");
         feed.close();
         assert!(!watcher.next().await);
         assert_eq!(feed.watch(session()).err(), Some(WatchError::Server));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn there_are_so_many_watchers_and_no_more() {
-        let feed = Arc::new(Feed::default());
+        let (feed, _) = feed();
         let mut all: Vec<Watcher> = std::iter::from_fn(|| feed.watch(session()).ok()).collect();
         assert_eq!(all.len(), MOST);
         assert_eq!(feed.watch(session()).err(), Some(WatchError::Server));
@@ -173,9 +178,9 @@ mod tests {
         assert!(feed.watch(session()).is_ok());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_session_has_its_share_of_watchers_and_leaves_nothing_behind() {
-        let feed = Arc::new(Feed::default());
+        let (feed, _) = feed();
         let (one, other) = (session(), session());
         let mut own: Vec<Watcher> = std::iter::from_fn(|| feed.watch(one).ok()).collect();
         assert_eq!(own.len(), MOST_OF_SESSION);
@@ -185,6 +190,11 @@ mod tests {
         assert!(feed.watch(one).is_ok());
         drop(own);
         assert!(feed.lock().watchers.is_empty());
+    }
+
+    fn feed() -> (Arc<Feed>, ManualClock) {
+        let clock = ManualClock::new(Timestamp::default());
+        (Arc::new(Feed::new(Arc::new(clock.clone()))), clock)
     }
 
     fn session() -> ConsoleSessionId {

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use hexline_gateway::Hub;
 use hexline_gateway::Target;
-use hexline_model::{
-    Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Subject, SystemClock, Timestamp,
-};
+use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Subject, Timestamp};
 use hexline_protocol::ErrorCode;
 use hexline_services::audit::AuditService;
 use hexline_services::keys::{
@@ -50,6 +48,7 @@ impl Desk {
         keys: Arc<KeyService>,
         operators: Arc<OperatorService>,
         master_key: HeldKeyFile,
+        clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         Self {
@@ -58,7 +57,7 @@ impl Desk {
             url: String::new(),
             master_key,
             entropy,
-            clock: Arc::new(SystemClock::new()),
+            clock,
             served: None,
             audit: None,
             hub: None,
@@ -77,6 +76,10 @@ impl Desk {
     pub fn at(mut self, url: &str) -> Self {
         url.clone_into(&mut self.url);
         self
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
     }
 
     pub(super) fn url(&self) -> &str {

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hexline_model::Clock;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
 
 use super::command::{Command, Failure, Outcome};
 use super::desk::Desk;
@@ -106,7 +106,12 @@ pub async fn call(path: &Path, command: &Command) -> Result<Outcome, CallError> 
         Command::MasterKeyRotate => ROTATED_WITHIN,
         _ => ANSWER_WITHIN,
     };
-    let answer = match timeout(after, exchange(stream, &line)).await {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "another process is waited for, which goes by the machine's clock"
+    )]
+    let answer = tokio::time::timeout(after, exchange(stream, &line)).await;
+    let answer = match answer {
         Ok(answer) => answer.map_err(io)?,
         Err(_) => {
             return Err(CallError::Silent {
@@ -155,7 +160,7 @@ async fn accept(listener: UnixListener, owner: u32, desk: Arc<Desk>) {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "control socket cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                desk.clock().sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
@@ -178,14 +183,16 @@ async fn accept(listener: UnixListener, owner: u32, desk: Arc<Desk>) {
 }
 
 async fn converse(stream: UnixStream, desk: &Desk) -> io::Result<()> {
+    let clock = desk.clock();
     let (read, mut write) = stream.into_split();
     let mut reader = BufReader::new(read);
     loop {
-        let line = match timeout(REQUEST_WITHIN, read_line(&mut reader, MAX_REQUEST)).await {
+        let reading = read_line(&mut reader, MAX_REQUEST);
+        let line = match clock.timeout(REQUEST_WITHIN, reading).await {
             Ok(Ok(Some(line))) => line,
             Ok(Ok(None)) | Err(_) => return Ok(()),
             Ok(Err(error)) if error.kind() == io::ErrorKind::FileTooLarge => {
-                return refuse(&mut reader, &mut write).await;
+                return refuse(&mut reader, &mut write, clock).await;
             }
             Ok(Err(error)) => return Err(error),
         };
@@ -197,7 +204,7 @@ async fn converse(stream: UnixStream, desk: &Desk) -> io::Result<()> {
         };
         let mut answer = serde_json::to_vec(&outcome)?;
         answer.push(b'\n');
-        timeout(REQUEST_WITHIN, write.write_all(&answer)).await??;
+        within(clock, write.write_all(&answer)).await?;
     }
 }
 
@@ -206,21 +213,29 @@ async fn converse(stream: UnixStream, desk: &Desk) -> io::Result<()> {
 async fn refuse(
     reader: &mut BufReader<OwnedReadHalf>,
     write: &mut OwnedWriteHalf,
+    clock: &dyn Clock,
 ) -> io::Result<()> {
     let outcome: Outcome = Err(Failure::invalid(format!(
         "the request is longer than {MAX_REQUEST} bytes"
     )));
     let mut answer = serde_json::to_vec(&outcome)?;
     answer.push(b'\n');
-    timeout(REQUEST_WITHIN, write.write_all(&answer)).await??;
+    within(clock, write.write_all(&answer)).await?;
     write.shutdown().await?;
     let mut rest = reader.take(MAX_ANSWER);
-    timeout(
-        REQUEST_WITHIN,
-        tokio::io::copy(&mut rest, &mut tokio::io::sink()),
-    )
-    .await??;
+    within(clock, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await?;
     Ok(())
+}
+
+async fn within<T>(
+    clock: &dyn Clock,
+    transfer: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    clock
+        .timeout(REQUEST_WITHIN, transfer)
+        .await
+        .map_err(late)?
 }
 
 // `None` at the end of the stream; an error for a line that is too long or has no end.

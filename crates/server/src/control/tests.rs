@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hexline_model::SystemEntropy;
+use hexline_model::{SystemClock, SystemEntropy};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
@@ -67,6 +67,7 @@ async fn desk_of(dir: &Path) -> Arc<Desk> {
         keys,
         operators,
         master_key,
+        Arc::new(SystemClock::new()),
         Arc::new(SystemEntropy),
     ))
 }

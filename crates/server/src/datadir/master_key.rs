@@ -182,6 +182,10 @@ impl HeldKeyFile {
     }
 
     /// Takes the turn at changing the file. It ends with what is returned.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "another process is waited for, which goes by the machine's clock"
+    )]
     pub async fn turn(&self) -> Result<KeyTurn<'_>, MasterKeyError> {
         for _ in 0..TURN_ATTEMPTS {
             match self.try_turn() {

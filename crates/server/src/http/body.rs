@@ -24,7 +24,7 @@ impl FromRequest<Arc<App>> for PromptBody {
         // Most bodies came with their head: only those that did not need a timer.
         let read = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
             Poll::Ready(read) => read,
-            Poll::Pending => tokio::time::timeout(PATIENCE, reading).await.map_err(|_| {
+            Poll::Pending => app.clock.timeout(PATIENCE, reading).await.map_err(|_| {
                 Refusal::new(ErrorCode::InvalidRequest, "the body did not arrive in time")
                     .with_status(StatusCode::REQUEST_TIMEOUT)
             })?,

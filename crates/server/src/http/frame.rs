@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hexline_model::Stopwatch;
 use hexline_protocol::ErrorCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
@@ -17,7 +18,6 @@ use http::header::{
 };
 use http::{HeaderValue, Method};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 use tower::Service;
 
 use super::entrance::enter;
@@ -43,7 +43,7 @@ pin_project! {
         #[pin]
         state: State<F>,
         app: Arc<App>,
-        start: Instant,
+        stopwatch: Stopwatch,
         seen: Option<Seen>,
     }
 }
@@ -94,7 +94,7 @@ where
     }
 
     fn call(&mut self, mut request: Request) -> Self::Future {
-        let start = Instant::now();
+        let stopwatch = Stopwatch::start();
         let seen = Seen::of(&request, &self.app);
         request.extensions_mut().insert(seen.id.clone());
         let state = match enter(&mut request) {
@@ -107,7 +107,7 @@ where
         FrameFuture {
             state,
             app: Arc::clone(&self.app),
-            start,
+            stopwatch,
             seen: Some(seen),
         }
     }
@@ -150,7 +150,7 @@ where
                 HeaderValue::from_static("max-age=31536000"),
             );
         }
-        let took = this.start.elapsed();
+        let took = this.stopwatch.elapsed();
         this.app.metrics.http_duration.observe(took.as_secs_f64());
         if let Some(seen) = this.seen.take() {
             response

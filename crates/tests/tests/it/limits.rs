@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hexline_model::{Clock, Secret, SystemClock};
+use hexline_model::{Secret, SystemClock};
 use hexline_tests::{Socket, TestServer, refusal};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;

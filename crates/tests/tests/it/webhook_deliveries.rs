@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use hexline_model::{Clock, SystemClock, Timestamp};
+use hexline_model::{SystemClock, Timestamp};
 use hexline_tests::{TestApp, TestServer, WebhookReceiver, within};
 use hexline_token::webhook::{Keys, WebhookError, verify};
 use serde_json::Value;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hexline_model::Clock;
 use hexline_services::store::StoreError;
 use hexline_services::webhooks::{Entry, WebhookError, WebhookService};
 use tokio::sync::{Notify, mpsc};
@@ -11,6 +12,7 @@ pub(super) struct Clerk {
     service: Arc<WebhookService>,
     waiting: mpsc::Receiver<Entry>,
     news: Arc<Notify>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Clerk {
@@ -18,11 +20,13 @@ impl Clerk {
         service: Arc<WebhookService>,
         waiting: mpsc::Receiver<Entry>,
         news: Arc<Notify>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             service,
             waiting,
             news,
+            clock,
         }
     }
 
@@ -67,7 +71,7 @@ impl Clerk {
                     tracing::warn!(%error, "cannot write webhook events; it is tried again");
                 }
             }
-            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+            stop.run_until_cancelled(self.clock.sleep(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

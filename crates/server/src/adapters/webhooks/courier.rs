@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_gateway::LogLines;
-use hexline_model::{AppId, WebhookId};
+use hexline_model::{AppId, Clock, WebhookId};
 use hexline_services::webhooks::{
     Claimed, Outcome, Verdict, Webhook, WebhookError, WebhookService,
 };
@@ -24,6 +24,7 @@ pub(super) struct Courier {
     lease_for: Duration,
     news: Arc<Notify>,
     log: Arc<LogLines>,
+    clock: Arc<dyn Clock>,
     lanes: HashMap<WebhookId, Lane>,
     by_app: HashMap<AppId, usize>,
     under_way: JoinSet<Done>,
@@ -50,6 +51,7 @@ impl Courier {
         lease_for: Duration,
         news: Arc<Notify>,
         log: Arc<LogLines>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             service,
@@ -58,6 +60,7 @@ impl Courier {
             lease_for,
             news,
             log,
+            clock,
             lanes: HashMap::new(),
             by_app: HashMap::new(),
             under_way: JoinSet::new(),
@@ -81,7 +84,7 @@ impl Courier {
                 () = stop.cancelled() => break,
                 () = self.news.notified() => {}
                 Some(done) = self.under_way.join_next() => self.take_back(done.ok()),
-                () = tokio::time::sleep(pause) => {}
+                () = self.clock.sleep(pause) => {}
             }
             while let Some(done) = self.under_way.try_join_next() {
                 self.take_back(done.ok());

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::Quota;
 use hexline_bus::Occupancy;
 use hexline_gateway::ConnectionObserver;
 use hexline_model::{Address, AppId, ChannelKind, ChannelName, Clock, KeyId, Timestamp};
@@ -14,6 +14,8 @@ use hexline_services::keys::{App, KeyEvent, KeyRegistry, KeyState};
 use hexline_services::webhooks::{Subject, WebhookService};
 use hexline_token::UnverifiedToken;
 use hexline_token::webhook::{EventKind, Happening};
+
+use crate::limiter::KeyedLimiter;
 
 /// Where things happen tells it here; nothing is made of it unless a webhook wants to know.
 pub(crate) struct Hooks {
@@ -27,7 +29,7 @@ pub(crate) struct Hooks {
 
 /// Of refused tokens a few are told: anybody can make as many as they like.
 struct Refusals {
-    limiter: DefaultKeyedRateLimiter<AppId>,
+    limiter: KeyedLimiter<AppId>,
     suppressed: Mutex<HashMap<AppId, u64>>,
 }
 
@@ -38,6 +40,7 @@ impl Hooks {
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(REFUSAL_BURST);
+        let limiter = KeyedLimiter::new(quota, Arc::clone(&clock));
         let apps = registry.apps().into_iter().map(|app| (app.id, app));
         Arc::new(Self {
             apps: Mutex::new(apps.collect()),
@@ -45,7 +48,7 @@ impl Hooks {
             registry,
             clock,
             refusals: Refusals {
-                limiter: RateLimiter::keyed(quota),
+                limiter,
                 suppressed: Mutex::default(),
             },
         })
@@ -98,7 +101,7 @@ impl Hooks {
 
     /// Forgets apps whose tokens have not been refused for a while.
     pub(crate) fn forget_old_refusals(&self) {
-        self.refusals.limiter.retain_recent();
+        self.refusals.limiter.forget_the_full();
     }
 
     fn key_changed(&self, app: AppId, key: KeyId) {
@@ -238,7 +241,7 @@ impl ConnectionObserver for Hooks {
 impl Refusals {
     /// How many were suppressed before this one, unless it is to be as well.
     fn pass(&self, app: AppId) -> Option<u64> {
-        let passes = self.limiter.check_key(&app).is_ok();
+        let passes = self.limiter.allows(&app);
         let mut suppressed = self
             .suppressed
             .lock()

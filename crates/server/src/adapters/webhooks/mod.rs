@@ -17,12 +17,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_gateway::LogLines;
-use hexline_model::NodeId;
+use hexline_model::{Clock, Monotonic, NodeId};
 use hexline_services::reach::UrlRule;
 use hexline_services::webhooks::{Entry, WebhookService};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use clerk::Clerk;
@@ -33,6 +32,7 @@ use sender::Sender;
 pub(crate) struct Post {
     service: Arc<WebhookService>,
     lease: String,
+    clock: Arc<dyn Clock>,
     stop_sending: CancellationToken,
     stop_writing: CancellationToken,
     courier: JoinHandle<()>,
@@ -57,6 +57,7 @@ impl Post {
         waiting: mpsc::Receiver<Entry>,
         node: NodeId,
         log: Arc<LogLines>,
+        clock: Arc<dyn Clock>,
         options: PostOptions,
     ) -> anyhow::Result<Self> {
         service.refresh().await?;
@@ -67,8 +68,13 @@ impl Post {
         let news = Arc::new(Notify::new());
         let (stop_sending, stop_writing) = (CancellationToken::new(), CancellationToken::new());
         let lease = format!("{node}:");
-        let sender = Sender::new(options.rule, options.answer_timeout)?;
-        let clerk = Clerk::new(Arc::clone(service), waiting, Arc::clone(&news));
+        let sender = Sender::new(options.rule, options.answer_timeout, Arc::clone(&clock))?;
+        let clerk = Clerk::new(
+            Arc::clone(service),
+            waiting,
+            Arc::clone(&news),
+            Arc::clone(&clock),
+        );
         let courier = Courier::new(
             Arc::clone(service),
             sender,
@@ -76,10 +82,12 @@ impl Post {
             options.answer_timeout + LEASE_GRACE,
             news,
             log,
+            Arc::clone(&clock),
         );
         Ok(Self {
             service: Arc::clone(service),
             lease,
+            clock,
             courier: tokio::spawn(courier.run(stop_sending.clone())),
             clerk: tokio::spawn(clerk.run(stop_writing.clone())),
             stop_sending,
@@ -88,19 +96,19 @@ impl Post {
     }
 
     /// Ends: what is under way is cut off and given back, what waits is written until the deadline.
-    pub(crate) async fn end(mut self, deadline: Instant) {
+    pub(crate) async fn end(mut self, deadline: Monotonic) {
         self.stop_sending.cancel();
-        end(&mut self.courier, deadline).await;
+        end(&mut self.courier, deadline, self.clock.as_ref()).await;
         self.stop_writing.cancel();
-        end(&mut self.clerk, deadline).await;
+        end(&mut self.clerk, deadline, self.clock.as_ref()).await;
         if let Err(error) = self.service.release(&self.lease).await {
             tracing::warn!(%error, "cannot give back webhook deliveries; their leases will end");
         }
     }
 }
 
-async fn end(task: &mut JoinHandle<()>, deadline: Instant) {
-    if timeout_at(deadline, &mut *task).await.is_err() {
+async fn end(task: &mut JoinHandle<()>, deadline: Monotonic, clock: &dyn Clock) {
+    if clock.timeout_at(deadline, &mut *task).await.is_err() {
         task.abort();
         let _ = task.await;
     }

@@ -1,7 +1,8 @@
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hexline_model::{Clock as _, SystemClock};
+use hexline_model::Clock;
 use hexline_services::reach::{UrlRefused, UrlRule};
 use hexline_services::webhooks::{Attempt, Claimed, Webhook, WebhookService};
 use hexline_token::webhook::MEDIA_TYPE;
@@ -14,7 +15,7 @@ use crate::adapters::guarded::{GuardedHttp, refusal};
 pub(super) struct Sender {
     http: GuardedHttp,
     patience: Duration,
-    clock: SystemClock,
+    clock: Arc<dyn Clock>,
 }
 
 /// Why an attempt came to nothing, for the app's people. Without the URL, which may hold a secret.
@@ -43,12 +44,16 @@ impl Failure {
 }
 
 impl Sender {
-    pub(super) fn new(rule: UrlRule, patience: Duration) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        rule: UrlRule,
+        patience: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
         let http = GuardedHttp::new(rule, patience)?;
         Ok(Self {
             http,
             patience,
-            clock: SystemClock::new(),
+            clock,
         })
     }
 
@@ -61,7 +66,7 @@ impl Sender {
     ) -> (Attempt, Option<&'static str>) {
         let (at, began) = (self.clock.now(), self.clock.monotonic());
         let sending = self.send(service, webhook, claimed);
-        let sent = match tokio::time::timeout(self.patience, sending).await {
+        let sent = match self.clock.timeout(self.patience, sending).await {
             Ok(sent) => sent,
             Err(_) => Err(Failure::Late),
         };

@@ -1,11 +1,13 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use hexline_model::AppId;
+use governor::Quota;
+use hexline_model::{AppId, Clock};
 use hexline_protocol::ErrorCode;
 
 use crate::http::error::Refusal;
+use crate::limiter::KeyedLimiter;
 
 /// Turns away who tries to sign in too often, by app and network address.
 pub(crate) struct Throttle {
@@ -15,13 +17,14 @@ pub(crate) struct Throttle {
     spare_loopback: bool,
 }
 
-type Limiter = DefaultKeyedRateLimiter<(AppId, IpAddr)>;
+type Limiter = KeyedLimiter<(AppId, IpAddr)>;
 
 impl Throttle {
-    pub(crate) fn new(spare_loopback: bool) -> Self {
+    pub(crate) fn new(spare_loopback: bool, clock: &Arc<dyn Clock>) -> Self {
+        let limiter = |most| KeyedLimiter::new(Quota::per_minute(most), Arc::clone(clock));
         Self {
-            tries: RateLimiter::keyed(Quota::per_minute(TRIES_PER_MINUTE)),
-            anonymous: RateLimiter::keyed(Quota::per_minute(ANONYMOUS_PER_MINUTE)),
+            tries: limiter(TRIES_PER_MINUTE),
+            anonymous: limiter(ANONYMOUS_PER_MINUTE),
             spare_loopback,
         }
     }
@@ -37,14 +40,13 @@ impl Throttle {
     /// Forgets addresses that have not tried for a while.
     pub(crate) fn forget(&self) {
         for limiter in [&self.tries, &self.anonymous] {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
+            limiter.forget_the_full();
         }
     }
 
     fn check(&self, limiter: &Limiter, app: AppId, ip: IpAddr, wait_s: u32) -> Result<(), Refusal> {
         let spared = self.spare_loopback && ip.is_loopback();
-        if spared || limiter.check_key(&(app, ip)).is_ok() {
+        if spared || limiter.allows(&(app, ip)) {
             return Ok(());
         }
         let message = "too many sign-ins from this address";

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A moment on the calendar: milliseconds since the Unix epoch, as on the wire and in the store.
@@ -11,28 +10,6 @@ pub struct Timestamp(i64);
 /// For silences, rates and stalls; never stored, never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Monotonic(u64);
-
-/// Tells the time. An argument everywhere, so that tests own it.
-pub trait Clock: Send + Sync {
-    /// The calendar's time, which may jump when the machine's clock is set.
-    fn now(&self) -> Timestamp;
-
-    /// The time of a clock that never jumps.
-    fn monotonic(&self) -> Monotonic;
-}
-
-/// The machine's clocks.
-#[derive(Debug, Clone)]
-pub struct SystemClock {
-    start: std::time::Instant,
-}
-
-/// A clock that stands still until it is told to move.
-#[derive(Debug)]
-pub struct ManualClock {
-    now: AtomicI64,
-    monotonic: AtomicU64,
-}
 
 impl Timestamp {
     /// From milliseconds since the epoch.
@@ -105,77 +82,6 @@ impl Monotonic {
     }
 }
 
-impl SystemClock {
-    /// A clock whose moments start now.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that asks the machine"
-    )]
-    pub fn new() -> Self {
-        Self {
-            start: std::time::Instant::now(),
-        }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that asks the machine"
-    )]
-    fn now(&self) -> Timestamp {
-        let now = std::time::SystemTime::now();
-        let ms = match now.duration_since(std::time::UNIX_EPOCH) {
-            Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
-            Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
-        };
-        Timestamp(ms)
-    }
-
-    fn monotonic(&self) -> Monotonic {
-        Monotonic(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
-impl ManualClock {
-    /// A clock that shows this time.
-    pub fn new(now: Timestamp) -> Self {
-        Self {
-            now: AtomicI64::new(now.0),
-            monotonic: AtomicU64::new(0),
-        }
-    }
-
-    /// Lets time pass.
-    pub fn advance(&self, span: Duration) {
-        let ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        self.now.fetch_add(ms, Ordering::SeqCst);
-        self.monotonic
-            .fetch_add(u64::try_from(ms).unwrap_or(0), Ordering::SeqCst);
-    }
-
-    /// Sets the calendar without letting time pass, as an administrator might.
-    pub fn set(&self, now: Timestamp) {
-        self.now.store(now.0, Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp(self.now.load(Ordering::SeqCst))
-    }
-
-    fn monotonic(&self) -> Monotonic {
-        Monotonic(self.monotonic.load(Ordering::SeqCst))
-    }
-}
-
 impl fmt::Display for Timestamp {
     #[expect(
         clippy::many_single_char_names,
@@ -228,17 +134,5 @@ mod tests {
         ] {
             assert_eq!(Timestamp::from_millis(ms).to_string(), text);
         }
-    }
-
-    #[test]
-    fn setting_the_calendar_does_not_move_the_other_clock() {
-        let clock = ManualClock::new(Timestamp::from_secs(10));
-        clock.set(Timestamp::from_secs(1000));
-        assert_eq!(clock.monotonic(), Monotonic::from_millis(0));
-        clock.advance(Duration::from_secs(1));
-        assert_eq!(
-            (clock.now().as_secs(), clock.monotonic().as_millis()),
-            (1001, 1000)
-        );
     }
 }
