@@ -3,9 +3,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use hexline_protocol::signal::{JoinParams, LeaveParams, PublishParams, SendParams};
+use hexline_protocol::{Fields, Method, Name};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -90,16 +91,37 @@ impl Client {
         }
     }
 
+    /// Calls a method by the type of its parameters, and reads its result.
+    ///
+    /// ```no_run
+    /// # async fn example(client: hexline_client::Client) -> Result<(), hexline_client::CallError> {
+    /// use hexline_protocol::Name;
+    /// use hexline_protocol::signal::JoinParams;
+    ///
+    /// let joined = client.request(&JoinParams { id: Name::new("news"), presence: true }).await?;
+    /// println!("with presence: {}", joined.presence.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn request<M>(&self, params: &M) -> Result<M::Answer, CallError>
+    where
+        M: Method + Serialize + Sync,
+    {
+        let result = self.call(M::ROW.name, params).await?;
+        serde_json::from_str(result.get()).map_err(|_| CallError::Unreadable(M::ROW.name))
+    }
+
     /// Sends a message to `identity`, `identity/device` or `identity/device/route`, and tells how
     /// many connections it was delivered to. `fields` is an object of the app's own members.
     pub async fn send(&self, to: &str, fields: impl Serialize) -> Result<u64, CallError> {
-        let mut params = members(&fields)?;
-        if params.contains_key("id") {
+        let fields = raw(&fields)?;
+        let fields = members(&fields)?;
+        if fields.find("id").is_some() {
             let message = "a direct message has no `id`; use send_in_channel";
             return Err(CallError::Params(message.to_owned()));
         }
-        params.insert("to".to_owned(), to.into());
-        Ok(delivered(&self.call("signal.send", &params).await?))
+        let params = SendParams::new(Name::new(to), None, fields);
+        Ok(self.request(&params).await?.delivered)
     }
 
     /// Sends a message within a channel to one of its members.
@@ -109,33 +131,32 @@ impl Client {
         to: &str,
         fields: impl Serialize,
     ) -> Result<u64, CallError> {
-        let mut params = members(&fields)?;
-        params.insert("to".to_owned(), to.into());
-        params.insert("id".to_owned(), channel.into());
-        Ok(delivered(&self.call("signal.send", &params).await?))
+        let fields = raw(&fields)?;
+        let channel = Some(Name::new(channel));
+        let params = SendParams::new(Name::new(to), channel, members(&fields)?);
+        Ok(self.request(&params).await?.delivered)
     }
 
     /// Sends a message to everyone else in a channel, and tells how many connections that were.
     pub async fn publish(&self, channel: &str, fields: impl Serialize) -> Result<u64, CallError> {
-        let mut params = members(&fields)?;
-        params.insert("id".to_owned(), channel.into());
-        Ok(delivered(&self.call("signal.publish", &params).await?))
+        let fields = raw(&fields)?;
+        let params = PublishParams::new(Name::new(channel), members(&fields)?);
+        Ok(self.request(&params).await?.delivered)
     }
 
     /// Joins a channel. With `presence`, the others hear of it, and `signal.join_back` pushes tell
     /// who is there; a channel that has its fill of such members is joined without. Returns whether
     /// there is presence.
     pub async fn join(&self, channel: &str, presence: bool) -> Result<bool, CallError> {
-        let params = json!({"id": channel, "presence": presence});
-        let result = self.call("signal.join", params).await?;
-        Ok(presence && !joined_without(&result))
+        let id = Name::new(channel);
+        let joined = self.request(&JoinParams { id, presence }).await?;
+        Ok(presence && joined.presence != Some(false))
     }
 
     /// Leaves a channel.
     pub async fn leave(&self, channel: &str) -> Result<(), CallError> {
-        self.call("signal.leave", json!({"id": channel}))
-            .await
-            .map(drop)
+        let id = Name::new(channel);
+        self.request(&LeaveParams { id }).await.map(drop)
     }
 
     /// Sends `_ping`, beside those that are sent by themselves.
@@ -266,31 +287,12 @@ fn frame(method: &str, id: Option<u64>, params: &impl Serialize) -> Result<Strin
     .map_err(|e| CallError::Params(e.to_string()))
 }
 
-fn members(fields: &impl Serialize) -> Result<Map<String, Value>, CallError> {
-    match serde_json::to_value(fields) {
-        Ok(Value::Object(members)) => Ok(members),
-        Ok(_) => Err(CallError::Params("they are not an object".to_owned())),
-        Err(e) => Err(CallError::Params(e.to_string())),
-    }
+fn raw(fields: &impl Serialize) -> Result<Box<RawValue>, CallError> {
+    to_raw_value(fields).map_err(|e| CallError::Params(e.to_string()))
 }
 
-/// Servers before acknowledgements carried counts answer `{}`: taken for none.
-fn delivered(result: &RawValue) -> u64 {
-    #[derive(Deserialize)]
-    struct Delivered {
-        #[serde(default)]
-        delivered: u64,
-    }
-    serde_json::from_str::<Delivered>(result.get()).map_or(0, |d| d.delivered)
-}
-
-/// The server says so where presence was asked for and not given.
-fn joined_without(result: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Joined {
-        presence: Option<bool>,
-    }
-    serde_json::from_str::<Joined>(result.get()).is_ok_and(|j| j.presence == Some(false))
+fn members(fields: &RawValue) -> Result<Fields<'_>, CallError> {
+    Fields::parse(fields).map_err(|e| CallError::Params(e.to_string()))
 }
 
 const READ_BUFFER: usize = 4096;

@@ -79,6 +79,9 @@ pub enum CallError {
     /// The connection has ended. The server may have done it all the same.
     #[error("the connection has ended")]
     Closed,
+    /// The answer is not of the form that this client knows. The server has done it.
+    #[error("the result of {0} is of a form that this client does not know")]
+    Unreadable(&'static str),
     /// The parameters cannot be sent.
     #[error("the parameters cannot be sent: {0}")]
     Params(String),

@@ -1,5 +1,6 @@
 use hexline_bus::Link;
-use hexline_protocol::{Call, ErrorCode, RawCall};
+use hexline_protocol::signal::Call as SignalCall;
+use hexline_protocol::{Call, ErrorCode, RawCall, Reply};
 use hexline_services::signal::{self, SignalService};
 use hexline_services::{Caller, Failure, Outcome};
 
@@ -16,21 +17,24 @@ pub(crate) struct CallFailure {
     pub(crate) message: String,
 }
 
-/// Reads a call and takes it to its service. The reply is JSON and never `null`.
+/// Reads a call and takes it to its service. The reply is JSON.
 pub(crate) fn dispatch(
     services: &Services,
     caller: &Caller,
     link: &mut dyn Link,
     raw: &RawCall<'_>,
     note: impl FnOnce(&'static str),
-) -> Result<Outcome<String>, CallFailure> {
+) -> Result<Outcome<Reply>, CallFailure> {
     let call = Call::parse(raw)?;
-    note(call.method());
+    note(call.row().name);
+    let signals = &services.signal;
     let outcome = match &call {
-        Call::SignalSend(p) => signal::rpc::send(&services.signal, caller, link, p)?,
-        Call::SignalJoin(p) => signal::rpc::join(&services.signal, caller, link, p)?,
-        Call::SignalLeave(p) => signal::rpc::leave(p)?,
-        Call::SignalPublish(p) => signal::rpc::publish(&services.signal, caller, link, p)?,
+        Call::Signal(SignalCall::Send(p)) => signal::rpc::send(signals, caller, link, p)?.written(),
+        Call::Signal(SignalCall::Join(p)) => signal::rpc::join(signals, caller, link, p)?.written(),
+        Call::Signal(SignalCall::Leave(p)) => signal::rpc::leave(p)?.written(),
+        Call::Signal(SignalCall::Publish(p)) => {
+            signal::rpc::publish(signals, caller, link, p)?.written()
+        }
     };
     Ok(outcome)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hexline_bus::{Link, Receiver as _};
 use hexline_model::Monotonic;
-use hexline_protocol::{CloseCode, ErrorCode, Incoming, Item, PONG, RawCall};
+use hexline_protocol::{CloseCode, ErrorCode, Incoming, Item, PONG, RawCall, Reply};
 use hexline_services::keys::AppLimits;
 use hexline_services::{Effect, Outcome};
 
@@ -122,15 +122,12 @@ impl ClientSession {
         let connection = &place.connection;
         let caller = &connection.caller;
         let note = |method| context.metrics.called(method);
-        let mut respond = |result: &str| {
-            if let Some(id) = call.id {
-                let response = hexline_protocol::result(id, result);
-                responses.add(&connection.outbox, response);
-            }
-        };
         match dispatch(&context.services, caller, link.as_mut(), call, note) {
             Ok(Outcome::Done { reply, effects }) => {
-                respond(&reply);
+                if let Some(id) = call.id {
+                    let response = hexline_protocol::result(id, &reply);
+                    responses.add(&connection.outbox, response);
+                }
                 for effect in effects {
                     match effect {
                         Effect::Join(channel, presence) => {
@@ -146,7 +143,13 @@ impl ClientSession {
                 }
             }
             Ok(Outcome::Join(join)) => {
-                let mut reply = |visible| respond(&(join.reply)(join.presence, visible));
+                let mut reply = |visible| {
+                    let joined = (join.reply)(join.presence, visible);
+                    if let Some(id) = call.id {
+                        let response = hexline_protocol::result(id, &Reply::of(&joined));
+                        responses.add(&connection.outbox, response);
+                    }
+                };
                 link.join_with(&join.channel, join.presence, &mut reply);
             }
             Err(CallFailure { code, message }) => {

@@ -18,6 +18,7 @@ mod entropy;
 mod id;
 mod identity;
 mod secret;
+mod service;
 mod time;
 
 pub use address::{Address, AddressError, Destination, Route};
@@ -30,4 +31,5 @@ pub use id::{
 };
 pub use identity::{Device, Identity, IdentityError, Subject};
 pub use secret::Secret;
+pub use service::Service;
 pub use time::{Monotonic, Timestamp};

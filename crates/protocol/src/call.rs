@@ -1,54 +1,83 @@
+use serde_json::value::RawValue;
+
 use crate::code::ErrorCode;
-use crate::fields::{Fields, FieldsError};
+use crate::fields::FieldsError;
 use crate::frame::RawCall;
-use crate::openrpc::Method;
+use crate::rows::{PushRow, Row};
 use crate::signal;
 
-/// The one table of methods: each row is a variant, how its parameters are read, and what
-/// `/openrpc.json` says of it.
-macro_rules! calls {
-    ($($name:literal => $variant:ident($($params:ident)::+),)+) => {
+/// The services whose methods clients call; a method's name begins with its service's.
+macro_rules! services {
+    ($($(#[$about:meta])* $variant:ident($service:ident $(<$lifetime:lifetime>)?),)+) => {
         /// Every method that a client may call, with its parameters read.
         ///
-        /// Add a method to the table and the compiler names what is left to write.
+        /// The methods stand in one table, by service. Add one there, and the compiler names what
+        /// is left to write.
         pub enum Call<'a> {
-            $(#[doc = concat!("`", $name, "`")] $variant($($params)::+<'a>),)+
+            $($(#[$about])* $variant($service::Call $(<$lifetime>)?),)+
         }
 
         impl<'a> Call<'a> {
-            /// Every method, with its description.
-            pub const METHODS: &'static [(&'static str, &'static Method)] =
-                &[$(($name, &$($params)::+::METHOD),)+];
-
             /// Reads the parameters of a call.
             pub fn parse(call: &RawCall<'a>) -> Result<Self, CallError> {
-                let read: fn(Fields<'a>) -> Result<Self, CallError> = match call.method.as_ref() {
-                    $($name => |f| <$($params)::+>::parse(f).map(Self::$variant),)+
-                    _ => return Err(CallError::UnknownMethod),
+                let method = call.method.as_ref();
+                let service = method.split_once('.').map(|(service, _)| service);
+                let read = match service {
+                    $(Some(stringify!($service)) => {
+                        let read = $service::Call::parse(method, call.params);
+                        read.map(|read| read.map(Self::$variant))
+                    })+
+                    _ => None,
                 };
-                read(
-                    call.params
-                        .map(Fields::parse)
-                        .transpose()?
-                        .unwrap_or_default(),
-                )
+                read.unwrap_or(Err(CallError::UnknownMethod))
             }
 
-            /// The method's name, for metrics and logs.
-            pub fn method(&self) -> &'static str {
+            /// What the table says of the method.
+            pub fn row(&self) -> &'static Row {
                 match self {
-                    $(Self::$variant(_) => $name,)+
+                    $(Self::$variant(call) => call.row(),)+
                 }
+            }
+
+            /// The whole table.
+            pub fn rows() -> impl Iterator<Item = &'static Row> {
+                [$($service::Call::ROWS),+].into_iter().flatten()
             }
         }
     };
 }
 
-calls! {
-    "signal.send" => SignalSend(signal::Send),
-    "signal.join" => SignalJoin(signal::Join),
-    "signal.leave" => SignalLeave(signal::Leave),
-    "signal.publish" => SignalPublish(signal::Publish),
+services! {
+    /// `signal.*`
+    Signal(signal<'a>),
+}
+
+/// Everything that the server says by itself.
+#[non_exhaustive]
+pub enum Push<'a> {
+    /// `signal.*`
+    Signal(signal::Push<'a>),
+}
+
+impl Call<'_> {
+    /// The row of a method.
+    pub fn find_row(method: &str) -> Option<&'static Row> {
+        Self::rows().find(|row| row.name == method)
+    }
+}
+
+impl<'a> Push<'a> {
+    /// Reads a push. `None` if there is none of that name, or it is not of the form that the table
+    /// gives.
+    pub fn parse(method: &str, params: &'a RawValue) -> Option<Self> {
+        let read = signal::Push::parse(method, Some(params))?;
+        read.ok().map(Self::Signal)
+    }
+
+    /// All rows.
+    pub fn rows() -> impl Iterator<Item = &'static PushRow> {
+        signal::Push::ROWS.iter()
+    }
 }
 
 /// Why a call cannot be made as it stands.

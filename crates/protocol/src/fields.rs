@@ -3,7 +3,11 @@ use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
+
+use crate::call::CallError;
+use crate::params::Name;
 
 /// The members of a JSON object in the order written, their values untouched.
 ///
@@ -17,7 +21,18 @@ pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 #[error("{0}")]
 pub struct FieldsError(String);
 
+impl FieldsError {
+    pub(crate) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
 impl<'a> Fields<'a> {
+    /// The params of a call; absent ones are `{}`.
+    pub(crate) fn of(params: Option<&'a RawValue>) -> Result<Self, CallError> {
+        Ok(params.map(Self::parse).transpose()?.unwrap_or_default())
+    }
+
     /// Reads an object.
     pub fn parse(params: &'a RawValue) -> Result<Self, FieldsError> {
         if !params.get().starts_with('{') {
@@ -46,40 +61,51 @@ impl<'a> Fields<'a> {
         Some(self.0.remove(at).1)
     }
 
-    /// The text of a member; `None` if it is absent or null.
+    /// A text; `None` if it is absent or null.
     pub fn text(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, FieldsError> {
-        self.read(name, "a string")
+        #[derive(serde::Deserialize)]
+        struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        serde_json::from_str::<Option<Text<'a>>>(value.get())
+            .map(|text| text.map(|Text(text)| text))
+            .map_err(|_| FieldsError(format!("{name} is {}, not a string", kind(value))))
     }
 
-    /// A name; `None` if it is absent or null. Old clients look at no types: an integer is its
-    /// decimal text.
-    pub fn name(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, FieldsError> {
-        match self.find(name) {
-            Some(value) if is_integer(value.get()) => Ok(Some(Cow::Borrowed(value.get()))),
-            _ => self.read(name, "a string or an integer"),
-        }
-    }
-
-    /// A member that is `true` or `false`; `None` if it is absent or null.
-    pub fn flag(&self, name: &'static str) -> Result<Option<bool>, FieldsError> {
-        self.read(name, "true or false")
+    /// A name; `None` if it is absent or null.
+    pub fn name(&self, name: &'static str) -> Result<Option<Name<'a>>, FieldsError> {
+        let Some(value) = self.find(name) else {
+            return Ok(None);
+        };
+        serde_json::from_str::<Option<Name<'a>>>(value.get()).map_err(|_| {
+            let found = kind(value);
+            FieldsError(format!("{name} is {found}, not a string or an integer"))
+        })
     }
 
     /// The members, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
     }
+}
 
-    fn read<T: Deserialize<'a>>(
-        &self,
-        name: &'static str,
-        wanted: &str,
-    ) -> Result<Option<T>, FieldsError> {
-        let Some(value) = self.find(name) else {
-            return Ok(None);
-        };
-        serde_json::from_str(value.get())
-            .map_err(|_| FieldsError(format!("{name} is {}, not {wanted}", kind(value))))
+impl<'a> IntoIterator for Fields<'a> {
+    type Item = (Cow<'a, str>, &'a RawValue);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in self.iter() {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
     }
 }
 
@@ -102,7 +128,7 @@ impl<'de: 'a, 'a> Visitor<'de> for FieldsVisitor<'a> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields: Vec<(Cow<'a, str>, &'a RawValue)> = Vec::new();
         let mut seen: HashSet<String> = HashSet::new();
-        while let Some((Name(name), value)) = map.next_entry::<Name<'a>, &'a RawValue>()? {
+        while let Some((Key(name), value)) = map.next_entry::<Key<'a>, &'a RawValue>()? {
             let duplicate = if fields.len() < LINEAR {
                 fields.iter().any(|(n, _)| *n == name)
             } else {
@@ -120,29 +146,29 @@ impl<'de: 'a, 'a> Visitor<'de> for FieldsVisitor<'a> {
     }
 }
 
-struct Name<'a>(Cow<'a, str>);
+struct Key<'a>(Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
             fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(text)))
+                Ok(Key(Cow::Borrowed(text)))
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
+                Ok(Key(Cow::Owned(text.to_owned())))
             }
         }
-        deserializer.deserialize_str(NameVisitor)
+        deserializer.deserialize_str(KeyVisitor)
     }
 }
 
 // Of JSON; `-0` is no text that anyone would take for a number's.
-fn is_integer(json: &str) -> bool {
+pub(crate) fn is_integer(json: &str) -> bool {
     let digits = json.strip_prefix('-').unwrap_or(json);
     json != "-0" && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::answer::Reply;
 use crate::code::ErrorCode;
 use crate::fields::kind;
 
@@ -84,14 +85,10 @@ pub fn parse(text: &str, max_depth: usize) -> Incoming<'_> {
     }
 }
 
-/// A success response. `result` is JSON and not `null`.
-pub fn result(id: Id<'_>, result: &str) -> Bytes {
-    debug_assert_ne!(result, "null", "clients take a null result for no response");
-    format!(
-        r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#,
-        id.0.get()
-    )
-    .into()
+/// A success response.
+pub fn result(id: Id<'_>, reply: &Reply) -> Bytes {
+    let (id, reply) = (id.0.get(), reply.as_str());
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{reply}}}"#).into()
 }
 
 /// An error response. `details` are further members of `data`, e.g. `("retry_after_ms", 20)`.
@@ -358,7 +355,7 @@ mod tests {
             panic!("a call");
         };
         let id = call.id.expect("an id");
-        let ok = result(id, "{}");
+        let ok = result(id, &Reply::of(&crate::Done {}));
         let refused = error(
             Some(id),
             ErrorCode::RateLimited,
@@ -368,6 +365,7 @@ mod tests {
         let both = batch(&[ok.clone(), refused.clone()]).expect("two responses");
         let none = error(None, ErrorCode::ParseError, "no", &[]);
         assert!(batch(&[]).is_none());
+        assert_eq!(result(id, &Reply::of(&())), ok, "never null");
         insta::assert_snapshot!(
             [ok, refused, both, none]
                 .map(|b| String::from_utf8(b.to_vec()).expect("UTF-8"))

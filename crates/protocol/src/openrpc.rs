@@ -1,85 +1,27 @@
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
-use crate::call::Call;
+use crate::call::{Call, Push};
 use crate::close::CloseCode;
 use crate::code::ErrorCode;
-use crate::signal;
-
-/// What a method wants and gives, for `/openrpc.json`.
-pub struct Method {
-    /// One line.
-    pub summary: &'static str,
-    /// Its parameters, by name.
-    pub params: &'static [Param],
-    /// Whether other members are let through to whoever receives the message.
-    pub relays: bool,
-    /// What it answers with.
-    pub result: Answer,
-    /// How it is refused, beyond what any call may be refused with.
-    pub errors: &'static [ErrorCode],
-    /// Parameters that a server reads without complaint.
-    pub example: &'static str,
-}
-
-/// What the server says by itself: a call without an `id`.
-pub struct Push {
-    /// The method that it comes as.
-    pub name: &'static str,
-    /// One line.
-    pub summary: &'static str,
-    /// Its parameters, by name.
-    pub params: &'static [Param],
-    /// Whether members that the sender wrote come with it.
-    pub relays: bool,
-}
-
-/// One parameter.
-pub struct Param {
-    /// Its name.
-    pub name: &'static str,
-    /// What it says.
-    pub text: &'static str,
-    /// What it may be.
-    pub kind: Kind,
-    /// Whether it has to be there.
-    pub required: bool,
-}
-
-/// What a parameter may be.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A string that is not empty.
-    Text,
-    /// The same, or an integer, which is its decimal text.
-    Name,
-    /// `true` or `false`.
-    Flag,
-}
-
-/// What a method answers with.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum Answer {
-    /// `{}`
-    Done,
-    /// `{}`, or `{"presence":false}`
-    Joined,
-    /// `{"delivered":n}`
-    Delivered,
-}
+use crate::rows::{Kind, PushRow, Row, Shape};
 
 /// The [OpenRPC](https://spec.open-rpc.org) document of every method and push; `url` is where the
 /// WebSocket is, `version` the server's.
 ///
-/// What the server says by itself stands in `x-pushes`, since `OpenRPC` describes calls alone, and
-/// why it closes in `x-close-codes`.
+/// It is all that a generator of clients needs: types are schemas among the components. What `OpenRPC`
+/// has no words for stands in members that begin with `x-`: what the server says by itself in
+/// `x-pushes`, why it closes in `x-close-codes`, and for each method the schema of its parameters as
+/// one object, its grant, whether it needs a WebSocket, and its HTTP twin.
 pub fn openrpc(url: &str, version: &str) -> Value {
-    let methods: Vec<Value> = Call::METHODS
-        .iter()
-        .map(|(name, method)| describe_method(name, method))
+    let mut schemas = BTreeMap::new();
+    let methods: Vec<Value> = Call::rows()
+        .map(|row| describe_method(row, &mut schemas))
         .collect();
-    let pushes: Vec<Value> = signal::PUSHES.iter().map(describe_push).collect();
+    let pushes: Vec<Value> = Push::rows()
+        .map(|row| describe_push(row, &mut schemas))
+        .collect();
     let close_codes: Vec<Value> = CloseCode::ALL
         .iter()
         .map(|code| {
@@ -104,101 +46,88 @@ pub fn openrpc(url: &str, version: &str) -> Value {
         },
         "servers": [{ "name": "WebSocket", "url": url }],
         "methods": methods,
-        "components": { "errors": errors },
+        "components": { "errors": errors, "schemas": schemas },
         "x-pushes": pushes,
         "x-close-codes": close_codes,
     })
 }
 
-fn describe_method(name: &str, method: &Method) -> Value {
+/// The schemas of a document, by name.
+type Schemas = BTreeMap<String, Value>;
+
+fn describe_method(row: &Row, schemas: &mut Schemas) -> Value {
     let errors: Vec<Value> = ANY_CALL
         .iter()
-        .chain(method.errors)
+        .chain(row.grant.map(|_| &ErrorCode::GrantMissing))
+        .chain(row.errors)
         .map(|code| json!({ "$ref": format!("#/components/errors/{}", code.text()) }))
         .collect();
+    let params = add(&row.params, schemas);
+    let answer = add(&row.answer, schemas);
+    let http = row.http.map(|http| {
+        let path = format!("/client/v1{}", http.path);
+        json!({ "method": http.verb.text(), "path": path })
+    });
     json!({
-        "name": name,
-        "summary": method.summary,
+        "name": row.name,
+        "summary": row.summary,
         "paramStructure": "by-name",
-        "params": method.params.iter().map(describe_param).collect::<Vec<_>>(),
-        "result": { "name": "result", "schema": method.result.schema() },
+        "params": describe_params(&schemas[&*row.params.name()]),
+        "result": { "name": row.answer.name(), "schema": answer },
         "errors": errors,
-        "x-relays-other-params": method.relays,
+        "x-params": params,
+        "x-relays-other-params": row.kind == Kind::Relay,
+        "x-grant": row.grant.map(hexline_model::Service::name),
+        "x-needs-socket": row.needs_socket,
+        "x-http": http,
     })
 }
 
-fn describe_push(push: &Push) -> Value {
+fn describe_push(row: &PushRow, schemas: &mut Schemas) -> Value {
+    let params = add(&row.params, schemas);
     json!({
-        "name": push.name,
-        "summary": push.summary,
+        "name": row.name,
+        "summary": row.summary,
         "paramStructure": "by-name",
-        "params": push.params.iter().map(describe_param).collect::<Vec<_>>(),
-        "x-relays-other-params": push.relays,
+        "params": describe_params(&schemas[&*row.params.name()]),
+        "x-params": params,
+        "x-relays-other-params": row.kind == Kind::Relay,
     })
 }
 
-fn describe_param(param: &Param) -> Value {
-    json!({
-        "name": param.name,
-        "summary": param.text,
-        "required": param.required,
-        "schema": param.kind.schema(),
-    })
+/// The members of an object, as a list.
+fn describe_params(schema: &Value) -> Vec<Value> {
+    let required = schema["required"].as_array();
+    let members = schema["properties"].as_object().into_iter().flatten();
+    members
+        .map(|(name, schema)| {
+            let mut schema = schema.clone();
+            let text = schema.as_object_mut().and_then(|s| s.remove("description"));
+            json!({
+                "name": name,
+                "summary": text,
+                "required": required.is_some_and(|names| names.contains(&json!(name))),
+                "schema": schema,
+            })
+        })
+        .collect()
 }
 
 fn describe_error(code: ErrorCode) -> Value {
     json!({ "code": code.number(), "message": code.text(), "data": { "code": code.text() } })
 }
 
-impl Kind {
-    fn schema(self) -> Value {
-        match self {
-            Self::Text => json!({ "type": "string", "minLength": 1 }),
-            Self::Name => json!({ "type": ["string", "integer"], "minLength": 1 }),
-            Self::Flag => json!({ "type": "boolean" }),
-        }
+/// Adds a type and what it refers to; gives the reference to it.
+fn add(shape: &Shape, schemas: &mut Schemas) -> Value {
+    for (name, schema) in shape.components() {
+        let schema = serde_json::to_value(schema).expect("a schema is plain data");
+        schemas.insert(name, schema);
     }
-}
-
-impl Answer {
-    fn schema(self) -> Value {
-        match self {
-            Self::Done => {
-                json!({ "type": "object", "additionalProperties": false })
-            }
-            Self::Joined => json!({
-                "type": "object",
-                "properties": {
-                    "presence": {
-                        "const": false,
-                        "description": "The channel has as many members with presence as it may: \
-                            the connection is a member without.",
-                    },
-                },
-                "additionalProperties": false,
-            }),
-            Self::Delivered => json!({
-                "type": "object",
-                "required": ["delivered"],
-                "properties": {
-                    "delivered": {
-                        "type": "integer",
-                        "minimum": 0,
-                        "description": "How many connections the message was queued for.",
-                    },
-                },
-                "additionalProperties": false,
-            }),
-        }
-    }
+    json!({ "$ref": format!("#/components/schemas/{}", shape.name()) })
 }
 
 /// What any call may be refused with.
-const ANY_CALL: [ErrorCode; 3] = [
-    ErrorCode::InvalidRequest,
-    ErrorCode::InvalidParams,
-    ErrorCode::GrantMissing,
-];
+const ANY_CALL: [ErrorCode; 2] = [ErrorCode::InvalidRequest, ErrorCode::InvalidParams];
 
 const ABOUT: &str = "JSON-RPC 2.0 over a WebSocket. A call with an id is answered, one without \
     never. What the server says by itself comes as a call without an id: see x-pushes. A bare \
@@ -217,30 +146,60 @@ mod tests {
 
     #[test]
     fn every_method_that_is_described_can_be_called_as_described() {
-        for (name, method) in Call::METHODS {
-            let params: Map<String, Value> =
-                serde_json::from_str(method.example).expect("an object");
+        for row in Call::rows() {
+            let mut schemas = BTreeMap::new();
+            describe_method(row, &mut schemas);
+            let schema = &schemas[&*row.params.name()];
+            let example = schema["example"].as_object();
+            let params = example.unwrap_or_else(|| panic!("{} has no example", row.name));
             let reads = |params: &Map<String, Value>| {
-                let frame = json!({"jsonrpc": "2.0", "id": 1, "method": name, "params": params});
+                let frame =
+                    json!({"jsonrpc": "2.0", "id": 1, "method": row.name, "params": params});
                 let frame = frame.to_string();
                 let Incoming::Single(Item::Call(raw)) = parse(&frame, 16) else {
                     panic!("{frame}");
                 };
-                Call::parse(&raw).map(|call| assert_eq!(call.method(), *name))
+                Call::parse(&raw).map(|call| assert_eq!(call.row().name, row.name))
             };
-            reads(&params).unwrap_or_else(|error| panic!("{name}: {error}"));
-            for param in method.params {
+            reads(params).unwrap_or_else(|error| panic!("{}: {error}", row.name));
+            for param in describe_params(schema) {
+                let name = param["name"].as_str().expect("a name");
                 let mut less = params.clone();
-                less.remove(param.name);
-                assert_eq!(
-                    reads(&less).is_err(),
-                    param.required,
-                    "{name} {}",
-                    param.name
-                );
+                less.remove(name);
+                let refused = reads(&less).is_err();
+                assert_eq!(refused, param["required"] == true, "{} {name}", row.name);
                 let mut wrong = params.clone();
-                wrong.insert(param.name.to_owned(), json!([]));
-                assert!(reads(&wrong).is_err(), "{name} {}", param.name);
+                wrong.insert(name.to_owned(), json!([]));
+                assert!(reads(&wrong).is_err(), "{} {name}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_in_a_twins_path_is_a_parameter_and_no_two_twins_are_one() {
+        let mut routes = std::collections::BTreeSet::new();
+        for row in Call::rows() {
+            let Some(http) = row.http else { continue };
+            assert!(!row.needs_socket, "{}", row.name);
+            assert!(routes.insert((http.verb.text(), http.path)), "{}", row.name);
+            let mut schemas = BTreeMap::new();
+            describe_method(row, &mut schemas);
+            for name in http.path_params() {
+                let members = &schemas[&*row.params.name()]["properties"];
+                assert!(members.get(name).is_some(), "{} {name}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_type_has_a_name_of_its_own() {
+        let mut known = BTreeMap::new();
+        let calls = Call::rows().flat_map(|row| [&row.params, &row.answer]);
+        for shape in calls.chain(Push::rows().map(|row| &row.params)) {
+            for (name, schema) in shape.components() {
+                let schema = serde_json::to_value(schema).expect("plain data");
+                let other = known.entry(name.clone()).or_insert_with(|| schema.clone());
+                assert_eq!(*other, schema, "{name} is two types");
             }
         }
     }

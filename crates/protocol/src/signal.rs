@@ -8,62 +8,170 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hexline_model::{Address, ChannelName};
+use serde::ser::{SerializeMap as _, Serializer};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use crate::answer::Done;
 use crate::call::CallError;
-use crate::code::ErrorCode;
 use crate::fields::Fields;
-use crate::openrpc::{Answer, Kind, Method, Param, Push};
+use crate::params::Name;
+use crate::push;
+use crate::rows::{methods, pushes};
+
+methods! {
+    /// A call of this service, its parameters read.
+    pub enum Call<'a>;
+
+    /// Send a message to the connections that an address names, or to those of them in a channel
+    "signal.send" => Send(SendParams<'a>) -> Delivered,
+        grant: Signal, kind: relay, socket: no, http: None, errors: [Forbidden];
+
+    /// Make the connection a member of a channel
+    "signal.join" => Join(JoinParams<'a>) -> Joined,
+        grant: Signal, kind: typed, socket: yes, http: None, errors: [Forbidden, TooLarge];
+
+    /// End the connection's membership of a channel
+    "signal.leave" => Leave(LeaveParams<'a>) -> Done,
+        grant: Signal, kind: typed, socket: yes, http: None, errors: [];
+
+    /// Send a message to the other members of a channel
+    "signal.publish" => Publish(PublishParams<'a>) -> Delivered,
+        grant: Signal, kind: relay, socket: no, http: None,
+        errors: [Forbidden];
+}
+
+pushes! {
+    /// A push of this service.
+    pub enum Push<'a>;
+
+    /// A message for this connection
+    "signal.send" => Send(Sent<'a>) as SENT, kind: relay;
+
+    /// A message in a channel
+    "signal.publish" => Publish(Published<'a>) as PUBLISHED, kind: relay;
+
+    /// A member has joined with presence
+    "signal.join" => Join(Announced<'a>) as JOINED, kind: typed;
+
+    /// A member was there before this connection
+    "signal.join_back" => JoinBack(Announced<'a>) as JOIN_BACK, kind: typed;
+
+    /// A member has gone
+    "signal.leave" => Leave(Announced<'a>) as LEFT, kind: typed;
+}
 
 /// `signal.send {to, …}`: a direct message, or with `id` one that belongs to a channel.
-pub struct Send<'a> {
-    /// Whom it is for, as written.
-    pub to: Cow<'a, str>,
-    /// The channel it belongs to, if any.
-    pub id: Option<Cow<'a, str>>,
+#[derive(ToSchema)]
+#[schema(example = json!({"to": "bob1", "text": "hello"}))]
+pub struct SendParams<'a> {
+    /// Whom it is for: identity, identity/device or identity/device/route.
+    pub to: Name<'a>,
+    /// The channel that the message belongs to, if any.
+    #[schema(nullable = false)]
+    pub id: Option<Name<'a>>,
     /// Everything the sender wrote, `to` and `id` included.
+    #[schema(ignore)]
     pub fields: Fields<'a>,
 }
 
 /// `signal.join {id, presence?}`
-pub struct Join<'a> {
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"id": "room", "presence": true}))]
+pub struct JoinParams<'a> {
     /// The channel.
-    pub id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub id: Name<'a>,
     /// Whether to be announced to, and to hear of, the other members; absent means no.
+    #[serde(default)]
     pub presence: bool,
 }
 
 /// `signal.leave {id}`
-pub struct Leave<'a> {
+#[derive(Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"id": "room"}))]
+pub struct LeaveParams<'a> {
     /// The channel.
-    pub id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub id: Name<'a>,
 }
 
 /// `signal.publish {id, …}`
-pub struct Publish<'a> {
+#[derive(ToSchema)]
+#[schema(example = json!({"id": "room", "text": "hello"}))]
+pub struct PublishParams<'a> {
     /// The channel.
-    pub id: Cow<'a, str>,
+    pub id: Name<'a>,
     /// Everything the sender wrote, `id` included.
+    #[schema(ignore)]
     pub fields: Fields<'a>,
 }
 
-impl<'a> Send<'a> {
-    pub(crate) const METHOD: Method = Method {
-        summary: "Sends a message to the connections that an address names, or to those of them in a channel.",
-        params: &[
-            TO,
-            Param {
-                required: false,
-                text: "The channel that the message belongs to, if any.",
-                ..CHANNEL
-            },
-        ],
-        relays: true,
-        result: Answer::Delivered,
-        errors: &[ErrorCode::Forbidden],
-        example: r#"{"to":"bob1","id":"room","text":"hello"}"#,
-    };
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Delivered {
+    /// How many connections it was queued for.
+    // Servers before acknowledgements carried counts answer `{}`.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub delivered: u64,
+}
 
-    pub(crate) fn parse(mut fields: Fields<'a>) -> Result<Self, CallError> {
+/// A membership.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Joined {
+    /// `false` if presence was asked for and the channel has as many members with presence as it
+    /// may: the connection is a member without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub presence: Option<bool>,
+}
+
+/// `signal.send {to, …, from}`
+#[derive(ToSchema)]
+pub struct Sent<'a> {
+    /// Whom it is for, as the sender wrote it.
+    pub to: Cow<'a, str>,
+    /// Whose it is: identity/device/route, stamped by the server.
+    pub from: Cow<'a, str>,
+    /// The channel that the message belongs to, if any.
+    #[schema(nullable = false)]
+    pub id: Option<Cow<'a, str>>,
+    /// Everything that came, these members included.
+    #[schema(ignore)]
+    pub fields: Fields<'a>,
+}
+
+/// `signal.publish {id, …, from}`
+#[derive(ToSchema)]
+pub struct Published<'a> {
+    /// The channel.
+    pub id: Cow<'a, str>,
+    /// Whose it is: identity/device/route, stamped by the server.
+    pub from: Cow<'a, str>,
+    /// Everything that came, these members included.
+    #[schema(ignore)]
+    pub fields: Fields<'a>,
+}
+
+/// `signal.join`, `signal.join_back` and `signal.leave {id, from}`
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Announced<'a> {
+    /// The channel.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// The member: identity/device/route.
+    #[serde(borrow)]
+    pub from: Cow<'a, str>,
+}
+
+impl<'a> SendParams<'a> {
+    /// A message of these members, for `to`, and in a channel if `id` names one.
+    pub fn new(to: Name<'a>, id: Option<Name<'a>>, fields: Fields<'a>) -> Self {
+        Self { to, id, fields }
+    }
+
+    pub(crate) fn read(mut fields: Fields<'a>) -> Result<Self, CallError> {
         let to = fields.name("to")?.ok_or(CallError::Missing("to"))?;
         let id = fields.name("id")?;
         if id.is_none() {
@@ -74,272 +182,126 @@ impl<'a> Send<'a> {
 
     /// The push that the receivers get.
     pub fn push(&self, from: &str) -> Bytes {
-        relay(&SENT, &["to", "id"], &self.fields, from)
+        push::relay(&SENT, &["to", "id"], &self.fields, from)
     }
 }
 
-impl<'a> Join<'a> {
-    pub(crate) const METHOD: Method = Method {
-        summary: "Makes the connection a member of a channel.",
-        params: &[CHANNEL, PRESENCE],
-        relays: false,
-        result: Answer::Joined,
-        errors: &[ErrorCode::Forbidden, ErrorCode::TooLarge],
-        example: r#"{"id":"room","presence":true}"#,
-    };
-
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the same shape for every method"
-    )]
-    pub(crate) fn parse(fields: Fields<'a>) -> Result<Self, CallError> {
-        let id = fields.name("id")?.ok_or(CallError::Missing("id"))?;
-        Ok(Self {
-            id,
-            presence: fields.flag("presence")?.unwrap_or(false),
-        })
+impl<'a> PublishParams<'a> {
+    /// A message of these members, in the channel `id`.
+    pub fn new(id: Name<'a>, fields: Fields<'a>) -> Self {
+        Self { id, fields }
     }
-}
 
-impl<'a> Leave<'a> {
-    pub(crate) const METHOD: Method = Method {
-        summary: "Ends the connection's membership of a channel.",
-        params: &[CHANNEL],
-        relays: false,
-        result: Answer::Done,
-        errors: &[],
-        example: r#"{"id":"room"}"#,
-    };
-
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the same shape for every method"
-    )]
-    pub(crate) fn parse(fields: Fields<'a>) -> Result<Self, CallError> {
-        Ok(Self {
-            id: fields.name("id")?.ok_or(CallError::Missing("id"))?,
-        })
-    }
-}
-
-impl<'a> Publish<'a> {
-    pub(crate) const METHOD: Method = Method {
-        summary: "Sends a message to the other members of a channel.",
-        params: &[CHANNEL],
-        relays: true,
-        result: Answer::Delivered,
-        errors: &[ErrorCode::Forbidden],
-        example: r#"{"id":"room","text":"hello"}"#,
-    };
-
-    pub(crate) fn parse(fields: Fields<'a>) -> Result<Self, CallError> {
+    pub(crate) fn read(fields: Fields<'a>) -> Result<Self, CallError> {
         let id = fields.name("id")?.ok_or(CallError::Missing("id"))?;
         Ok(Self { id, fields })
     }
 
     /// The push that the other subscribers get.
     pub fn push(&self, from: &str) -> Bytes {
-        relay(&PUBLISHED, &["id"], &self.fields, from)
+        push::relay(&PUBLISHED, &["id"], &self.fields, from)
+    }
+}
+
+impl Delivered {
+    /// To so many connections.
+    pub fn to(connections: usize) -> Self {
+        Self {
+            delivered: u64::try_from(connections).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Joined {
+    /// A membership; `false` is one without the presence that was asked for.
+    pub fn new(has_presence: bool) -> Self {
+        Self {
+            presence: (!has_presence).then_some(false),
+        }
+    }
+}
+
+impl<'a> Sent<'a> {
+    pub(crate) fn read(fields: Fields<'a>) -> Result<Self, CallError> {
+        Ok(Self {
+            to: fields.text("to")?.ok_or(CallError::Missing("to"))?,
+            from: fields.text("from")?.ok_or(CallError::Missing("from"))?,
+            id: fields.text("id")?,
+            fields,
+        })
+    }
+}
+
+impl<'a> Published<'a> {
+    pub(crate) fn read(fields: Fields<'a>) -> Result<Self, CallError> {
+        Ok(Self {
+            id: fields.text("id")?.ok_or(CallError::Missing("id"))?,
+            from: fields.text("from")?.ok_or(CallError::Missing("from"))?,
+            fields,
+        })
     }
 }
 
 /// `signal.join {id, from}`: tells the members of a newcomer.
 pub fn joined(channel: &ChannelName, from: &Address) -> Bytes {
-    announce(&JOINED, channel, from)
+    push::typed(&JOINED, &Announced::new(channel, from))
 }
 
 /// `signal.join_back {id, from}`: tells a newcomer of a member.
 pub fn join_back(channel: &ChannelName, from: &Address) -> Bytes {
-    announce(&JOIN_BACK, channel, from)
+    push::typed(&JOIN_BACK, &Announced::new(channel, from))
 }
 
 /// `signal.leave {id, from}`: tells the members that one has gone.
 pub fn left(channel: &ChannelName, from: &Address) -> Bytes {
-    announce(&LEFT, channel, from)
+    push::typed(&LEFT, &Announced::new(channel, from))
 }
 
 /// `signal.send {to, …, from}` as an app's own server says it. `message` has neither `to` nor `id`.
 pub fn sent_by_server(to: &str, message: &Fields<'_>, from: &str) -> Bytes {
-    compose(&SENT, ("to", to), message, from)
+    push::compose(&SENT, ("to", to), message, from)
 }
 
 /// `signal.publish {id, …, from}` as an app's own server says it. `message` has neither `to` nor
 /// `id`.
 pub fn published_by_server(channel: &ChannelName, message: &Fields<'_>, from: &str) -> Bytes {
-    compose(&PUBLISHED, ("id", channel.as_str()), message, from)
+    push::compose(&PUBLISHED, ("id", channel.as_str()), message, from)
 }
 
-/// The result of `send` and `publish`: how many connections the message was queued for.
-pub fn delivered(count: usize) -> String {
-    format!(r#"{{"delivered":{count}}}"#)
-}
-
-/// The result of `join` and `leave`.
-pub const DONE: &str = "{}";
-
-/// The result of a `join` with presence that found no room for one more: a member without.
-pub const HIDDEN: &str = r#"{"presence":false}"#;
-
-const TO: Param = Param {
-    name: "to",
-    text: "Whom it is for: identity, identity/device or identity/device/route.",
-    kind: Kind::Name,
-    required: true,
-};
-
-const CHANNEL: Param = Param {
-    name: "id",
-    text: "The channel.",
-    kind: Kind::Name,
-    required: true,
-};
-
-const PRESENCE: Param = Param {
-    name: "presence",
-    text: "Whether to be announced to, and to hear of, the other members; absent means no.",
-    kind: Kind::Flag,
-    required: false,
-};
-
-/// As a push says them.
-const PUSHED_TO: Param = Param {
-    kind: Kind::Text,
-    ..TO
-};
-
-const PUSHED_CHANNEL: Param = Param {
-    kind: Kind::Text,
-    ..CHANNEL
-};
-
-const FROM: Param = Param {
-    name: "from",
-    text: "Whose it is: identity/device/route, stamped by the server.",
-    kind: Kind::Text,
-    required: true,
-};
-
-/// Names each push, and lists them all.
-macro_rules! pushes {
-    ($($name:ident = $push:expr;)+) => {
-        $(const $name: Push = $push;)+
-
-        /// Everything that the server says by itself.
-        pub(crate) const PUSHES: &[Push] = &[$($name),+];
-    };
-}
-
-pushes! {
-    SENT = Push {
-        name: "signal.send",
-        summary: "A message for this connection.",
-        params: &[
-            PUSHED_TO,
-            FROM,
-            Param {
-                required: false,
-                text: "The channel that the message belongs to, if any.",
-                ..PUSHED_CHANNEL
-            },
-        ],
-        relays: true,
-    };
-
-    PUBLISHED = Push {
-        name: "signal.publish",
-        summary: "A message in a channel.",
-        params: &[PUSHED_CHANNEL, FROM],
-        relays: true,
-    };
-
-    JOINED = Push {
-        name: "signal.join",
-        summary: "A member has joined with presence.",
-        params: &[PUSHED_CHANNEL, FROM],
-        relays: false,
-    };
-
-    JOIN_BACK = Push {
-        name: "signal.join_back",
-        summary: "A member was there before this connection.",
-        ..JOINED
-    };
-
-    LEFT = Push {
-        name: "signal.leave",
-        summary: "A member has gone.",
-        ..JOINED
-    };
-}
-
-fn announce(push: &Push, channel: &ChannelName, from: &Address) -> Bytes {
-    let mut push = open(push, channel.as_str().len() + from.as_str().len());
-    push.extend_from_slice(b"\"id\":");
-    push_string(&mut push, channel.as_str());
-    close(push, from.as_str())
-}
-
-/// `names` are members that were read as names: one that was a number goes out as text.
-fn relay(push: &Push, names: &[&str], fields: &Fields<'_>, from: &str) -> Bytes {
-    let size: usize = fields
-        .iter()
-        .map(|(name, value)| name.len() + value.get().len() + 6)
-        .sum();
-    let mut push = open(push, size + from.len());
-    for (n, (name, value)) in fields
-        .iter()
-        .filter(|(name, _)| *name != "from")
-        .enumerate()
-    {
-        if n > 0 {
-            push.push(b',');
-        }
-        push_string(&mut push, name);
-        push.push(b':');
-        let number = names.contains(&name) && !value.get().starts_with('"');
-        if number {
-            push.push(b'"');
-        }
-        push.extend_from_slice(value.get().as_bytes());
-        if number {
-            push.push(b'"');
+impl<'a> Announced<'a> {
+    fn new(channel: &'a ChannelName, from: &'a Address) -> Self {
+        Self {
+            id: channel.as_str().into(),
+            from: from.as_str().into(),
         }
     }
-    close(push, from)
 }
 
-fn compose(push: &Push, (name, value): (&str, &str), fields: &Fields<'_>, from: &str) -> Bytes {
-    let mut push = open(push, value.len() + from.len());
-    push_string(&mut push, name);
-    push.push(b':');
-    push_string(&mut push, value);
-    for (name, value) in fields.iter().filter(|(name, _)| *name != "from") {
-        push.push(b',');
-        push_string(&mut push, name);
-        push.push(b':');
-        push.extend_from_slice(value.get().as_bytes());
+// As a client says it: what the server reads as `fields` has these members already.
+impl Serialize for SendParams<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("to", &self.to)?;
+        if let Some(id) = &self.id {
+            members.serialize_entry("id", id)?;
+        }
+        let others = self.fields.iter();
+        for (name, value) in others.filter(|(name, _)| !matches!(*name, "to" | "id")) {
+            members.serialize_entry(name, value)?;
+        }
+        members.end()
     }
-    close(push, from)
 }
 
-/// A push up to its params; there is always one before `from`.
-fn open(push: &Push, size: usize) -> Vec<u8> {
-    let mut text = Vec::with_capacity(size + 80);
-    text.extend_from_slice(br#"{"jsonrpc":"2.0","method":""#);
-    text.extend_from_slice(push.name.as_bytes());
-    text.extend_from_slice(br#"","params":{"#);
-    text
-}
-
-fn close(mut push: Vec<u8>, from: &str) -> Bytes {
-    push.extend_from_slice(b",\"from\":");
-    push_string(&mut push, from);
-    push.extend_from_slice(b"}}");
-    push.into()
-}
-
-fn push_string(push: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(push, text).expect("a string is JSON, and memory takes all of it");
+impl Serialize for PublishParams<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("id", &self.id)?;
+        for (name, value) in self.fields.iter().filter(|(name, _)| *name != "id") {
+            members.serialize_entry(name, value)?;
+        }
+        members.end()
+    }
 }
 
 #[cfg(test)]
@@ -347,7 +309,7 @@ mod tests {
     use hexline_model::{Route, SeededEntropy, Subject};
 
     use super::*;
-    use crate::{Call, Incoming, Item, frame};
+    use crate::{Incoming, Item, frame};
 
     fn address() -> Address {
         let subject = Subject::parse(r#"bo"b/web1"#).expect("well formed");
@@ -359,13 +321,13 @@ mod tests {
         let Incoming::Single(Item::Call(raw)) = frame::parse(&text, 64) else {
             return "unreadable".to_owned();
         };
-        let bytes = match Call::parse(&raw) {
-            Ok(Call::SignalSend(send)) => send.push(address().as_str()),
-            Ok(Call::SignalPublish(publish)) => publish.push(address().as_str()),
-            Ok(Call::SignalJoin(join)) => {
+        let bytes = match crate::Call::parse(&raw) {
+            Ok(crate::Call::Signal(Call::Send(send))) => send.push(address().as_str()),
+            Ok(crate::Call::Signal(Call::Publish(publish))) => publish.push(address().as_str()),
+            Ok(crate::Call::Signal(Call::Join(join))) => {
                 return format!("join {} presence {}", join.id, join.presence);
             }
-            Ok(Call::SignalLeave(leave)) => return format!("leave {}", leave.id),
+            Ok(crate::Call::Signal(Call::Leave(leave))) => return format!("leave {}", leave.id),
             Err(error) => return format!("{}: {error}", error.code()),
         };
         let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");

@@ -1,6 +1,9 @@
 use bytes::Bytes;
 use hexline_bus::Presence;
 use hexline_model::ChannelName;
+use hexline_protocol::Reply;
+use hexline_protocol::signal::Joined;
+use serde::Serialize;
 
 /// What a call came to: what its caller is told, and what then happens to the caller's own connection.
 ///
@@ -27,7 +30,7 @@ pub struct Join {
     /// How to join it.
     pub presence: Presence,
     /// Makes the reply: of how it was to be joined, and whether the member is visible.
-    pub reply: fn(Presence, bool) -> String,
+    pub reply: fn(Presence, bool) -> Joined,
 }
 
 /// Something that happens to the caller's connection, which may have none: then nothing does.
@@ -65,6 +68,19 @@ impl<R> Outcome<R> {
                 first: Some(effect),
                 more: Vec::new(),
             },
+        }
+    }
+}
+
+impl<R: Serialize> Outcome<R> {
+    /// The same with its reply as JSON.
+    pub fn written(self) -> Outcome<Reply> {
+        match self {
+            Self::Done { reply, effects } => Outcome::Done {
+                reply: Reply::of(&reply),
+                effects,
+            },
+            Self::Join(join) => Outcome::Join(join),
         }
     }
 }

@@ -49,8 +49,9 @@ pub use error::{Reason, Rejection};
 pub use explain::{Check, Explanation, Outcome, explain, explain_offline};
 pub use grants::{
     ChatGrant, Grants, GrantsError, MediaKind, Pattern, Permissions, PlatformArea, PlatformGrant,
-    Service, SignalGrant, VideoGrant,
+    SignalGrant, VideoGrant,
 };
+pub use hexline_model::Service;
 pub use json::{Json, JsonError};
 pub use key::{KeyScreenError, KeySet, PrivateKey, VerifyingKey};
 pub use registry::{

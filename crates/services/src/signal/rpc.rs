@@ -2,7 +2,10 @@
 
 use hexline_bus::{Link, Presence};
 use hexline_model::{ChannelName, Destination};
-use hexline_protocol::signal::{self, DONE, HIDDEN, Leave, Publish, Send, delivered};
+use hexline_protocol::Done;
+use hexline_protocol::signal::{
+    Delivered, JoinParams, Joined, LeaveParams, PublishParams, SendParams,
+};
 
 use super::{SignalError, SignalService};
 use crate::{Caller, Effect, Join, Outcome};
@@ -12,15 +15,21 @@ pub fn send(
     service: &SignalService,
     caller: &Caller,
     link: &mut dyn Link,
-    params: &Send<'_>,
-) -> Result<Outcome<String>, SignalError> {
-    let to = Destination::parse(&params.to)?;
+    params: &SendParams<'_>,
+) -> Result<Outcome<Delivered>, SignalError> {
+    let to = Destination::parse(params.to.as_str())?;
     let message = || params.push(caller.from());
     let count = match &params.id {
         None => service.send(caller, link, &to, message)?,
-        Some(id) => service.send_in(caller, link, &ChannelName::parse(id)?, &to, message)?,
+        Some(id) => service.send_in(
+            caller,
+            link,
+            &ChannelName::parse(id.as_str())?,
+            &to,
+            message,
+        )?,
     };
-    Ok(Outcome::reply(delivered(count)))
+    Ok(Outcome::reply(Delivered::to(count)))
 }
 
 /// `signal.join`
@@ -28,29 +37,22 @@ pub fn join(
     service: &SignalService,
     caller: &Caller,
     link: &dyn Link,
-    params: &signal::Join<'_>,
-) -> Result<Outcome<String>, SignalError> {
-    let channel = ChannelName::parse(&params.id)?;
+    params: &JoinParams<'_>,
+) -> Result<Outcome<Joined>, SignalError> {
+    let channel = ChannelName::parse(params.id.as_str())?;
     let presence = service.join(caller, link, &channel, params.presence)?;
     Ok(Outcome::Join(Join {
         channel,
         presence,
-        reply: |wanted: Presence, visible| {
-            let result = if wanted.is_visible() && !visible {
-                HIDDEN
-            } else {
-                DONE
-            };
-            result.to_owned()
-        },
+        reply: |wanted: Presence, visible| Joined::new(visible || !wanted.is_visible()),
     }))
 }
 
 /// `signal.leave`
-pub fn leave(params: &Leave<'_>) -> Result<Outcome<String>, SignalError> {
+pub fn leave(params: &LeaveParams<'_>) -> Result<Outcome<Done>, SignalError> {
     // Leaving a channel twice is no error.
-    let channel = ChannelName::parse(&params.id)?;
-    Ok(Outcome::then(DONE.to_owned(), Effect::Leave(channel)))
+    let channel = ChannelName::parse(params.id.as_str())?;
+    Ok(Outcome::then(Done {}, Effect::Leave(channel)))
 }
 
 /// `signal.publish`
@@ -58,9 +60,9 @@ pub fn publish(
     service: &SignalService,
     caller: &Caller,
     link: &mut dyn Link,
-    params: &Publish<'_>,
-) -> Result<Outcome<String>, SignalError> {
-    let channel = ChannelName::parse(&params.id)?;
+    params: &PublishParams<'_>,
+) -> Result<Outcome<Delivered>, SignalError> {
+    let channel = ChannelName::parse(params.id.as_str())?;
     let count = service.publish(caller, link, &channel, || params.push(caller.from()))?;
-    Ok(Outcome::reply(delivered(count)))
+    Ok(Outcome::reply(Delivered::to(count)))
 }

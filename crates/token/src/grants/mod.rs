@@ -15,23 +15,9 @@ mod within;
 
 use std::fmt;
 
+use hexline_model::Service;
 pub use parse::GrantsError;
 pub use permissions::Permissions;
-
-/// A service that can be granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Service {
-    /// Messages, channels and presence.
-    Signal,
-    /// Conversations.
-    Chat,
-    /// Push notifications.
-    Push,
-    /// Video sessions.
-    Video,
-    /// The platform API, in platform tokens.
-    Platform,
-}
 
 /// Grants by service.
 ///
@@ -284,33 +270,6 @@ impl PlatformArea {
     }
 }
 
-impl Service {
-    /// Every service.
-    pub const ALL: [Self; 5] = [
-        Self::Signal,
-        Self::Chat,
-        Self::Push,
-        Self::Video,
-        Self::Platform,
-    ];
-
-    /// Reads the name in the claim.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|s| s.name() == text)
-    }
-
-    /// The name in the claim.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Signal => "signal",
-            Self::Chat => "chat",
-            Self::Push => "push",
-            Self::Video => "video",
-            Self::Platform => "platform",
-        }
-    }
-}
-
 impl MediaKind {
     /// Every kind.
     pub const ALL: [Self; 4] = [Self::Audio, Self::Video, Self::Screen, Self::Data];
@@ -344,12 +303,6 @@ impl Pattern {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

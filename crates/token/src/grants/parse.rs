@@ -378,7 +378,7 @@ mod tests {
     fn unknown_services_are_ignored_and_false_grants_nothing() {
         let grants = Grants::parse(r#"{"sms":{"x":[1]},"signal":false,"chat":true}"#);
         let grants = grants.expect("valid");
-        assert!(!grants.has(super::super::Service::Signal));
+        assert!(!grants.has(hexline_model::Service::Signal));
         assert!(grants.chat().is_some());
         assert_eq!(Grants::parse("{}"), Ok(Grants::default()));
         let none = Grants::parse(r#"{"platform":{}}"#).expect("valid");

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use super::{ChatGrant, Grants, MediaKind, PlatformArea, Service, SignalGrant, VideoGrant};
+use hexline_model::Service;
+
+use super::{ChatGrant, Grants, MediaKind, PlatformArea, SignalGrant, VideoGrant};
 use crate::{Reason, Rejection};
 
 /// What a verified token may do: its own grants and its key's ceiling, both of which must agree.

@@ -114,7 +114,7 @@ function drawCall(kind, method) {
   body.append(heading("Frame"), drawCode(JSON.stringify(frame)));
   if (kind === "call") {
     body.append(heading("Result"), ...drawSchema(method.result.schema, new Set()));
-    const errors = method.errors.map((error) => lookup(error, rpc));
+    const errors = method.errors.map(lookup);
     body.append(heading("Errors"), element("div", { class: "rows" },
       ...errors.map((error) => drawRow(error.message, String(error.code), false))));
   }
@@ -180,10 +180,12 @@ function typeName(given) {
   return types.join(" or ") + (schema.format ? ` (${schema.format})` : "");
 }
 
-function lookup(schema, root = api) {
+/** Looks in both documents: a type has one name, and is the same in both. */
+function lookup(schema) {
   if (!schema?.$ref) return schema;
   const steps = schema.$ref.replace("#/", "").split("/");
-  return steps.reduce((at, step) => at?.[step], root);
+  const find = (root) => steps.reduce((at, step) => at?.[step], root);
+  return find(api) ?? find(rpc);
 }
 
 function curl(path, method, operation, schemes) {
