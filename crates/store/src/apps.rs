@@ -12,6 +12,7 @@ use crate::database::Database;
 use crate::error::sort;
 use crate::revocations;
 use crate::row::Columns as _;
+use crate::settings;
 
 #[async_trait]
 impl AppStore for Database {
@@ -50,7 +51,7 @@ impl AppStore for Database {
             .bind(app.name.as_str())
             .bind(app.created.as_millis())
             .bind(app.disabled.map(Timestamp::as_millis))
-            .bind(settings(app)?)
+            .bind(settings::changed(None, &app.settings)?)
             .bind(app.signing_key.map(|k| k.to_string()))
             .bind(revision.count())
             .bind(seconds(app.longest_life))
@@ -68,10 +69,20 @@ impl AppStore for Database {
         expected: Revision,
     ) -> Result<Revision, ChangeError> {
         let (mut tx, revision) = self.change(expected).await?;
-        let done = sqlx::query(UPDATE)
+        let row = sqlx::query(STORED_SETTINGS)
+            .bind(app.id.to_string())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(sort("app"))?;
+        let Some(row) = row else {
+            return Err(StoreError::NotFound { what: "app" }.into());
+        };
+        let stored: String = row.column("apps.settings")?;
+        let settings = settings::changed(Some(&stored), &app.settings)?;
+        sqlx::query(UPDATE)
             .bind(app.id.to_string())
             .bind(app.disabled.map(Timestamp::as_millis))
-            .bind(settings(app)?)
+            .bind(settings)
             .bind(app.signing_key.map(|k| k.to_string()))
             .bind(revision.count())
             .bind(seconds(app.longest_life))
@@ -79,9 +90,6 @@ impl AppStore for Database {
             .execute(&mut *tx)
             .await
             .map_err(sort("app"))?;
-        if done.rows_affected() == 0 {
-            return Err(StoreError::NotFound { what: "app" }.into());
-        }
         if let Some(mark) = mark {
             revocations::put(&mut tx, mark, revision).await?;
         }
@@ -154,10 +162,6 @@ pub(crate) fn read(row: &AnyRow) -> Result<App, StoreError> {
     })
 }
 
-fn settings(app: &App) -> Result<String, StoreError> {
-    serde_json::to_string(&app.settings).map_err(|e| StoreError::Other(Box::new(e)))
-}
-
 /// `None` is for ever.
 fn seconds(life: TokenLife) -> Option<i64> {
     match life {
@@ -184,6 +188,7 @@ macro_rules! select {
 
 const LOOKUP: &str = select!("where id = $1");
 const FIND_BY_NAME: &str = select!("where name = $1");
+const STORED_SETTINGS: &str = "select settings from apps where id = $1";
 const LIST: &str = select!("where name > $1 order by name limit $2");
 pub(crate) const SINCE: &str = select!("where revision > $1 order by name");
 const ADD: &str = "insert into apps \

@@ -7,6 +7,8 @@ use sqlx::any::AnyRow;
 use crate::database::Database;
 use crate::error::sort;
 use crate::row::Columns as _;
+use crate::settings;
+use crate::statement::run;
 
 #[async_trait]
 impl AuthStore for Database {
@@ -30,8 +32,23 @@ impl AuthStore for Database {
         settings: &SignIn,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let text = serde_json::to_string(settings).map_err(|e| StoreError::Other(Box::new(e)))?;
         let mut tx = self.write().await?;
+        // Two that change them at once take turns.
+        run(
+            &mut tx,
+            "app",
+            sqlx::query(LOCK_SETTINGS).bind(app.to_string()),
+        )
+        .await?;
+        let row = sqlx::query(SETTINGS)
+            .bind(app.to_string())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(sort("app"))?;
+        let stored: Option<String> = row
+            .map(|row| row.column("auth_settings.settings"))
+            .transpose()?;
+        let text = settings::changed(stored.as_deref(), settings)?;
         sqlx::query(PUT_SETTINGS)
             .bind(app.to_string())
             .bind(text)
@@ -268,6 +285,7 @@ macro_rules! families {
 }
 
 const SETTINGS: &str = "select settings from auth_settings where app = $1";
+const LOCK_SETTINGS: &str = "update auth_settings set app = app where app = $1";
 const PUT_SETTINGS: &str = "insert into auth_settings (app, settings, updated_ms) \
      values ($1, $2, $3) \
      on conflict (app) do update set settings = excluded.settings, updated_ms = excluded.updated_ms";

@@ -35,6 +35,7 @@ mod passkeys;
 mod revocations;
 mod row;
 mod seals;
+mod settings;
 mod sqlite;
 mod statement;
 mod usage;

@@ -9,9 +9,10 @@ use super::redirect;
 use super::template::{IdentityTemplate, MAX_TEMPLATE};
 use crate::reach::{UrlRefused, UrlRule};
 
-/// How the users of one app sign in. Secrets are not in it: they are in the vault.
+/// How the users of one app sign in. Secrets are not in it: they are in the vault. Unknown members are
+/// ignored: a newer node may have written them, and the store keeps them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct SignIn {
     /// Users without a name.
     pub anonymous: Anonymous,
@@ -28,7 +29,7 @@ pub struct SignIn {
 
 /// Users without a name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Anonymous {
     /// Whether they are let in.
     pub enabled: bool,
@@ -59,7 +60,6 @@ pub enum Preset {
 
 /// A provider that users sign in at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Provider {
     /// Its name in the API, e.g. `google`.
     pub id: String,
@@ -105,7 +105,6 @@ pub struct Provider {
 
 /// The app's existing sign-in, which is asked who a user is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct External {
     /// Whether it is switched on.
     #[serde(default = "yes")]
@@ -131,7 +130,7 @@ pub struct External {
 
 /// Refresh tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Refresh {
     /// Whether there are any.
     pub enabled: bool,

@@ -60,9 +60,10 @@ pub struct AppChanges {
     pub signing_key: Option<KeyId>,
 }
 
-/// What an app decides for itself. Absent members have the values of [`AppSettings::default`].
+/// What an app decides for itself. Absent members have the values of [`AppSettings::default`], and
+/// unknown ones are ignored: a newer node may have written them, and the store keeps them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct AppSettings {
     /// The longest `exp` − `iat` of a token, in whole seconds; 30 days unless set.
     #[serde(with = "seconds")]
@@ -81,7 +82,7 @@ pub struct AppSettings {
 /// Limits of one app below those of the server; `None` leaves the server's. They hold for
 /// connections that are opened from then on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct AppLimits {
     /// Connections at once, on each node.
     pub connections: Option<u32>,
@@ -359,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn absent_settings_have_their_defaults_and_unknown_ones_are_refused() {
+    fn absent_settings_have_their_defaults_and_unknown_ones_are_ignored() {
         let read = |json: &str| serde_json::from_str::<AppSettings>(json);
         assert_eq!(read("{}").expect("reads"), AppSettings::default());
         let some = read(r#"{"longest_ttl":60,"exp_required":false}"#).expect("reads");
@@ -369,7 +370,8 @@ mod tests {
         );
         let text = serde_json::to_string(&some).expect("writes");
         assert_eq!(read(&text).expect("reads"), some);
-        assert!(read(r#"{"longest_tll":60}"#).is_err());
+        let newer = read(r#"{"longest_ttl":60,"of_a_newer_node":1,"limits":{"rooms":2}}"#);
+        assert_eq!(newer.expect("reads").longest_ttl, Duration::from_mins(1));
     }
 
     #[test]

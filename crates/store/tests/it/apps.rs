@@ -6,6 +6,7 @@ use hexline_services::keys::{
     TokenLife,
 };
 use hexline_services::store::StoreError;
+use serde_json::json;
 
 use crate::rig::{NOW, Rig, app};
 
@@ -13,6 +14,7 @@ on_both!(
     an_app_is_found_by_id_and_name_as_it_was_added,
     a_name_and_an_id_are_taken_once,
     an_update_replaces_what_may_change,
+    settings_of_a_newer_node_survive_a_change_by_this_one,
     an_update_brings_its_mark_with_it_or_not_at_all,
     an_app_that_is_not_there_can_not_be_updated,
     a_change_on_an_old_revision_is_refused_and_changes_nothing,
@@ -115,6 +117,36 @@ async fn an_update_replaces_what_may_change(rig: &mut Rig) {
         3
     );
     assert_eq!(apps.lookup(demo.id).await.expect("reads"), Some(demo));
+}
+
+async fn settings_of_a_newer_node_survive_a_change_by_this_one(rig: &mut Rig) {
+    let stores = rig.stores();
+    let mut app = app("demo");
+    let revision = stores.apps.add(&app, Revision::default()).await;
+    let revision = revision.expect("adds");
+    let newer = r#"{"longest_ttl":60,"rooms":{"most":3},"limits":{"rooms":2}}"#;
+    rig.execute(&format!(
+        "update apps set settings = '{newer}' where id = '{}'",
+        app.id
+    ))
+    .await;
+
+    let read = stores.apps.lookup(app.id).await.expect("reads");
+    app.settings = read.expect("it is there").settings;
+    assert_eq!(app.settings.longest_ttl, Duration::from_mins(1));
+    app.settings.limits.connections = Some(5);
+    app.settings.exp_required = false;
+    let updated = stores.apps.update(&app, None, revision).await;
+    updated.expect("updates");
+
+    let read = stores.apps.lookup(app.id).await.expect("reads");
+    assert_eq!(read.expect("it is there").settings, app.settings);
+    let stored = rig.text("select settings from apps").await;
+    let stored: serde_json::Value = serde_json::from_str(&stored).expect("is JSON");
+    assert_eq!(stored["rooms"], json!({"most": 3}));
+    assert_eq!(stored["limits"]["rooms"], json!(2));
+    assert_eq!(stored["limits"]["connections"], json!(5));
+    assert_eq!(stored["exp_required"], json!(false));
 }
 
 async fn an_update_brings_its_mark_with_it_or_not_at_all(rig: &mut Rig) {

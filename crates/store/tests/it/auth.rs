@@ -10,6 +10,7 @@ use crate::rig::{NOW, Rig, app};
 
 on_both!(
     settings_are_kept_by_the_app_and_replaced,
+    settings_of_a_newer_node_survive_a_change_by_this_one,
     what_is_good_once_is_taken_once_and_in_time,
     what_was_used_is_known_again,
     a_line_turns_only_from_its_current_token,
@@ -52,6 +53,31 @@ fn family(app: AppId, id: &str, user: &str) -> Family {
         rotated: at(0),
         revoked: None,
     }
+}
+
+async fn settings_of_a_newer_node_survive_a_change_by_this_one(rig: &mut Rig) {
+    let app = an_app(rig, "one").await;
+    let store: &dyn AuthStore = &rig.database;
+    let put = store.put_settings(app, &SignIn::default(), at(0)).await;
+    put.expect("puts");
+    let newer = r#"{"passkeys":{"enabled":true},"anonymous":{"enabled":false,"invites":7}}"#;
+    rig.execute(&format!("update auth_settings set settings = '{newer}'"))
+        .await;
+
+    let read = store.settings(app).await.expect("reads");
+    let mut settings = read.expect("they are there");
+    assert_eq!(settings, SignIn::default());
+    settings.anonymous.enabled = true;
+    let put = store.put_settings(app, &settings, at(1)).await;
+    put.expect("puts");
+
+    let read = store.settings(app).await.expect("reads");
+    assert_eq!(read, Some(settings));
+    let stored = rig.text("select settings from auth_settings").await;
+    let stored: serde_json::Value = serde_json::from_str(&stored).expect("is JSON");
+    assert_eq!(stored["passkeys"], json!({"enabled": true}));
+    assert_eq!(stored["anonymous"]["invites"], json!(7));
+    assert_eq!(stored["anonymous"]["enabled"], json!(true));
 }
 
 async fn settings_are_kept_by_the_app_and_replaced(rig: &mut Rig) {

@@ -89,7 +89,7 @@ async fn a_row_that_no_release_wrote_is_named(rig: &mut Rig) {
     let (demo, _) = rig.add_app("demo").await;
     for (sql, expected) in [
         (
-            "update apps set settings = '{\"later\":1}'",
+            "update apps set settings = '{\"longest_ttl\":\"long\"}'",
             "apps.settings",
         ),
         ("update apps set name = 'Not A Slug'", "apps.name"),

@@ -92,6 +92,15 @@ impl Rig {
             .expect("connects")
     }
 
+    /// The one text that a query finds, past the code under test.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        let mut connection = self.raw().await;
+        let found = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection);
+        let found = found.await.expect(sql);
+        connection.close().await.expect("closes");
+        found
+    }
+
     /// Runs statements past the code under test.
     pub(crate) async fn execute(&self, sql: &str) {
         let mut connection = self.raw().await;
