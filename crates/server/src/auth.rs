@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use governor::Quota;
 use hexline_gateway::Metrics;
 use hexline_gateway::Peer;
@@ -21,22 +22,44 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use ipnet::IpNet;
 
-use crate::adapters::jwks::{JwksFetcher, Lookup};
-use crate::adapters::webhooks::hooks::Hooks;
 use crate::http::error::Refusal;
 use crate::limiter::KeyedLimiter;
 
 /// Verifies tokens at the door.
 pub(crate) struct Doorkeeper {
     registry: Arc<KeyRegistry>,
-    jwks: JwksFetcher,
+    key_sets: Arc<dyn KeySets>,
     failures: KeyedLimiter<IpAddr>,
     /// Loopback is not throttled: a developer's mistakes come from there.
     spare_loopback: bool,
     proxies: Proxies,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    hooks: Option<Arc<Hooks>>,
+    observer: Option<Arc<dyn RefusalObserver>>,
+}
+
+/// Fetches the key sets behind registered URLs.
+#[async_trait]
+pub(crate) trait KeySets: Send + Sync {
+    /// Fetches the set that a refused token would need, if it is time.
+    async fn look_up(&self, token: &str, registry: &Arc<KeyRegistry>) -> Lookup;
+}
+
+/// What came of looking for the key of a token that was refused with `key_unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// Its key is none that is fetched.
+    NotFetched,
+    /// What there is to know is known: check the token again.
+    Current,
+    /// Its key may be in a set that cannot be fetched at the moment.
+    Unavailable { retry_after_s: u32 },
+}
+
+/// Is told which tokens were refused.
+pub(crate) trait RefusalObserver: Send + Sync {
+    /// A token was refused. Its app is that of the key that it names, truly or not.
+    fn refused(&self, token: &str, reason: &str, remote: IpAddr);
 }
 
 /// The proxies whose word counts on whence a request came.
@@ -46,7 +69,7 @@ pub(crate) struct Proxies(Arc<[IpNet]>);
 impl Doorkeeper {
     pub(crate) fn new(
         registry: Arc<KeyRegistry>,
-        jwks: JwksFetcher,
+        key_sets: Arc<dyn KeySets>,
         failures_per_minute: u32,
         spare_loopback: bool,
         proxies: Proxies,
@@ -57,19 +80,19 @@ impl Doorkeeper {
         let failures = KeyedLimiter::new(Quota::per_minute(per_minute), Arc::clone(&clock));
         Self {
             registry,
-            jwks,
+            key_sets,
             failures,
             spare_loopback,
             proxies,
             clock,
             metrics,
-            hooks: None,
+            observer: None,
         }
     }
 
-    /// Tells these hooks which tokens were refused.
-    pub(crate) fn telling(mut self, hooks: Arc<Hooks>) -> Self {
-        self.hooks = Some(hooks);
+    /// Tells this observer which tokens were refused.
+    pub(crate) fn observed_by(mut self, observer: Arc<dyn RefusalObserver>) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -87,9 +110,9 @@ impl Doorkeeper {
                 Ok(verified)
             }
             Err(rejection) => {
-                if let Some(hooks) = &self.hooks {
+                if let Some(observer) = &self.observer {
                     let reason = rejection.code().text();
-                    hooks.refused(token, reason, peer.remote());
+                    observer.refused(token, reason, peer.remote());
                 }
                 let mut refusal = Refusal::from(&rejection);
                 if let Some(until) = rejection.until {
@@ -164,7 +187,7 @@ impl Doorkeeper {
         if let Err(rejection) = &outcome
             && rejection.reason == Reason::KeyUnknown
         {
-            match self.jwks.look_up(token, &self.registry).await {
+            match self.key_sets.look_up(token, &self.registry).await {
                 Lookup::NotFetched => {}
                 Lookup::Current => outcome = check(),
                 // The token may well be good: that is no failure of whoever holds it.
@@ -229,11 +252,6 @@ impl Doorkeeper {
         let key = KeyId::parse(token.issuer()).ok()?;
         let record = self.registry.key_record(key)?;
         Some((record.app, key))
-    }
-
-    /// Fetches key sets that have grown old.
-    pub(crate) async fn refresh_key_sets(&self) {
-        self.jwks.refresh(&self.registry).await;
     }
 
     /// Forgets addresses that have not failed for a while.

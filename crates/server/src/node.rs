@@ -13,6 +13,7 @@ use hexline_store::{DatabaseConfig, NodeError, NodeLock, NodeMode, NodeRecord};
 use tokio::sync::Mutex;
 
 use crate::config::Config;
+use crate::probe::NodeStanding;
 use crate::records;
 
 /// Keeps the registration of a server.
@@ -118,11 +119,6 @@ impl Registration {
         }
     }
 
-    /// Whether the server is registered, or need not be.
-    pub(crate) fn stands(&self) -> bool {
-        !self.lost.load(Ordering::SeqCst)
-    }
-
     /// Takes the registration back.
     pub(crate) async fn end(&self) {
         let mut state = self.state.lock().await;
@@ -131,6 +127,12 @@ impl Registration {
         {
             tracing::warn!(%error, "the registration on the database ends with its connection");
         }
+    }
+}
+
+impl NodeStanding for Registration {
+    fn stands(&self) -> bool {
+        !self.lost.load(Ordering::SeqCst)
     }
 }
 

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use hexline_bus::{Presence, Receiver};
 use hexline_model::{Address, AppId, ChannelName, Entropy, Monotonic, Route, Stopwatch, Subject};
-use hexline_store::Backend;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{Mutex, Notify};
 
 use crate::app::App;
@@ -13,7 +14,44 @@ use crate::app::App;
 pub(crate) struct Probe {
     /// An app that no key belongs to: nobody hears or disturbs the probe.
     app: AppId,
+    store: Arc<dyn StoreProbe>,
+    node: Arc<dyn NodeStanding>,
+    duration: Histogram,
     last: Mutex<Option<(Monotonic, Readiness)>>,
+}
+
+/// The database, as far as it is asked how it is.
+#[async_trait]
+pub(crate) trait StoreProbe: Send + Sync {
+    /// `sqlite` or `postgres`.
+    fn kind(&self) -> &'static str;
+
+    /// Whether it is another process, without which what is connected goes on.
+    fn is_shared(&self) -> bool;
+
+    /// Writes a record and reads it.
+    async fn probe(&self) -> Result<(), String>;
+
+    /// What it says of itself, if it answers.
+    async fn health(&self) -> Option<StoreHealth>;
+}
+
+/// What the database says of itself.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreHealth {
+    pub(crate) version: String,
+    /// The version of the schema.
+    pub(crate) schema: i64,
+    /// Open connections to it.
+    pub(crate) connections: u32,
+    /// Whether what it acknowledges is on disk.
+    pub(crate) durable: bool,
+}
+
+/// The server's place among those on its database.
+pub(crate) trait NodeStanding: Send + Sync {
+    /// Whether it is registered, or need not be.
+    fn stands(&self) -> bool;
 }
 
 /// What a probe found.
@@ -50,9 +88,18 @@ pub(crate) enum Part {
 }
 
 impl Probe {
-    pub(crate) fn new(entropy: &dyn Entropy) -> Self {
+    /// `duration` is how long its probes take.
+    pub(crate) fn new(
+        entropy: &dyn Entropy,
+        store: Arc<dyn StoreProbe>,
+        node: Arc<dyn NodeStanding>,
+        duration: Histogram,
+    ) -> Self {
         Self {
             app: AppId::generate(entropy),
+            store,
+            node,
+            duration,
             last: Mutex::default(),
         }
     }
@@ -66,21 +113,22 @@ impl Probe {
         {
             return Readiness {
                 draining: app.hub.is_draining(),
-                registered: app.registration.stands(),
+                registered: self.node.stands(),
                 ..readiness.clone()
             };
         }
         let stopwatch = Stopwatch::start();
-        let shared = app.database.backend() == Backend::Postgres;
-        let (bus, store) = tokio::join!(self.probe_bus(app), probe_store(app, shared));
-        app.metrics
-            .probe_duration
-            .observe(stopwatch.elapsed().as_secs_f64());
+        let shared = self.store.is_shared();
+        let (bus, store) = tokio::join!(
+            self.probe_bus(app),
+            probe_store(app, self.store.as_ref(), shared)
+        );
+        self.duration.observe(stopwatch.elapsed().as_secs_f64());
         let readiness = Readiness {
             bus,
             store,
             shared,
-            registered: app.registration.stands(),
+            registered: self.node.stands(),
             draining: app.hub.is_draining(),
         };
         let before = last
@@ -89,6 +137,11 @@ impl Probe {
         readiness.log_change(before);
         *last = Some((app.clock.monotonic(), readiness.clone()));
         readiness
+    }
+
+    /// The database, as far as it is asked how it is.
+    pub(crate) fn store(&self) -> &dyn StoreProbe {
+        self.store.as_ref()
     }
 
     async fn probe_bus(&self, app: &App) -> Part {
@@ -116,9 +169,9 @@ impl Probe {
     }
 }
 
-async fn probe_store(app: &App, shared: bool) -> Part {
+async fn probe_store(app: &App, store: &dyn StoreProbe, shared: bool) -> Part {
     let patience = if shared { SHORT_PATIENCE } else { PATIENCE };
-    match app.clock.timeout(patience, app.database.probe()).await {
+    match app.clock.timeout(patience, store.probe()).await {
         Ok(Ok(())) => Part::Ok,
         Ok(Err(error)) => {
             tracing::debug!(%error, "the database fails its probe");

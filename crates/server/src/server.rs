@@ -17,7 +17,7 @@ use hexline_services::reach::{Reach, UrlRule};
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_services::tokens::TokenService;
 use hexline_services::webhooks::{Backoff, WebhookOptions, WebhookService};
-use hexline_store::{Backend, NodeError};
+use hexline_store::{Backend, Database, NodeError};
 use hexline_token::Algorithm;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio_util::sync::CancellationToken;
@@ -25,19 +25,27 @@ use tokio_util::sync::CancellationToken;
 use crate::accept::{
     Doors, DoorsOptions, Gate, GateLimits, Upgrades, files_for_sockets, most_sockets,
 };
+use crate::adapters::store_probe::DatabaseProbe;
 use crate::adapters::webhooks::hooks::Hooks;
 use crate::adapters::webhooks::{Post, PostOptions};
 use crate::adapters::{jwks::JwksFetcher, outbound::OutboundHttp, tls::Tls};
-use crate::app::{App, DEMO_APP, DemoTokens};
+use crate::app::{App, DEMO_APP, Options};
 use crate::auth::{Doorkeeper, Proxies};
 use crate::claim::claim;
 use crate::config::{Config, Limits, TlsConfig};
 use crate::console::feed::Feed;
+use crate::console::state::{ConsoleState, Places};
 use crate::control::{self, ControlSocket, Desk};
 use crate::datadir::DataLock;
-use crate::http::{Documents, RequestIds, Throttle, front};
+use crate::http::auth_service::{AuthState, Throttle};
+use crate::http::client::ClientState;
+use crate::http::demo_tokens::DemoTokens;
+use crate::http::operations::OperationsState;
+use crate::http::request_id::RequestIds;
+use crate::http::routes::Api;
 use crate::node::Registration;
-use crate::platform::Allowances;
+use crate::platform::rate_limits::RateLimits;
+use crate::platform::state::PlatformState;
 use crate::probe::Probe;
 use crate::records;
 use crate::tasks::Tasks;
@@ -56,7 +64,7 @@ pub struct ServerBuilder {
 
 /// A server that listens.
 pub struct Running {
-    app: Arc<App>,
+    parts: Arc<Parts>,
     local_addr: SocketAddr,
     dev: Option<DevApp>,
     setup: Option<Secret<String>>,
@@ -66,6 +74,20 @@ pub struct Running {
     control: ControlSocket,
     post: Post,
     _lock: DataLock,
+}
+
+/// What runs beside the doors and what they stand on.
+struct Parts {
+    api: Api,
+    hooks: Arc<Hooks>,
+    key_sets: Arc<JwksFetcher>,
+    metrics: Arc<Metrics>,
+    database: Database,
+    /// Its place among the servers on the database.
+    registration: Arc<Registration>,
+    /// One task per live connection, and what else has to end before the records close.
+    tasks: Arc<Tasks>,
+    config: Config,
 }
 
 /// What `--dev` made, or found from an earlier start.
@@ -181,16 +203,21 @@ impl ServerBuilder {
             Arc::clone(&clock),
         );
         hub.observed_by(Arc::clone(&hooks) as _);
+        let key_sets = Arc::new(JwksFetcher::new(
+            Arc::clone(&clock),
+            Arc::clone(&tasks),
+            provider_rule,
+        )?);
         let door = Doorkeeper::new(
             registry,
-            JwksFetcher::new(Arc::clone(&clock), Arc::clone(&tasks), provider_rule)?,
+            Arc::clone(&key_sets) as _,
             config.limits.failed_tokens_per_minute,
             config.dev,
             proxies,
             Arc::clone(&clock),
             Arc::clone(&metrics.gateway),
         )
-        .telling(Arc::clone(&hooks));
+        .observed_by(Arc::clone(&hooks) as _);
         let operators = records.operators;
         let setup = operators.open_setup().await?;
         let audit = Arc::new(AuditService::new(
@@ -220,9 +247,13 @@ impl ServerBuilder {
             },
         ));
         let app = Arc::new(App {
+            options: Options {
+                dev: config.dev,
+                tls: config.tls.is_some(),
+                access_log: config.log.access,
+                body_bytes: config.limits.body_bytes,
+            },
             auth,
-            auth_throttle: Throttle::new(config.dev, &clock),
-            allowances: Allowances::new(config.limits.platform_calls_per_minute),
             idempotency: IdempotencyService::new(
                 Arc::new(records.database.clone()),
                 Arc::clone(&records.keys),
@@ -230,17 +261,13 @@ impl ServerBuilder {
                 Arc::clone(&entropy),
             )
             .keeping(u64::try_from(config.limits.idempotency_bytes_per_app).unwrap_or(u64::MAX)),
-            demo_tokens: DemoTokens::new(config.token_service.app.as_deref(), &url)?,
             tokens: TokenService::new(Arc::clone(&records.keys), url.as_str(), Arc::clone(&clock)),
             url,
             node,
-            registration,
             operators: Arc::clone(&operators),
             webhooks: Arc::clone(&webhooks),
-            hooks: Arc::clone(&hooks),
             audit: Arc::clone(&audit),
             keys: records.keys,
-            database: records.database,
             bus,
             hub,
             door,
@@ -253,19 +280,27 @@ impl ServerBuilder {
                 metrics: Arc::clone(&metrics.gateway),
                 log: Arc::clone(&log),
             }),
-            probe: Probe::new(entropy.as_ref()),
             log: Arc::clone(&log),
             request_ids: RequestIds::new(entropy.as_ref()),
-            metrics,
-            documents: Documents::default(),
-            feed: Arc::new(Feed::new(Arc::clone(&clock))),
+            metrics: Arc::clone(&metrics.gateway),
+            http_duration: metrics.http_duration.clone(),
             started: (clock.now(), clock.monotonic()),
             clock,
             entropy: Arc::clone(&entropy),
-            sockets: Arc::new(Upgrades::new(Arc::clone(&tasks))),
-            tasks,
-            config,
         });
+        let registration = Arc::new(registration);
+        let api = doors(
+            &config,
+            &app,
+            &tasks,
+            &metrics,
+            Probe::new(
+                entropy.as_ref(),
+                Arc::new(DatabaseProbe(records.database.clone())),
+                Arc::clone(&registration) as _,
+                metrics.probe_duration.clone(),
+            ),
+        )?;
         let hub = Arc::clone(&app.hub);
         app.keys
             .on_event(Box::new(move |event| hub.on_key_event(event)));
@@ -277,13 +312,14 @@ impl ServerBuilder {
             Arc::clone(&app.clock),
             PostOptions {
                 rule: webhook_rule,
-                answer_timeout: app.config.webhooks.answer_timeout,
-                alone: app.database.backend() == Backend::Sqlite,
+                answer_timeout: config.webhooks.answer_timeout,
+                alone: records.database.backend() == Backend::Sqlite,
             },
         )
         .await?;
+        let told = Arc::clone(&hooks);
         app.keys
-            .on_event(Box::new(move |event| hooks.on_key_event(event)));
+            .on_event(Box::new(move |event| told.on_key_event(event)));
 
         let desk = Desk::new(
             Arc::clone(&app.keys),
@@ -295,28 +331,39 @@ impl ServerBuilder {
         .serving(&app.url, local_addr, app.node)
         .audited(audit)
         .connected(Arc::clone(&app.hub));
-        let control = control::serve(&app.config.control_path(), Arc::new(desk))
+        let control = control::serve(&config.control_path(), Arc::new(desk))
             .context("cannot open the control socket")?;
-        let bases = app.config.audience_bases(local_addr.port());
+        let bases = config.audience_bases(local_addr.port());
         let options = DoorsOptions {
             tls: tls.clone(),
-            patience: app.config.limits.header_patience,
+            patience: config.limits.header_patience,
         };
-        let doors = Doors::open(listener, gate, front(&app, &bases), options)?;
-        let (upkeep, upkeep_tasks) = start_upkeep(&app, tls);
+        let doors = Doors::open(listener, gate, api.front(&bases), options)?;
+        let parts = Arc::new(Parts {
+            api,
+            hooks,
+            key_sets,
+            metrics,
+            database: records.database,
+            registration,
+            tasks,
+            config,
+        });
+        let (upkeep, upkeep_tasks) = start_upkeep(&parts, tls);
+        let config = &parts.config;
         tracing::info!(
             listen = %local_addr,
-            tls = app.config.tls.is_some(),
-            dev = app.config.dev,
+            tls = config.tls.is_some(),
+            dev = config.dev,
             open_files = files,
             "listening"
         );
-        for concern in app.config.concerns() {
+        for concern in config.concerns() {
             tracing::warn!("{concern}");
         }
-        warn_of_few_files(files, app.config.limits.connections);
+        warn_of_few_files(files, config.limits.connections);
         Ok(Running {
-            app,
+            parts,
             local_addr,
             dev,
             setup,
@@ -333,7 +380,7 @@ impl ServerBuilder {
 impl Running {
     /// The public URL.
     pub fn url(&self) -> &str {
-        &self.app.url
+        &self.parts.api.app.url
     }
 
     /// Where it listens.
@@ -343,7 +390,7 @@ impl Running {
 
     /// Apps, keys and revocations.
     pub fn keys(&self) -> &Arc<KeyService> {
-        &self.app.keys
+        &self.parts.api.app.keys
     }
 
     /// With `--dev`: the demo app and its key.
@@ -364,7 +411,7 @@ impl Running {
 
     /// Live WebSocket connections.
     pub fn connections(&self) -> usize {
-        self.app.hub.len()
+        self.parts.api.app.hub.len()
     }
 
     /// Returns once the server has stopped by itself, which only a fault makes it do.
@@ -385,39 +432,39 @@ impl Running {
     ///
     /// Cancelling `hurry` skips the rest of the spread. It is cancelled when the spread is over.
     pub async fn shutdown_unless_hurried(mut self, hurry: &CancellationToken) {
-        let (hub, feed) = (&self.app.hub, &self.app.feed);
+        let (hub, feed) = (&self.parts.api.app.hub, &self.parts.api.console.feed);
         tracing::info!(connections = self.connections(), "stopping");
         feed.refuse();
-        let spread = hub.drain(self.app.config.spread);
+        let spread = hub.drain(self.parts.config.spread);
         if hurry.run_until_cancelled(spread).await.is_none() {
             hub.drain(Duration::ZERO).await;
         }
         hurry.cancel();
         feed.close();
-        let clock = &self.app.clock;
-        let deadline = clock.monotonic().plus(self.app.config.drain);
+        let clock = &self.parts.api.app.clock;
+        let deadline = clock.monotonic().plus(self.parts.config.drain);
         self.doors.end(deadline).await;
         // After HTTP, which is where new ones come from.
-        let cut_off = self.app.tasks.end(deadline, clock.as_ref()).await;
+        let cut_off = self.parts.tasks.end(deadline, clock.as_ref()).await;
         if cut_off > 0 {
             tracing::warn!(connections = cut_off, "cut off");
         }
         self.upkeep.cancel();
         self.upkeep_tasks.end(deadline, clock.as_ref()).await;
-        self.app.log.settle();
+        self.parts.api.app.log.settle();
         self.control.close().await;
         // After everything that may have something to tell.
         let last_writes = clock.monotonic().plus(LAST_WRITES);
         self.post.end(deadline.max(last_writes)).await;
         let closing = async {
-            if let Err(error) = self.app.keys.flush_last_used().await {
+            if let Err(error) = self.parts.api.app.keys.flush_last_used().await {
                 tracing::warn!(%error, "cannot note when keys were last used");
             }
-            if let Err(error) = self.app.audit.flush().await {
+            if let Err(error) = self.parts.api.app.audit.flush().await {
                 tracing::error!(%error, "audit entries are lost");
             }
-            self.app.registration.end().await;
-            self.app.database.close().await;
+            self.parts.registration.end().await;
+            self.parts.database.close().await;
         };
         if clock.timeout(LAST_WRITES, closing).await.is_err() {
             tracing::warn!("the database did not close in time");
@@ -521,21 +568,76 @@ async fn demo_app(keys: &KeyService) -> anyhow::Result<DevApp> {
     })
 }
 
+/// Every door with what it stands on.
+fn doors(
+    config: &Config,
+    app: &Arc<App>,
+    tasks: &Arc<Tasks>,
+    metrics: &Metrics,
+    probe: Probe,
+) -> anyhow::Result<Api> {
+    let probe = Arc::new(probe);
+    Ok(Api {
+        client: ClientState {
+            app: Arc::clone(app),
+            demo_tokens: Arc::new(DemoTokens::new(
+                config.token_service.app.as_deref(),
+                &app.url,
+            )?),
+            sockets: Arc::new(Upgrades::new(Arc::clone(tasks))),
+        },
+        auth: AuthState {
+            app: Arc::clone(app),
+            throttle: Arc::new(Throttle::new(config.dev, &app.clock)),
+        },
+        platform: PlatformState {
+            app: Arc::clone(app),
+            rate_limits: Arc::new(RateLimits::new(config.limits.platform_calls_per_minute)),
+            tasks: Arc::clone(tasks),
+            audit_bytes: u64::try_from(config.limits.audit_bytes_per_app).unwrap_or(u64::MAX),
+        },
+        console: ConsoleState {
+            app: Arc::clone(app),
+            feed: Arc::new(Feed::new(Arc::clone(&app.clock))),
+            probe: Arc::clone(&probe),
+            places: Arc::new(Places {
+                data_dir: config.data_dir.clone(),
+                sqlite: config.sqlite_path(),
+                urls: config
+                    .public_url
+                    .iter()
+                    .chain(&config.extra_urls)
+                    .cloned()
+                    .collect(),
+            }),
+        },
+        operations: OperationsState {
+            app: Arc::clone(app),
+            probe,
+            figures: Arc::clone(&metrics.registry),
+            bearer: config.metrics_bearer.clone(),
+        },
+        serves_tokens: config.serves_tokens(),
+        app: Arc::clone(app),
+    })
+}
+
 /// What has to be done every now and then.
-fn start_upkeep(app: &Arc<App>, tls: Option<Tls>) -> (CancellationToken, Tasks) {
+fn start_upkeep(parts: &Arc<Parts>, tls: Option<Tls>) -> (CancellationToken, Tasks) {
     let (stop, tasks) = (CancellationToken::new(), Tasks::default());
     let every = |period: Duration, duty: Duty| {
-        let (app, stop) = (Arc::clone(app), stop.clone());
+        let (parts, stop) = (Arc::clone(parts), stop.clone());
+        let clock = Arc::clone(&parts.api.app.clock);
         // Set here and not by the task, which may run later.
-        let mut due = app.clock.sleep(if duty.is_due_at_start() {
+        let mut due = clock.sleep(if duty.is_due_at_start() {
             Duration::ZERO
         } else {
             period
         });
         tasks.spawn(async move {
             while stop.run_until_cancelled(due).await.is_some() {
-                due = app.clock.sleep(period);
-                duty.perform(&app).await;
+                due = clock.sleep(period);
+                duty.perform(&parts).await;
             }
         });
     };
@@ -553,8 +655,8 @@ fn start_upkeep(app: &Arc<App>, tls: Option<Tls>) -> (CancellationToken, Tasks) 
     every(Duration::from_mins(10), Duty::SweepIdempotency);
     every(Duration::from_secs(30), Duty::FlushAudit);
     every(Duration::from_hours(1), Duty::SweepAudit);
-    if let (Some(tls), Some(files)) = (tls, app.config.tls.clone()) {
-        let (stop, clock) = (stop.clone(), Arc::clone(&app.clock));
+    if let (Some(tls), Some(files)) = (tls, parts.config.tls.clone()) {
+        let (stop, clock) = (stop.clone(), Arc::clone(&parts.api.app.clock));
         tasks.spawn(async move {
             stop.run_until_cancelled(follow_certificate(tls, files, clock))
                 .await;
@@ -587,11 +689,12 @@ impl Duty {
         matches!(self, Self::RefreshKeySets | Self::SweepAudit)
     }
 
-    async fn perform(self, app: &App) {
+    async fn perform(self, parts: &Parts) {
+        let app = &parts.api.app;
         let done = match self {
             Self::CatchUp => app.keys.refresh().await.map(|_| ()),
             Self::KeepRegistration => {
-                app.registration.keep().await;
+                parts.registration.keep().await;
                 Ok(())
             }
             Self::SettleLog => {
@@ -621,11 +724,11 @@ impl Duty {
             }
             Self::FlushAudit => app.audit.flush().await.map_err(KeyError::from),
             Self::SweepAudit => {
-                let swept = app.audit.sweep(app.config.audit_retention).await;
+                let swept = app.audit.sweep(parts.config.audit_retention).await;
                 swept.map(|_| ()).map_err(KeyError::from)
             }
             Self::FollowWebhooks => {
-                let counter = &app.metrics.webhook_events_dropped;
+                let counter = &parts.metrics.webhook_events_dropped;
                 counter.inc_by(app.webhooks.dropped().saturating_sub(counter.get()));
                 if let Err(error) = app.webhooks.refresh().await {
                     complain(app, &error);
@@ -633,20 +736,24 @@ impl Duty {
                 Ok(())
             }
             Self::SweepWebhooks => {
-                app.hooks.forget_old_refusals();
+                parts.hooks.forget_old_refusals();
                 if let Err(error) = app.webhooks.sweep().await {
                     complain(app, &error);
                 }
                 Ok(())
             }
             Self::RefreshKeySets => {
-                app.door.refresh_key_sets().await;
+                parts.key_sets.refresh(app.keys.registry()).await;
                 Ok(())
             }
             Self::ForgetFailures => {
                 app.door.forget_old_failures();
-                app.auth_throttle.forget();
-                app.allowances.forget_the_full(app.clock.monotonic());
+                parts.api.auth.throttle.forget();
+                parts
+                    .api
+                    .platform
+                    .rate_limits
+                    .forget_the_full(app.clock.monotonic());
                 Ok(())
             }
         };

@@ -14,7 +14,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// The numbers behind `/metrics`.
 pub(crate) struct Metrics {
-    registry: Registry,
+    /// What `/metrics` shows.
+    pub(crate) registry: Arc<Registry>,
     pub(crate) gateway: Arc<hexline_gateway::Metrics>,
     pub(crate) sockets_refused: Counter,
     pub(crate) sockets_evicted: Counter,
@@ -26,7 +27,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("hexline"),
+            registry: Arc::default(),
             gateway: Arc::default(),
             sockets_refused: Counter::default(),
             sockets_evicted: Counter::default(),
@@ -34,12 +35,13 @@ impl Metrics {
             http_duration: Histogram::new(LATENCIES),
             probe_duration: Histogram::new(LATENCIES),
         };
-        metrics.register();
+        let mut registry = Registry::with_prefix("hexline");
+        metrics.register(&mut registry);
+        metrics.registry = Arc::new(registry);
         metrics
     }
 
-    fn register(&mut self) {
-        let r = &mut self.registry;
+    fn register(&self, r: &mut Registry) {
         self.gateway.register(r);
         r.register(
             "sockets_refused",
@@ -73,13 +75,5 @@ impl Metrics {
             "The running build",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-    }
-
-    /// The text that Prometheus reads.
-    pub(crate) fn encode(&self) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)
-            .expect("writing to a string does not fail");
-        text
     }
 }

@@ -17,7 +17,7 @@ use super::gate::Visit;
 use super::patience::Patience;
 use super::socket::Guarded;
 use crate::adapters::tls::Tls;
-use crate::http::Front;
+use crate::http::routes::Front;
 
 /// What all connections of a listener have in common.
 pub(super) struct Connections {

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tower::Service as _;
 
 use super::place::{Phase, Place};
-use crate::http::Front;
+use crate::http::routes::Front;
 
 /// Hands the requests of one connection to the routes, and tells its place when each begins and
 /// ends.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::Connections;
 use super::gate::Gate;
 use crate::adapters::tls::Tls;
-use crate::http::Front;
+use crate::http::routes::Front;
 use crate::tasks::Tasks;
 
 /// How accepted sockets are served.

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::Guarded;
-use crate::http::{SocketDriver, SocketHandler};
+use crate::http::upgrade::{SocketDriver, SocketHandler};
 use crate::tasks::Tasks;
 
 /// Drives upgraded requests on the sockets of this server, one task each.

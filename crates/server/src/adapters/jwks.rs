@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use hexline_model::{Clock, KeyId};
 use hexline_services::keys::{JwksOrder, KeyMaterial, KeyRegistry};
 use hexline_services::reach::{UrlRefused, UrlRule};
@@ -10,6 +11,7 @@ use reqwest::Method;
 use tokio::sync::OwnedMutexGuard;
 
 use super::guarded::{GuardedHttp, refusal};
+use crate::auth::{KeySets, Lookup};
 use crate::tasks::Tasks;
 
 /// Fetches the key sets behind registered JWKS URLs.
@@ -24,17 +26,6 @@ pub(crate) struct JwksFetcher {
     lines: Mutex<HashMap<KeyId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// What came of looking for the key of a token that was refused with `key_unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lookup {
-    /// Its key is none that is fetched.
-    NotFetched,
-    /// What there is to know is known: check the token again.
-    Current,
-    /// Its key may be in a set that cannot be fetched at the moment.
-    Unavailable { retry_after_s: u32 },
-}
-
 impl JwksFetcher {
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
@@ -47,32 +38,6 @@ impl JwksFetcher {
             tasks,
             lines: Mutex::default(),
         })
-    }
-
-    /// Fetches the set that a refused token would need, if it is time.
-    pub(crate) async fn look_up(&self, token: &str, registry: &Arc<KeyRegistry>) -> Lookup {
-        let Ok(unverified) = UnverifiedToken::parse(token) else {
-            return Lookup::NotFetched;
-        };
-        let Ok(key) = KeyId::parse(unverified.issuer()) else {
-            return Lookup::NotFetched;
-        };
-        let record = registry.key_record(key);
-        if !record.is_some_and(|key| matches!(key.material, KeyMaterial::JwksUrl(_))) {
-            return Lookup::NotFetched;
-        }
-        let (issuer, kid) = (unverified.issuer(), unverified.key_id());
-        let turn = self.line(key).lock_owned().await;
-        // Without an order, whoever stood in line before may have fetched what it needs.
-        if let Some(order) = registry.jwks_wanted(issuer, kid, self.clock.now()) {
-            self.fetch(order, turn, registry).await;
-        }
-        match registry.jwks_undecided(issuer, kid, self.clock.now()) {
-            None => Lookup::Current,
-            Some(wait) => Lookup::Unavailable {
-                retry_after_s: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1),
-            },
-        }
     }
 
     /// Fetches again what has grown old.
@@ -110,6 +75,34 @@ impl JwksFetcher {
         });
         // It is cut off only with the server.
         let _ = fetching.await;
+    }
+}
+
+#[async_trait]
+impl KeySets for JwksFetcher {
+    async fn look_up(&self, token: &str, registry: &Arc<KeyRegistry>) -> Lookup {
+        let Ok(unverified) = UnverifiedToken::parse(token) else {
+            return Lookup::NotFetched;
+        };
+        let Ok(key) = KeyId::parse(unverified.issuer()) else {
+            return Lookup::NotFetched;
+        };
+        let record = registry.key_record(key);
+        if !record.is_some_and(|key| matches!(key.material, KeyMaterial::JwksUrl(_))) {
+            return Lookup::NotFetched;
+        }
+        let (issuer, kid) = (unverified.issuer(), unverified.key_id());
+        let turn = self.line(key).lock_owned().await;
+        // Without an order, whoever stood in line before may have fetched what it needs.
+        if let Some(order) = registry.jwks_wanted(issuer, kid, self.clock.now()) {
+            self.fetch(order, turn, registry).await;
+        }
+        match registry.jwks_undecided(issuer, kid, self.clock.now()) {
+            None => Lookup::Current,
+            Some(wait) => Lookup::Unavailable {
+                retry_after_s: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1),
+            },
+        }
     }
 }
 

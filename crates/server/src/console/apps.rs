@@ -15,11 +15,12 @@ use utoipa_axum::routes;
 
 use super::guard::Signed;
 use crate::app::App;
+use crate::console::state::ConsoleState;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids, Params};
 use crate::http::paging::{Cursor, Limit, Page};
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(show, change))

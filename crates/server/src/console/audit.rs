@@ -18,11 +18,12 @@ use utoipa_axum::routes;
 
 use super::guard::Signed;
 use crate::app::App;
+use crate::console::state::ConsoleState;
 use crate::http::error::Refusal;
 use crate::http::json::Params;
 use crate::http::paging::{Cursor, Limit, Page, Word};
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(export))

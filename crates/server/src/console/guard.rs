@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hexline_model::{AppId, Secret};
@@ -12,7 +12,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::app::App;
-use crate::config::Config;
 use crate::http::error::Refusal;
 
 /// The operator who makes the request. A handler that takes it is for those who are signed in.
@@ -91,11 +90,16 @@ fn allow(is_allowed: bool, who: &str) -> Result<(), Refusal> {
     ))
 }
 
-impl FromRequestParts<Arc<App>> for Signed {
+impl<S> FromRequestParts<S> for Signed
+where
+    S: Send + Sync,
+    Arc<App>: FromRef<S>,
+{
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let Visitor(origin) = Visitor::from_request_parts(parts, app).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let app = Arc::<App>::from_ref(state);
+        let Visitor(origin) = Visitor::from_request_parts(parts, state).await?;
         let signed_in = match Cookie::of(&app.url).token(&parts.headers) {
             Some(token) => app.operators.authenticate(token.expose()).await?,
             None => None,
@@ -109,10 +113,15 @@ impl FromRequestParts<Arc<App>> for Signed {
     }
 }
 
-impl FromRequestParts<Arc<App>> for Visitor {
+impl<S> FromRequestParts<S> for Visitor
+where
+    S: Send + Sync,
+    Arc<App>: FromRef<S>,
+{
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let app = Arc::<App>::from_ref(state);
         let socket = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let ConnectInfo(socket) = *socket.expect("every connection has one");
         let peer = app.door.peer(socket, &parts.headers);
@@ -137,14 +146,13 @@ pub(crate) async fn same_site(State(site): State<Site>, request: Request, next: 
 impl Site {
     /// What the configuration says the server is called. What it is called besides, a request's
     /// own `Host` says.
-    pub(crate) fn new(config: &Config) -> Self {
-        let urls = config.public_url.iter().chain(&config.extra_urls);
+    pub(crate) fn new<'a>(urls: impl IntoIterator<Item = &'a String>) -> Self {
         let origin_of = |url: &String| {
             let (scheme, rest) = url.split_once("://")?;
             let authority = rest.split('/').next()?;
             Some(format!("{scheme}://{authority}"))
         };
-        Self(urls.filter_map(origin_of).collect())
+        Self(urls.into_iter().filter_map(origin_of).collect())
     }
 
     fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {

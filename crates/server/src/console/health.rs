@@ -1,5 +1,4 @@
 use std::path::Path;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -11,10 +10,11 @@ use utoipa_axum::routes;
 
 use super::guard::Signed;
 use crate::app::App;
+use crate::console::state::ConsoleState;
 use crate::http::error::Refusal;
-use crate::probe::Part;
+use crate::probe::{Part, StoreProbe};
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new().routes(routes!(health))
 }
 
@@ -100,38 +100,42 @@ pub(crate) struct ClockHealth {
     security(("consoleSession" = [])),
     responses((status = 200, description = "How it is, well or not", body = Health))
 )]
-async fn health(State(app): State<Arc<App>>, signed: Signed) -> Result<Json<Health>, Refusal> {
-    let readiness = app.probe.readiness(&app).await;
-    let clock = clock(&app);
+async fn health(
+    State(state): State<ConsoleState>,
+    signed: Signed,
+) -> Result<Json<Health>, Refusal> {
+    let (app, places) = (&state.app, &state.places);
+    let readiness = state.probe.readiness(app).await;
+    let clock = clock(app);
     Ok(Json(Health {
         node: app.node,
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: app.clock.monotonic().since(app.started.1).as_secs(),
-        dev: app.config.dev,
+        dev: app.options.dev,
         connections: signed.operator.sees_all().then(|| app.hub.len()),
-        database: database(&app, readiness.store).await,
+        database: database(state.probe.store(), readiness.store).await,
         bus: BusHealth {
             ok: readiness.bus == Part::Ok,
             state: readiness.bus.as_str(),
             kind: "local",
         },
-        disk: disk(&app.config.data_dir, &app.config.sqlite_path()),
+        disk: disk(&places.data_dir, &places.sqlite),
         clock,
     }))
 }
 
-async fn database(app: &App, part: Part) -> DatabaseHealth {
+async fn database(store: &dyn StoreProbe, part: Part) -> DatabaseHealth {
     // A database that fails its probe is not asked for more, which would only take its time.
     let told = if part == Part::Ok {
-        app.database.health().await.ok()
+        store.health().await
     } else {
         None
     };
     DatabaseHealth {
         ok: part == Part::Ok,
         state: part.as_str(),
-        kind: app.database.backend().as_str(),
-        durable: told.as_ref().map(|told| told.commits_wait && told.fsync),
+        kind: store.kind(),
+        durable: told.as_ref().map(|told| told.durable),
         schema: told.as_ref().map(|told| told.schema),
         connections: told.as_ref().map(|told| told.connections),
         version: told.map(|told| told.version),

@@ -18,10 +18,11 @@ use super::apps::{key_id, readable, writable};
 use super::guard::Signed;
 use super::snippets::{self, Snippet};
 use crate::app::App;
+use crate::console::state::ConsoleState;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids, MaybeBody};
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(import))

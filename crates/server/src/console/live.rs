@@ -25,13 +25,14 @@ use super::apps::{readable, writable};
 use super::feed::{WatchError, Watcher};
 use super::guard::Signed;
 use crate::app::App;
+use crate::console::state::ConsoleState;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids, Params};
 use crate::http::paging::{Cursor, Limit, Page, Word};
 use crate::platform::connections::disconnect_and_hold;
 use crate::platform::holds::{self, HoldShown};
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(disconnect))
@@ -299,12 +300,12 @@ async fn lift_hold(
     )
 )]
 async fn follow_app(
-    State(app): State<Arc<App>>,
+    State(state): State<ConsoleState>,
     signed: Signed,
     Ids(id): Ids<AppId>,
 ) -> Result<Response, Refusal> {
-    readable(&app, &signed, id)?;
-    follow(app, &signed, Some(id))
+    readable(&state.app, &signed, id)?;
+    follow(state, &signed, Some(id))
 }
 
 /// Follow the figures of all apps that the operator sees
@@ -321,11 +322,14 @@ async fn follow_app(
         (status = 503, description = "Too many watch already", body = ErrorBody),
     )
 )]
-async fn follow_all(State(app): State<Arc<App>>, signed: Signed) -> Result<Response, Refusal> {
-    follow(app, &signed, None)
+async fn follow_all(
+    State(state): State<ConsoleState>,
+    signed: Signed,
+) -> Result<Response, Refusal> {
+    follow(state, &signed, None)
 }
 
-fn follow(app: Arc<App>, signed: &Signed, only: Option<AppId>) -> Result<Response, Refusal> {
+fn follow(state: ConsoleState, signed: &Signed, only: Option<AppId>) -> Result<Response, Refusal> {
     let busy = |error: WatchError| {
         let code = match error {
             WatchError::Session => ErrorCode::RateLimited,
@@ -334,8 +338,8 @@ fn follow(app: Arc<App>, signed: &Signed, only: Option<AppId>) -> Result<Respons
         Refusal::new(code, error.to_string()).retry_after(5).told()
     };
     let follower = Follower {
-        watcher: app.feed.watch(signed.session.id).map_err(busy)?,
-        app,
+        watcher: state.feed.watch(signed.session.id).map_err(busy)?,
+        app: state.app,
         operator: signed.operator.id,
         session: signed.session.id,
         only,

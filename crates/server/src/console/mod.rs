@@ -26,10 +26,9 @@ mod profile;
 mod session;
 mod sign_in;
 mod snippets;
+pub(crate) mod state;
 mod tokens;
 mod webhooks;
-
-use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -38,13 +37,12 @@ use hexline_protocol::ErrorCode;
 use http::Method;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
-use crate::config::Config;
+use crate::console::state::ConsoleState;
 use crate::http::error::Refusal;
 
 /// Every route of the Console's API.
-pub(crate) fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
-    let routes = session::routes()
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
+    session::routes()
         .merge(profile::routes())
         .merge(passkeys::routes())
         .merge(operators::routes())
@@ -55,16 +53,15 @@ pub(crate) fn routes(config: &Config) -> OpenApiRouter<Arc<App>> {
         .merge(live::routes())
         .merge(audit::routes())
         .merge(health::routes())
-        .merge(sign_in::routes());
-    guarded(config, routes)
+        .merge(sign_in::routes())
 }
 
-/// Keeps other sites out of all of them.
-fn guarded(config: &Config, routes: OpenApiRouter<Arc<App>>) -> OpenApiRouter<Arc<App>> {
-    let (routes, api) = routes.split_for_parts();
-    let site = guard::Site::new(config);
+/// Every route, with other sites kept out.
+pub(crate) fn guarded(state: &ConsoleState) -> OpenApiRouter<ConsoleState> {
+    let (routes, api) = routes().split_for_parts();
+    let site = guard::Site::new(&state.places.urls);
     let routes = routes
-        .layer(from_fn(finished))
+        .layer(from_fn(run_to_completion))
         .layer(from_fn_with_state(site, guard::same_site));
     let mut routes = OpenApiRouter::from(routes);
     *routes.get_openapi_mut() = api;
@@ -73,7 +70,7 @@ fn guarded(config: &Config, routes: OpenApiRouter<Arc<App>>) -> OpenApiRouter<Ar
 
 /// Carries a change to its end, even if the browser hangs up: what was changed without an entry in
 /// the audit log would be nobody's deed.
-async fn finished(request: Request, next: Next) -> Response {
+async fn run_to_completion(request: Request, next: Next) -> Response {
     if request.method() == Method::GET || request.method() == Method::HEAD {
         return next.run(request).await;
     }

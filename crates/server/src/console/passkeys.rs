@@ -17,11 +17,12 @@ use utoipa_axum::routes;
 use super::guard::{Signed, Visitor};
 use super::session::{self, Session};
 use crate::app::App;
-use crate::http::Trace;
+use crate::console::state::ConsoleState;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids};
+use crate::http::trace::Trace;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new()
         .routes(routes!(ask))
         .routes(routes!(sign_in))

@@ -17,10 +17,11 @@ use super::guard::Signed;
 use super::operators::OperatorView;
 use super::passkeys::PasskeyView;
 use crate::app::App;
+use crate::console::state::ConsoleState;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids};
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new()
         .routes(routes!(show, change))
         .routes(routes!(change_password))

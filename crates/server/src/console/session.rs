@@ -23,11 +23,12 @@ use super::guard::{self, Signed, Visitor};
 use super::operators::RoleName;
 use super::passkeys::Answer;
 use crate::app::App;
-use crate::http::Trace;
+use crate::console::state::ConsoleState;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::Body;
+use crate::http::trace::Trace;
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new()
         .routes(routes!(show, sign_in, sign_out))
         .routes(routes!(set_up))
@@ -406,6 +407,6 @@ fn session(app: &App, operator: &Operator) -> Session {
         },
         version: env!("CARGO_PKG_VERSION"),
         node: app.node,
-        dev: app.config.dev,
+        dev: app.options.dev,
     }
 }

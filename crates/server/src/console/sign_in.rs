@@ -16,10 +16,11 @@ use utoipa_axum::routes;
 
 use super::guard::Signed;
 use crate::app::App;
+use crate::console::state::ConsoleState;
 use crate::http::error::Refusal;
 use crate::http::json::{Body, Ids};
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new()
         .routes(routes!(show, replace))
         .routes(routes!(sign_out))

@@ -23,11 +23,12 @@ use super::apps::{key_id, readable, writable};
 use super::guard::Signed;
 use super::keys::Closed;
 use crate::app::App;
+use crate::console::state::ConsoleState;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids, Params};
 use crate::http::paging::{Cursor, Limit, Page};
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new()
         .routes(routes!(build))
         .routes(routes!(inspect))

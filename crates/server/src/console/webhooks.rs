@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 
 use super::guard::Signed;
 use crate::app::App;
+use crate::console::state::ConsoleState;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids, Params};
 use crate::http::paging::Page;
@@ -22,7 +23,7 @@ use crate::http::webhooks::{
     DeliveryDetail, DeliveryQuery, DeliveryView, WebhookOrder, WebhookPatch, WebhookView, Webhooks,
 };
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(show, update, remove))

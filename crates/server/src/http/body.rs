@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Bytes, to_bytes};
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use hexline_protocol::ErrorCode;
 use http::StatusCode;
 
@@ -15,11 +15,16 @@ use crate::app::App;
 /// A request's body: no larger than the limit, and no slower than patience allows.
 pub(crate) struct PromptBody(pub(crate) Bytes);
 
-impl FromRequest<Arc<App>> for PromptBody {
+impl<S> FromRequest<S> for PromptBody
+where
+    S: Send + Sync,
+    Arc<App>: FromRef<S>,
+{
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
-        let limit = app.config.limits.body_bytes;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let app = Arc::<App>::from_ref(state);
+        let limit = app.options.body_bytes;
         let mut reading = pin!(to_bytes(request.into_body(), limit));
         // Most bodies came with their head: only those that did not need a timer.
         let read = match poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {

@@ -3,8 +3,6 @@
 //! Everything that it loads comes from this server, and its policy lets nothing else in: it works
 //! without the internet, and what the documents say becomes text, never markup.
 
-use std::sync::Arc;
-
 use axum::response::{IntoResponse, Response};
 use hexline_protocol::ErrorCode;
 use http::HeaderValue;
@@ -14,10 +12,9 @@ use utoipa_axum::routes;
 
 use super::error::{ErrorBody, Refusal};
 use super::json::Ids;
-use crate::app::App;
 
 /// The page and what it loads.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
     OpenApiRouter::new()
         .routes(routes!(docs))
         .routes(routes!(docs_file))

@@ -4,28 +4,21 @@ use std::sync::{Arc, OnceLock};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::MethodRouter;
 use hexline_protocol::openrpc;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
-use utoipa::openapi::path::{
-    HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem,
-    Paths,
-};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::Type;
-use utoipa::openapi::security::{
-    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
-};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Content, ContentBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, Ref, RefOr,
-    Required, ResponseBuilder, Server,
+    InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, RefOr, Required, ResponseBuilder, Server,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::bounds;
-use crate::app::App;
+use super::described::error;
 
 /// What describes this server to programs, written once when its routes are known.
 #[derive(Default)]
@@ -51,7 +44,7 @@ impl Documents {
 }
 
 /// The documents. Pages of any origin may read them.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(super) fn routes() -> OpenApiRouter<Arc<Documents>> {
     OpenApiRouter::new()
         .routes(routes!(openapi_json))
         .routes(routes!(openrpc_json))
@@ -66,8 +59,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     tag = "operations",
     responses((status = 200, description = "An OpenAPI 3.1 document", content_type = "application/json", body = serde_json::Value))
 )]
-pub(super) async fn openapi_json(State(app): State<Arc<App>>) -> Response {
-    json(&app.documents.openapi)
+pub(super) async fn openapi_json(State(documents): State<Arc<Documents>>) -> Response {
+    json(&documents.openapi)
 }
 
 /// The description of the WebSocket's methods
@@ -79,75 +72,14 @@ pub(super) async fn openapi_json(State(app): State<Arc<App>>) -> Response {
     tag = "operations",
     responses((status = 200, description = "An OpenRPC 1.3 document", content_type = "application/json", body = serde_json::Value))
 )]
-pub(super) async fn openrpc_json(State(app): State<Arc<App>>) -> Response {
-    json(&app.documents.openrpc)
+pub(super) async fn openrpc_json(State(documents): State<Arc<Documents>>) -> Response {
+    json(&documents.openrpc)
 }
 
 fn json(text: &OnceLock<Bytes>) -> Response {
     let text = text.get().cloned().unwrap_or_default();
     let kind = HeaderValue::from_static("application/json");
     ([(CONTENT_TYPE, kind)], text).into_response()
-}
-
-/// A page for people, described as what a browser gets there; `guarded` ones want an operator.
-pub(crate) fn page_at(
-    path: &str,
-    guarded: bool,
-    methods: MethodRouter<Arc<App>>,
-) -> OpenApiRouter<Arc<App>> {
-    let of_kind = |text: &str, kinds: &[&str]| {
-        let response = ResponseBuilder::new().description(text);
-        let text = || Some(ObjectBuilder::new().schema_type(Type::String));
-        kinds.iter().fold(response, |response, kind| {
-            response.content(*kind, ContentBuilder::new().schema(text()).build())
-        })
-    };
-    let of_file = ["text/html", "text/css", "text/javascript", "image/svg+xml"];
-    let kinds = if path.contains("/assets/") {
-        &of_file[..]
-    } else {
-        &of_file[..1]
-    };
-    let names = path
-        .split('{')
-        .skip(1)
-        .filter_map(|part| part.split('}').next());
-    let mut operation = OperationBuilder::new()
-        .tag("pages")
-        .summary(Some("A page of the Console, or what it loads"))
-        .response("200", of_kind("The page", kinds))
-        .response("303", ResponseBuilder::new().description("To the sign-in"))
-        .response("307", ResponseBuilder::new().description("To where it is"))
-        .response(
-            "404",
-            of_kind("There is no such page", &kinds[..1]).content("application/json", error()),
-        );
-    if guarded {
-        let signed_in = SecurityRequirement::new("consoleSession", [""; 0]);
-        operation = operation.security(signed_in);
-    }
-    for name in names {
-        let schema = ObjectBuilder::new().schema_type(Type::String);
-        let parameter = ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Path)
-            .required(Required::True)
-            .schema(Some(schema));
-        operation = operation.parameter(parameter);
-    }
-    described(path, vec![HttpMethod::Get], operation.build(), methods)
-}
-
-/// A route whose path is no literal, with its description: what `routes!` makes of a handler.
-pub(crate) fn described(
-    path: &str,
-    methods: Vec<HttpMethod>,
-    operation: Operation,
-    handlers: MethodRouter<Arc<App>>,
-) -> OpenApiRouter<Arc<App>> {
-    let mut paths = Paths::new();
-    paths.add_path_operation(path, methods, operation);
-    OpenApiRouter::new().routes((Vec::new(), paths, handlers))
 }
 
 /// Adds what concerns every route: where the server is, who may come in, how it refuses.
@@ -291,11 +223,6 @@ fn refusal(text: &str) -> RefOr<utoipa::openapi::Response> {
         .content("application/json", error())
         .build()
         .into()
-}
-
-fn error() -> Content {
-    let schema = Ref::from_schema_name("Error");
-    ContentBuilder::new().schema(Some(schema)).build()
 }
 
 /// Each operation of a path, with its method.

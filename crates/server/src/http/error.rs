@@ -7,8 +7,6 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
-use super::frame::Told;
-
 /// What a refused HTTP request is told: `{"code":"…","message":"…"}` with the code's status.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -34,6 +32,10 @@ pub(crate) struct ErrorBody {
     /// More about it, for programs: `retry_after_ms` with `rate_limited`, for one.
     details: Option<Map<String, Value>>,
 }
+
+/// Marks a response whose status says how the server is, and not that something went wrong.
+#[derive(Clone)]
+pub(super) struct Told;
 
 impl Refusal {
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {

@@ -144,14 +144,14 @@ where
         headers
             .entry(CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));
-        if this.app.config.tls.is_some() {
+        if this.app.options.tls {
             headers.insert(
                 STRICT_TRANSPORT_SECURITY,
                 HeaderValue::from_static("max-age=31536000"),
             );
         }
         let took = this.stopwatch.elapsed();
-        this.app.metrics.http_duration.observe(took.as_secs_f64());
+        this.app.http_duration.observe(took.as_secs_f64());
         if let Some(seen) = this.seen.take() {
             response
                 .headers_mut()
@@ -171,13 +171,13 @@ impl Seen {
         Self {
             id: app.request_ids.of(request, &app.door),
             method: known(request.method()),
-            peer: app.config.log.access.then(peer).flatten(),
+            peer: app.options.access_log.then(peer).flatten(),
         }
     }
 
     fn log(&self, app: &App, response: &Response, took: Duration) {
         let status = response.status();
-        if app.config.log.access {
+        if app.options.access_log {
             self.log_access(app, response, took);
         } else if status.is_server_error()
             && response.extensions().get::<Told>().is_none()

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -10,9 +8,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::error::{ErrorBody, Refusal};
-use super::frame::Told;
-use crate::app::App;
+use super::error::{ErrorBody, Refusal, Told};
+use super::operations::OperationsState;
 use crate::probe::Status;
 
 /// What answers here
@@ -88,11 +85,11 @@ pub(crate) async fn healthz() -> Json<Health> {
     )
 )]
 pub(crate) async fn readyz(
-    State(app): State<Arc<App>>,
+    State(state): State<OperationsState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let readiness = app.probe.readiness(&app).await;
+    let readiness = state.probe.readiness(&state.app).await;
     let status = readiness.status();
     let serves = match status {
         Status::Ready => true,
@@ -104,7 +101,7 @@ pub(crate) async fn readyz(
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let checks = may_see_detail(&app, &headers).then(|| Checks {
+    let checks = may_see_detail(&state, &headers).then(|| Checks {
         fanout: readiness.bus.as_str(),
         database: readiness.store.as_str(),
         node: if readiness.registered { "ok" } else { "lost" },
@@ -130,21 +127,20 @@ fn is_strict(query: Option<&str>) -> bool {
         (status = 404, description = "The bearer is not the configured one", body = ErrorBody)
     )
 )]
-pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if !may_see_detail(&app, &headers) {
+pub(crate) async fn metrics(State(state): State<OperationsState>, headers: HeaderMap) -> Response {
+    if !may_see_detail(&state, &headers) {
         return Refusal::new(ErrorCode::NotFound, "there is nothing at this path").into_response();
     }
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &state.figures)
+        .expect("writing to a string does not fail");
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    (
-        [(CONTENT_TYPE, HeaderValue::from_static(kind))],
-        app.metrics.encode(),
-    )
-        .into_response()
+    ([(CONTENT_TYPE, HeaderValue::from_static(kind))], text).into_response()
 }
 
-fn may_see_detail(app: &App, headers: &HeaderMap) -> bool {
-    match &app.config.metrics_bearer {
-        None => app.config.dev,
+fn may_see_detail(state: &OperationsState, headers: &HeaderMap) -> bool {
+    match &state.bearer {
+        None => state.app.options.dev,
         Some(bearer) => {
             let wanted = format!("Bearer {}", bearer.expose());
             headers.get(AUTHORIZATION).is_some_and(|found| {

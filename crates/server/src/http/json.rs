@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Query, Request};
 use hexline_protocol::ErrorCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -31,28 +31,38 @@ pub(crate) struct Params<T>(pub(crate) T);
 /// What stands in the path's `{…}`: what is no id names nothing, so it is not found.
 pub(crate) struct Ids<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
+impl<S, T> FromRequest<S> for Body<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+    Arc<App>: FromRef<S>,
+{
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         if !is_json(request.headers()) {
             let message = "the body is not declared as JSON, expected Content-Type: \
                            application/json";
             return Err(Refusal::new(ErrorCode::InvalidRequest, message)
                 .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let PromptBody(body) = PromptBody::from_request(request, app).await?;
+        let PromptBody(body) = PromptBody::from_request(request, state).await?;
         read(&body).map(Self)
     }
 }
 
-impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for MaybeBody<T> {
+impl<S, T> FromRequest<S> for MaybeBody<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Default,
+    Arc<App>: FromRef<S>,
+{
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let declared = request.headers().contains_key(CONTENT_TYPE);
         let as_json = is_json(request.headers());
-        let PromptBody(body) = PromptBody::from_request(request, app).await?;
+        let PromptBody(body) = PromptBody::from_request(request, state).await?;
         match (declared, as_json) {
             (_, true) => read::<Option<T>>(&body).map(|body| Self(body.unwrap_or_default())),
             (false, false) if body.is_empty() => Ok(Self(T::default())),
@@ -66,10 +76,10 @@ impl<T: DeserializeOwned + Default> FromRequest<Arc<App>> for MaybeBody<T> {
     }
 }
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Params<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<T> {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => {
@@ -82,11 +92,11 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Params<T> {
     }
 }
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<App>> for Ids<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Ids<T> {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        match axum::extract::Path::from_request_parts(parts, app).await {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(ids)) => Ok(Self(ids)),
             Err(_) => Err(Refusal::new(
                 ErrorCode::NotFound,

@@ -1,16 +1,11 @@
-use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request};
-use hexline_gateway::Peer;
+use axum::extract::{ConnectInfo, Request};
 use hexline_model::Entropy;
-use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
-use crate::app::App;
 use crate::auth::Doorkeeper;
 
 /// The name of one HTTP request, in its answer and in its log lines.
@@ -26,12 +21,6 @@ pub(crate) enum RequestId {
 pub(crate) struct RequestIds {
     start: u64,
     count: AtomicU64,
-}
-
-/// What a log line says of a request.
-pub(crate) struct Trace {
-    pub(crate) id: Option<RequestId>,
-    pub(crate) peer: Peer,
 }
 
 impl RequestIds {
@@ -92,19 +81,6 @@ impl fmt::Display for RequestId {
             Self::Given(given) => given.to_str().expect("it was looked at"),
         };
         f.write_str(text)
-    }
-}
-
-impl FromRequestParts<Arc<App>> for Trace {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
-        let socket = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let ConnectInfo(socket) = *socket.expect("every connection has one");
-        Ok(Self {
-            id: parts.extensions.get().cloned(),
-            peer: app.door.peer(socket, &parts.headers),
-        })
     }
 }
 

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use hexline_model::{Device, Identity};
@@ -10,9 +8,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::body::PromptBody;
+use super::client::ClientState;
 use super::error::{ErrorBody, Refusal};
 use super::json::is_json;
-use crate::app::App;
 
 /// A demo token.
 #[derive(ToSchema)]
@@ -42,12 +40,12 @@ pub(crate) struct DemoToken {
     )
 )]
 pub(crate) async fn demo_token(
-    State(app): State<Arc<App>>,
+    State(state): State<ClientState>,
     headers: HeaderMap,
     body: Result<PromptBody, Refusal>,
 ) -> Response {
     let json = is_json(&headers);
-    let minted = body.and_then(|PromptBody(body)| mint(&app, &Wanted::read(json, &body)?));
+    let minted = body.and_then(|PromptBody(body)| mint(&state, &Wanted::read(json, &body)?));
     match minted {
         // A token needs no escaping.
         Ok(token) => {
@@ -60,11 +58,10 @@ pub(crate) async fn demo_token(
     }
 }
 
-fn mint(app: &App, wanted: &Wanted) -> Result<String, Refusal> {
+fn mint(state: &ClientState, wanted: &Wanted) -> Result<String, Refusal> {
+    let (app, tokens) = (&state.app, &state.demo_tokens);
     let now = app.clock.now();
-    let minted = app
-        .demo_tokens
-        .mint(&app.keys, &wanted.identity, &wanted.device, now);
+    let minted = tokens.mint(&app.keys, &wanted.identity, &wanted.device, now);
     Ok(minted?)
 }
 

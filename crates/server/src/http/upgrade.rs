@@ -26,9 +26,10 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::RequestId;
-use super::described;
+use super::client::ClientState;
+use super::described::described;
 use super::error::{ErrorBody, Refusal};
+use super::request_id::RequestId;
 use crate::app::App;
 use crate::auth::{offered_protocols, token_of};
 
@@ -45,7 +46,7 @@ pub(crate) enum SocketHandler {
 }
 
 /// The WebSocket, in the three forms that clients derive from `…/client` and `…/client/v1`.
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ClientState> {
     [
         "/client/signal/v1/pubsub",
         "/client/v1/signal/pubsub",
@@ -57,7 +58,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// The echo of `--dev`.
-pub(crate) fn echo_route() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn echo_route() -> OpenApiRouter<ClientState> {
     socket_at::<__path_echo>("/dev/echo", "demo", get(echo))
 }
 
@@ -65,8 +66,8 @@ pub(crate) fn echo_route() -> OpenApiRouter<Arc<App>> {
 fn socket_at<P: utoipa::Path>(
     path: &str,
     tag: &str,
-    handler: MethodRouter<Arc<App>>,
-) -> OpenApiRouter<Arc<App>> {
+    handler: MethodRouter<ClientState>,
+) -> OpenApiRouter<ClientState> {
     let mut operation = P::operation();
     operation.tags = Some(vec![tag.to_owned()]);
     described(path, P::methods(), operation, handler)
@@ -88,18 +89,19 @@ fn socket_at<P: utoipa::Path>(
     )
 )]
 pub(crate) async fn pubsub(
-    State(app): State<Arc<App>>,
+    State(state): State<ClientState>,
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
     mut request: axum::extract::Request,
 ) -> Response {
     let mut whose = None;
-    let opened = open(&app, socket, &mut request, &mut whose).await;
+    let app = &state.app;
+    let opened = open(app, socket, &mut request, &mut whose).await;
     let id = request.extensions().get::<RequestId>();
     match opened {
         Ok((handshake, session)) => {
             session.log_opening(id.map(|id| id as _));
             let most = app.sessions.limits.frame_bytes;
-            start(&app, handshake, SocketHandler::Client(session), most)
+            start(&state, handshake, SocketHandler::Client(session), most)
         }
         Err(refusal) => {
             let peer = app.door.peer(socket, request.headers());
@@ -121,17 +123,18 @@ pub(crate) async fn pubsub(
     )
 )]
 pub(crate) async fn echo(
-    State(app): State<Arc<App>>,
+    State(state): State<ClientState>,
     mut request: axum::extract::Request,
 ) -> Response {
+    let app = &state.app;
     let opened = Handshake::read(&mut request).and_then(|handshake| {
-        let echo = Echo::new(&app.metrics.gateway, &app.hub, Now::of(app.clock.as_ref()));
+        let echo = Echo::new(&app.metrics, &app.hub, Now::of(app.clock.as_ref()));
         let full = || Refusal::new(ErrorCode::RateLimited, "too many echoes at once");
         Ok((handshake, echo.ok_or_else(full)?))
     });
     match opened {
         Ok((handshake, echo)) => start(
-            &app,
+            &state,
             handshake,
             SocketHandler::Echo(echo),
             Echo::MAX_MESSAGE,
@@ -165,7 +168,7 @@ async fn open(
     let verified = app.door.verify(&token, Access::Client, peer).await;
     let verified = verified.inspect_err(|_| *whose = app.door.whose(&token))?;
     let refuse = |refusal: Refusal| {
-        app.metrics.gateway.rejected(refusal.code);
+        app.metrics.rejected(refusal.code);
         refusal
     };
     let standing = Standing::of(&verified);
@@ -219,20 +222,21 @@ fn check_origin(
 }
 
 fn start(
-    app: &Arc<App>,
+    state: &ClientState,
     handshake: Handshake,
     handler: SocketHandler,
     max_message: usize,
 ) -> Response {
+    let app = &state.app;
     let response = handshake.response();
     let options = SocketOptions {
         max_message,
         write_stall: app.sessions.limits.write_stall,
         clock: Arc::clone(&app.clock),
-        metrics: Arc::clone(&app.metrics.gateway),
+        metrics: Arc::clone(&app.metrics),
     };
-    app.metrics.gateway.opened();
-    app.sockets.drive(handshake.on_upgrade, handler, options);
+    app.metrics.opened();
+    state.sockets.drive(handshake.on_upgrade, handler, options);
     response
 }
 

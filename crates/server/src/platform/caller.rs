@@ -1,5 +1,4 @@
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use hexline_model::{AppId, KeyId, Timestamp};
@@ -66,11 +65,11 @@ impl Platform {
     }
 }
 
-impl FromRequestParts<Arc<App>> for Platform {
+impl<S: Send + Sync> FromRequestParts<S> for Platform {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Refusal> {
-        // Put there by `admit`, which stands before every route of the platform API.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        // Put there by `middleware::admit`, which stands before every route of the platform API.
         let caller = parts.extensions.get::<Self>();
         let missing = || Refusal::new(ErrorCode::TokenMalformed, "no token");
         caller.cloned().ok_or_else(missing)

@@ -15,13 +15,14 @@ use utoipa_axum::routes;
 use super::caller::Platform;
 use super::message::Message;
 use super::names::{self, invalid};
+use super::state::PlatformState;
 use super::users::Delivered;
 use crate::app::App;
 use crate::http::error::Refusal;
 use crate::http::json::{Body, Ids, Params};
 use crate::http::paging::{Cursor, Limit, Page, Word};
 
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(super) fn routes() -> OpenApiRouter<PlatformState> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(show))

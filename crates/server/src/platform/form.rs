@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRef, FromRequest, Request};
 use hexline_protocol::ErrorCode;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -16,17 +16,22 @@ use crate::http::json::{is_json, read};
 /// What the OAuth standards send: a form, or the same members as JSON.
 pub(super) struct Form<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Form<T> {
+impl<S, T> FromRequest<S> for Form<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+    Arc<App>: FromRef<S>,
+{
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let as_json = is_json(request.headers());
         if !as_json && !is_form(request.headers()) {
             return Err(unsupported(
                 "expected application/x-www-form-urlencoded or application/json",
             ));
         }
-        let PromptBody(body) = PromptBody::from_request(request, app).await?;
+        let PromptBody(body) = PromptBody::from_request(request, state).await?;
         if as_json {
             return read(&body).map(Self);
         }

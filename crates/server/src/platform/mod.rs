@@ -1,7 +1,7 @@
 //! `/platform/v1`: what an app's own server may do, by its platform token.
 //!
-//! `admit.rs` stands before every route: it verifies the token, counts the call against the app's
-//! allowance, and does a write that comes twice with the same `Idempotency-Key` only once. The
+//! `middleware.rs` stands before every route: it verifies the token, counts the call against the app's
+//! rate limit, and does a write that comes twice with the same `Idempotency-Key` only once. The
 //! handlers take [`caller::Platform`], ask it for the part of the grant that they need, call a
 //! service, and record what they changed in the audit log.
 //!
@@ -12,10 +12,8 @@
 //! To add a route: a handler with `#[utoipa::path]`, the tag `platform` and the security
 //! `platformToken` in the file of its subject, a line in that file's `routes`, and for a new file a
 //! line in [`routes`]. A write that only looks (a POST for its body's sake) goes into
-//! `admit.rs`'s list.
+//! `middleware.rs`'s list.
 
-mod admit;
-mod allowance;
 mod audit;
 pub(crate) mod caller;
 mod channels;
@@ -24,24 +22,23 @@ mod form;
 pub(crate) mod holds;
 mod keys;
 mod message;
+mod middleware;
 mod names;
 mod oauth;
+pub(crate) mod rate_limits;
 mod revocations;
 mod settings;
+pub(crate) mod state;
 mod tokens;
 mod users;
 mod webhooks;
 
-use std::sync::Arc;
-
 use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::app::App;
-pub(crate) use allowance::Allowances;
-
+use state::PlatformState;
 /// Every route, as described.
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<PlatformState> {
     OpenApiRouter::new()
         .merge(tokens::routes())
         .merge(oauth::routes())
@@ -57,9 +54,9 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Every route, behind its door.
-pub(crate) fn guarded(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
+pub(crate) fn guarded(state: &PlatformState) -> OpenApiRouter<PlatformState> {
     let (routes, api) = routes().split_for_parts();
-    let routes = routes.layer(from_fn_with_state(Arc::clone(app), admit::admit));
+    let routes = routes.layer(from_fn_with_state(state.clone(), middleware::admit));
     let mut routes = OpenApiRouter::from(routes);
     *routes.get_openapi_mut() = api;
     routes

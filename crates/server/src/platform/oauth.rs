@@ -20,10 +20,11 @@ use utoipa_axum::routes;
 use super::caller::Platform;
 use super::form::{Form, seconds};
 use super::names::invalid;
+use super::state::PlatformState;
 use crate::app::App;
 use crate::http::error::Refusal;
 
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(super) fn routes() -> OpenApiRouter<PlatformState> {
     OpenApiRouter::new()
         .routes(routes!(introspect))
         .routes(routes!(revoke))

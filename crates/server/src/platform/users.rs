@@ -15,12 +15,13 @@ use utoipa_axum::routes;
 use super::caller::Platform;
 use super::message::Message;
 use super::names::{self, invalid};
+use super::state::PlatformState;
 use crate::app::App;
 use crate::http::error::Refusal;
 use crate::http::json::{Body, Ids, Params};
 use crate::http::paging::{Cursor, Limit, Page};
 
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(super) fn routes() -> OpenApiRouter<PlatformState> {
     OpenApiRouter::new()
         .routes(routes!(presence))
         .routes(routes!(presences))

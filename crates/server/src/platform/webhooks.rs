@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caller::Platform;
+use super::state::PlatformState;
 use crate::app::App;
 use crate::http::error::{ErrorBody, Refusal};
 use crate::http::json::{Body, Ids, Params};
@@ -23,7 +24,7 @@ use crate::http::webhooks::{
     DeliveryDetail, DeliveryQuery, DeliveryView, WebhookOrder, WebhookPatch, WebhookView, Webhooks,
 };
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<PlatformState> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(show, update, remove))

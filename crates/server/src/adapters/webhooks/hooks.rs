@@ -15,6 +15,7 @@ use hexline_services::webhooks::{Subject, WebhookService};
 use hexline_token::UnverifiedToken;
 use hexline_token::webhook::{EventKind, Happening};
 
+use crate::auth::RefusalObserver;
 use crate::limiter::KeyedLimiter;
 
 /// Where things happen tells it here; nothing is made of it unless a webhook wants to know.
@@ -52,36 +53,6 @@ impl Hooks {
                 suppressed: Mutex::default(),
             },
         })
-    }
-
-    /// A token was refused. Its app is that of the key that it names, truly or not.
-    pub(crate) fn refused(&self, token: &str, reason: &str, remote: IpAddr) {
-        if !self.service.wants_any(EventKind::TokenRefused) {
-            return;
-        }
-        let Ok(token) = UnverifiedToken::parse(token) else {
-            return;
-        };
-        let Ok(key) = KeyId::parse(token.issuer()) else {
-            return;
-        };
-        let Some(record) = self.registry.key_record(key) else {
-            return;
-        };
-        if !self.service.wants(record.app, EventKind::TokenRefused) {
-            return;
-        }
-        let Some(suppressed) = self.refusals.pass(record.app) else {
-            return;
-        };
-        let happening = Happening::TokenRefused {
-            key: key.to_string(),
-            reason: reason.to_owned(),
-            remote: remote.to_string(),
-            suppressed,
-        };
-        self.service
-            .publish(record.app, Subject::Refusals(key), happening);
     }
 
     /// Keys or apps have changed. Every process on the database sees it; one event comes of it.
@@ -201,6 +172,37 @@ impl Occupancy for Hooks {
             self.service
                 .publish(app, subject, Happening::ChannelVacated { channel });
         }
+    }
+}
+
+impl RefusalObserver for Hooks {
+    fn refused(&self, token: &str, reason: &str, remote: IpAddr) {
+        if !self.service.wants_any(EventKind::TokenRefused) {
+            return;
+        }
+        let Ok(token) = UnverifiedToken::parse(token) else {
+            return;
+        };
+        let Ok(key) = KeyId::parse(token.issuer()) else {
+            return;
+        };
+        let Some(record) = self.registry.key_record(key) else {
+            return;
+        };
+        if !self.service.wants(record.app, EventKind::TokenRefused) {
+            return;
+        }
+        let Some(suppressed) = self.refusals.pass(record.app) else {
+            return;
+        };
+        let happening = Happening::TokenRefused {
+            key: key.to_string(),
+            reason: reason.to_owned(),
+            remote: remote.to_string(),
+            suppressed,
+        };
+        self.service
+            .publish(record.app, Subject::Refusals(key), happening);
     }
 }
 

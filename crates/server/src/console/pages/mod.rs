@@ -30,13 +30,14 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::guard::Signed;
 use crate::app::App;
+use crate::console::state::ConsoleState;
+use crate::http::described::page_at;
 use crate::http::error::Refusal;
 use crate::http::json::Ids;
-use crate::http::page_at;
 use page::{AgainView, Entrance, EntranceView, Page, PageView};
 
 /// Every page and what they load.
-pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(crate) fn routes() -> OpenApiRouter<ConsoleState> {
     let mut routes = OpenApiRouter::new()
         // Relative, for the path that the browser knows may be longer than the one that we see.
         .merge(page_at(

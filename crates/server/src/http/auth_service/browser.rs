@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{device, peer};
+use super::{AuthState, device, peer};
 use crate::app::App;
 use crate::http::body::PromptBody;
 use crate::http::error::{ErrorBody, Refusal};
@@ -75,13 +75,13 @@ pub(super) struct SignInDeparture {
     )
 )]
 pub(super) async fn authorize(
-    State(app): State<Arc<App>>,
+    State(AuthState { app, throttle }): State<AuthState>,
     Ids(strategy): Ids<String>,
     Peer(ip): Peer,
     Params(params): Params<AuthorizeParams>,
 ) -> Result<Response, Refusal> {
     let caller = app.auth.caller(&params.apikey)?;
-    app.auth_throttle.check_try(caller.app, ip)?;
+    throttle.check_try(caller.app, ip)?;
     let order = Authorize {
         redirect_uri: params.redirect_uri,
         device: device(&params.device)?,
@@ -186,11 +186,11 @@ impl ArrivalParams {
 /// The network address that a request counts for.
 pub(super) struct Peer(IpAddr);
 
-impl FromRequestParts<Arc<App>> for Peer {
+impl FromRequestParts<AuthState> for Peer {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        Ok(Self(peer(parts, app)))
+    async fn from_request_parts(parts: &mut Parts, state: &AuthState) -> Result<Self, Refusal> {
+        Ok(Self(peer(parts, &state.app)))
     }
 }
 

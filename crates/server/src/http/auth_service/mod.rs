@@ -18,7 +18,7 @@ mod throttle;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use hexline_model::{Device, Timestamp};
 use hexline_protocol::ErrorCode;
 use hexline_services::auth::SignedIn;
@@ -34,8 +34,22 @@ use super::json::Params;
 use crate::app::App;
 pub(crate) use throttle::Throttle;
 
+/// What these routes stand on.
+#[derive(Clone)]
+pub(crate) struct AuthState {
+    pub(crate) app: Arc<App>,
+    /// Who tries too often.
+    pub(crate) throttle: Arc<Throttle>,
+}
+
+impl FromRef<AuthState> for Arc<App> {
+    fn from_ref(state: &AuthState) -> Self {
+        Arc::clone(&state.app)
+    }
+}
+
 /// Every route, for pages of any origin.
-pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+pub(super) fn routes() -> OpenApiRouter<AuthState> {
     OpenApiRouter::new()
         .routes(routes!(strategies::list))
         .routes(routes!(strategies::anonymous))
@@ -57,24 +71,27 @@ struct ApiKeyParam {
 /// The app that calls, by its API key.
 pub(super) struct Caller(pub(super) ApiKeyRecord);
 
-impl FromRequestParts<Arc<App>> for Caller {
+impl FromRequestParts<AuthState> for Caller {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let Params(ApiKeyParam { apikey }) = Params::from_request_parts(parts, app).await?;
-        app.auth.caller(&apikey).map(Self).map_err(Refusal::from)
+    async fn from_request_parts(parts: &mut Parts, state: &AuthState) -> Result<Self, Refusal> {
+        let Params(ApiKeyParam { apikey }) = Params::from_request_parts(parts, state).await?;
+        let caller = state.app.auth.caller(&apikey);
+        caller.map(Self).map_err(Refusal::from)
     }
 }
 
 /// One try of a sign-in by an app's user. Those who try too often get no further.
 pub(super) struct Try(pub(super) ApiKeyRecord);
 
-impl FromRequestParts<Arc<App>> for Try {
+impl FromRequestParts<AuthState> for Try {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let Caller(caller) = Caller::from_request_parts(parts, app).await?;
-        app.auth_throttle.check_try(caller.app, peer(parts, app))?;
+    async fn from_request_parts(parts: &mut Parts, state: &AuthState) -> Result<Self, Refusal> {
+        let Caller(caller) = Caller::from_request_parts(parts, state).await?;
+        state
+            .throttle
+            .check_try(caller.app, peer(parts, &state.app))?;
         Ok(Self(caller))
     }
 }
@@ -82,13 +99,13 @@ impl FromRequestParts<Arc<App>> for Try {
 /// One try to come in without a name, of which there are fewer.
 pub(super) struct AnonymousTry(pub(super) ApiKeyRecord);
 
-impl FromRequestParts<Arc<App>> for AnonymousTry {
+impl FromRequestParts<AuthState> for AnonymousTry {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let Caller(caller) = Caller::from_request_parts(parts, app).await?;
-        let ip = peer(parts, app);
-        app.auth_throttle.check_anonymous(caller.app, ip)?;
+    async fn from_request_parts(parts: &mut Parts, state: &AuthState) -> Result<Self, Refusal> {
+        let Caller(caller) = Caller::from_request_parts(parts, state).await?;
+        let ip = peer(parts, &state.app);
+        state.throttle.check_anonymous(caller.app, ip)?;
         Ok(Self(caller))
     }
 }

@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, FromRequest as _, Request, State};
@@ -13,6 +12,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::caller::Platform;
+use super::state::PlatformState;
 use crate::app::App;
 use crate::auth::bearer_of;
 use crate::http::body::PromptBody;
@@ -20,14 +20,19 @@ use crate::http::error::Refusal;
 
 /// Lets an app's server in: its token is good, it has calls left, and what it does twice by one
 /// name is done once.
-pub(super) async fn admit(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(
+    State(state): State<PlatformState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let app = &state.app;
     let socket = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let ConnectInfo(socket) = *socket.expect("every connection has one");
-    let caller = match identify(&app, socket, request.headers()).await {
+    let caller = match identify(app, socket, request.headers()).await {
         Ok(caller) => caller,
         Err(refusal) => return refusal.into_response(),
     };
-    let allowance = app.allowances.take(caller.app, app.clock.monotonic());
+    let allowance = state.rate_limits.take(caller.app, app.clock.monotonic());
     let mut response = match allowance.wait_s {
         Some(seconds) => Refusal::new(
             ErrorCode::RateLimited,
@@ -35,7 +40,7 @@ pub(super) async fn admit(State(app): State<Arc<App>>, request: Request, next: N
         )
         .retry_after(seconds)
         .into_response(),
-        None => carry_out(&app, caller, request, next)
+        None => carry_out(&state, caller, request, next)
             .await
             .unwrap_or_else(IntoResponse::into_response),
     };
@@ -57,11 +62,12 @@ async fn identify(app: &App, socket: SocketAddr, headers: &HeaderMap) -> Result<
 }
 
 async fn carry_out(
-    app: &Arc<App>,
+    state: &PlatformState,
     caller: Platform,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
+    let app = &state.app;
     let name = name_of(&request)?;
     request.extensions_mut().insert(caller.clone());
     if !writes(&request) {
@@ -70,14 +76,13 @@ async fn carry_out(
     let is_exempt = is_exempt(&request);
     let Some(name) = name else {
         if !is_exempt {
-            has_room(app, caller.app).await?;
+            has_room(state, caller.app).await?;
         }
-        let app = Arc::clone(app);
-        return finished(&app, async move { Ok(next.run(request).await) }).await;
+        return run_to_completion(state, async move { Ok(next.run(request).await) }).await;
     };
     let (parts, body) = request.into_parts();
     let whole = Request::from_parts(parts.clone(), body);
-    let PromptBody(body) = PromptBody::from_request(whole, app).await?;
+    let PromptBody(body) = PromptBody::from_request(whole, state).await?;
     let route = format!("{} {}", parts.method, parts.uri.path());
     // What the token grants is part of it: nobody gets an answer that its own token could not get.
     let grants = serde_json::to_vec(caller.permissions.token()).expect("grants are JSON");
@@ -103,24 +108,21 @@ async fn carry_out(
     let conflict = |message: &str| Err(Refusal::new(ErrorCode::Conflict, message));
     match begun {
         Begun::Fresh(turn) => {
-            let (app, request) = (
-                Arc::clone(app),
-                Request::from_parts(parts, Body::from(body)),
-            );
-            let own = Arc::clone(&app);
-            finished(&own, async move {
+            let (writer, request) = (state.clone(), Request::from_parts(parts, Body::from(body)));
+            run_to_completion(state, async move {
+                let app = &writer.app;
                 // Not before: an answer that is stored is sent however full the log is.
-                if !is_exempt && let Err(refusal) = has_room(&app, caller.app).await {
+                if !is_exempt && let Err(refusal) = has_room(&writer, caller.app).await {
                     app.idempotency.give_up(&turn).await?;
                     return Err(refusal);
                 }
-                once(&app, turn, request, next).await
+                once(app, turn, request, next).await
             })
             .await
         }
         Begun::Full if is_exempt => {
             let request = Request::from_parts(parts, Body::from(body));
-            finished(app, async move { Ok(next.run(request).await) }).await
+            run_to_completion(state, async move { Ok(next.run(request).await) }).await
         }
         Begun::Full => Err(Refusal::new(
             ErrorCode::QuotaExceeded,
@@ -142,9 +144,9 @@ async fn carry_out(
 }
 
 /// Each write is in the audit log, which is bounded for what an app's server does.
-async fn has_room(app: &App, id: AppId) -> Result<(), Refusal> {
-    let most = u64::try_from(app.config.limits.audit_bytes_per_app).unwrap_or(u64::MAX);
-    let used = app.audit.used(id).await?;
+async fn has_room(state: &PlatformState, id: AppId) -> Result<(), Refusal> {
+    let most = state.audit_bytes;
+    let used = state.app.audit.used(id).await?;
     if used < most {
         return Ok(());
     }
@@ -157,11 +159,11 @@ async fn has_room(app: &App, id: AppId) -> Result<(), Refusal> {
 }
 
 /// Carries a write to its end, even if the caller hangs up: half of it would be nobody's wish.
-async fn finished(
-    app: &App,
+async fn run_to_completion(
+    state: &PlatformState,
     write: impl Future<Output = Result<Response, Refusal>> + Send + 'static,
 ) -> Result<Response, Refusal> {
-    app.tasks.spawn(write).await.unwrap_or_else(|error| {
+    state.tasks.spawn(write).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a write ended before its time");
         Err(Refusal::new(
             ErrorCode::InternalError,

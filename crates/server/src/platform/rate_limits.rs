@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 ///
 /// Counted on this node alone.
 #[derive(Debug)]
-pub(crate) struct Allowances {
+pub(crate) struct RateLimits {
     per_minute: u32,
     apps: Mutex<HashMap<AppId, Bucket>>,
 }
@@ -32,7 +32,7 @@ struct Bucket {
     full_us: u64,
 }
 
-impl Allowances {
+impl RateLimits {
     pub(crate) fn new(per_minute: u32) -> Self {
         Self {
             per_minute: per_minute.max(1),
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_bucket_holds_a_minutes_calls_and_fills_evenly() {
-        let allowances = Allowances::new(60);
+        let allowances = RateLimits::new(60);
         let entropy = SeededEntropy::new(1);
         let (app, other) = (AppId::generate(&entropy), AppId::generate(&entropy));
         let at = |ms| allowances.take(app, Monotonic::from_millis(ms));
