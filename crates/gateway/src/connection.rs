@@ -86,6 +86,12 @@ impl Connection {
         *self.lock()
     }
 
+    /// Queues what its client has asked for.
+    pub(crate) fn answer(&self, message: Bytes) {
+        // Refused only by an outbox that closes the connection anyway.
+        let _ = self.outbox.push_answer(Outgoing::Text(message));
+    }
+
     /// How many channels it is a member of.
     pub(crate) fn channels(&self) -> u32 {
         self.channels.load(Ordering::Relaxed)

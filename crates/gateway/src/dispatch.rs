@@ -1,8 +1,44 @@
+use std::future::Future;
+use std::pin::Pin;
+
 use hexline_bus::Link;
 use hexline_protocol::signal::Call as SignalCall;
 use hexline_protocol::{Call, ErrorCode, RawCall, Reply};
 use hexline_services::signal::{self, SignalService};
 use hexline_services::{Caller, Failure, Outcome};
+
+/// Takes calls to where they are carried out.
+pub trait Dispatch: Send + Sync {
+    /// Reads a call and carries it out, or begins to. `note` is told the method.
+    fn dispatch(
+        &self,
+        caller: &Caller,
+        link: &mut dyn Link,
+        call: &RawCall<'_>,
+        note: &dyn Fn(&'static str),
+    ) -> Result<Step, CallFailure>;
+}
+
+/// What becomes of a call.
+pub enum Step {
+    /// It is done.
+    Done(Outcome<Reply>),
+    /// It takes its time.
+    Later(Later),
+}
+
+/// A call under way. It owns its parameters and services, and knows nothing of the connection that
+/// waits for it: it may outlive it.
+pub type Later = Pin<Box<dyn Future<Output = Result<Outcome<Reply>, CallFailure>> + Send>>;
+
+/// Why a call failed: what the caller is told.
+#[derive(Debug)]
+pub struct CallFailure {
+    /// By what it is told from others.
+    pub code: ErrorCode,
+    /// In words.
+    pub message: String,
+}
 
 /// The services that calls go to.
 pub struct Services {
@@ -10,33 +46,31 @@ pub struct Services {
     pub signal: SignalService,
 }
 
-/// Why a call failed: what the caller is told.
-#[derive(Debug)]
-pub(crate) struct CallFailure {
-    pub(crate) code: ErrorCode,
-    pub(crate) message: String,
-}
-
-/// Reads a call and takes it to its service. The reply is JSON.
-pub(crate) fn dispatch(
-    services: &Services,
-    caller: &Caller,
-    link: &mut dyn Link,
-    raw: &RawCall<'_>,
-    note: impl FnOnce(&'static str),
-) -> Result<Outcome<Reply>, CallFailure> {
-    let call = Call::parse(raw)?;
-    note(call.row().name);
-    let signals = &services.signal;
-    let outcome = match &call {
-        Call::Signal(SignalCall::Send(p)) => signal::rpc::send(signals, caller, link, p)?.written(),
-        Call::Signal(SignalCall::Join(p)) => signal::rpc::join(signals, caller, link, p)?.written(),
-        Call::Signal(SignalCall::Leave(p)) => signal::rpc::leave(p)?.written(),
-        Call::Signal(SignalCall::Publish(p)) => {
-            signal::rpc::publish(signals, caller, link, p)?.written()
-        }
-    };
-    Ok(outcome)
+impl Dispatch for Services {
+    fn dispatch(
+        &self,
+        caller: &Caller,
+        link: &mut dyn Link,
+        call: &RawCall<'_>,
+        note: &dyn Fn(&'static str),
+    ) -> Result<Step, CallFailure> {
+        let call = Call::parse(call)?;
+        note(call.row().name);
+        let signals = &self.signal;
+        let outcome = match &call {
+            Call::Signal(SignalCall::Send(p)) => {
+                signal::rpc::send(signals, caller, link, p)?.written()
+            }
+            Call::Signal(SignalCall::Join(p)) => {
+                signal::rpc::join(signals, caller, link, p)?.written()
+            }
+            Call::Signal(SignalCall::Leave(p)) => signal::rpc::leave(p)?.written(),
+            Call::Signal(SignalCall::Publish(p)) => {
+                signal::rpc::publish(signals, caller, link, p)?.written()
+            }
+        };
+        Ok(Step::Done(outcome))
+    }
 }
 
 /// The one way in which an error of a service becomes the error of a call.

@@ -1,3 +1,5 @@
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use hexline_model::{Clock, Monotonic, Timestamp};
 
@@ -29,12 +31,23 @@ pub trait FrameHandler: Send {
     /// Until when no frame is to be handed over, if so.
     fn paused_until(&self) -> Option<Monotonic>;
 
+    /// Goes on with what takes its time. Ready if anything was done; ask again then.
+    fn poll_calls(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Pending
+    }
+
+    /// Whether no frame is to be handed over until [`FrameHandler::poll_calls`] has got on.
+    fn is_full(&self) -> bool {
+        false
+    }
+
     /// The pause is over; so many bytes have waited unread until its end.
     fn handle_resume(&mut self, now: Now, unread: usize) {
         let _ = (now, unread);
     }
 
-    /// It is read again, after a large answer held that up.
+    /// It is read again, after a large answer or calls under way held that up.
     fn handle_unblocked(&mut self, now: Now) {
         let _ = now;
     }

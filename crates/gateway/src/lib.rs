@@ -18,6 +18,7 @@
 //!
 //! To add a method: a variant of `protocol::Call`, a line in `dispatch.rs`.
 
+mod calls;
 mod connection;
 mod dispatch;
 mod echo;
@@ -25,6 +26,7 @@ mod ending;
 mod frames;
 mod handler;
 mod hub;
+mod in_flight;
 mod limits;
 mod live;
 mod log;
@@ -32,17 +34,19 @@ mod metrics;
 mod outbox;
 mod peer;
 mod rate;
+mod responses;
 mod session;
 mod socket;
 #[cfg(test)]
 mod socket_tests;
+mod spawn;
 #[cfg(test)]
 mod tests;
 mod traffic;
 mod transport;
 
 pub use connection::Connection;
-pub use dispatch::Services;
+pub use dispatch::{CallFailure, Dispatch, Later, Services, Step};
 pub use echo::Echo;
 pub use ending::Ending;
 pub use handler::{FrameHandler, Now};
@@ -55,5 +59,6 @@ pub use outbox::Outbox;
 pub use peer::Peer;
 pub use session::{ClientSession, ClientSessionContext};
 pub use socket::{SocketOptions, run as run_socket};
+pub use spawn::{Spawn, Task};
 pub use traffic::{Counted, Traffic};
 pub use transport::Transport;

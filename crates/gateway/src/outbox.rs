@@ -15,6 +15,9 @@ use prometheus_client::metrics::gauge::Gauge;
 /// An answer was asked for, and may be larger than the bound if there was room before it: it does
 /// not show that its reader is slow. What comes after it finds the room that it would have found
 /// without.
+///
+/// While a batch is carried out, messages are held back ([`Outbox::hold`]): they count, and go out
+/// behind its answer. A stop closes only when every answer that is owed is in the queue.
 pub struct Outbox {
     state: Mutex<State>,
     limit: usize,
@@ -25,6 +28,8 @@ pub struct Outbox {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Outgoing>,
+    /// How many messages, the last of the queue, are held back behind an answer to come.
+    held: usize,
     /// Bytes in the queue and in the hands of the socket.
     bytes: usize,
     /// How much of them does not count: an answer that is larger than the bound.
@@ -34,6 +39,10 @@ struct State {
     closing_now: bool,
     closing_taken: bool,
     nudged: bool,
+    /// What is pushed is held back.
+    holds: bool,
+    /// Calls are under way that will be answered.
+    owes_answers: bool,
     waiting: Option<(Waker, WaitsFor)>,
 }
 
@@ -76,34 +85,79 @@ impl Outbox {
 
     /// Queues a message; `false` if the connection is closing, or closes because of it.
     pub(crate) fn push(&self, message: Outgoing) -> bool {
-        self.add_if(message, |_| false)
-    }
-
-    /// Queues what the connection itself has asked for, however large, if there is room at all.
-    pub(crate) fn push_answer(&self, message: Outgoing) -> bool {
-        self.add_if(message, |state| {
-            state.beyond == 0 && state.bytes < self.limit
-        })
-    }
-
-    fn add_if(&self, message: Outgoing, may_exceed: impl FnOnce(&State) -> bool) -> bool {
-        let mut state = self.lock();
+        let state = self.lock();
         if state.closing.is_some() {
             return false;
         }
-        let cost = message.cost();
+        let Some(mut state) = self.count(state, message.cost(), false) else {
+            return false;
+        };
+        state.queue.push_back(message);
+        if state.holds {
+            state.held += 1;
+        } else {
+            wake(state, WaitsFor::Anything);
+        }
+        true
+    }
+
+    /// Queues what the connection itself has asked for, however large, if there is room at all;
+    /// ahead of what is held back.
+    pub(crate) fn push_answer(&self, message: Outgoing) -> bool {
+        let state = self.lock();
+        if !state.takes_answers() {
+            return false;
+        }
+        let has_room = state.beyond == 0 && state.bytes < self.limit;
+        let Some(mut state) = self.count(state, message.cost(), has_room) else {
+            return false;
+        };
+        let at = state.queue.len() - state.held;
+        state.queue.insert(at, message);
+        wake(state, WaitsFor::Anything);
+        true
+    }
+
+    /// Counts a message to come. If it does not fit, the connection closes, and `None` is left.
+    fn count<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        cost: usize,
+        may_exceed: bool,
+    ) -> Option<MutexGuard<'a, State>> {
         if state.bytes + cost > self.limit + state.beyond {
-            if !may_exceed(&state) {
+            if !may_exceed {
                 self.close_now(state, CloseCode::TooSlow);
-                return false;
+                return None;
             }
             state.beyond = cost;
         }
         state.bytes += cost;
-        state.queue.push_back(message);
         self.add(cost);
-        wake(state, WaitsFor::Anything);
-        true
+        Some(state)
+    }
+
+    /// Holds back what is pushed from now on, until [`Outbox::release`].
+    pub(crate) fn hold(&self) {
+        self.lock().holds = true;
+    }
+
+    /// Sends what was held back, and holds nothing back any more.
+    pub(crate) fn release(&self) {
+        let mut state = self.lock();
+        state.holds = false;
+        if std::mem::take(&mut state.held) > 0 {
+            wake(state, WaitsFor::Anything);
+        }
+    }
+
+    /// Says whether calls are under way: a stop waits for their answers.
+    pub(crate) fn owe_answers(&self, owes: bool) {
+        let mut state = self.lock();
+        state.owes_answers = owes;
+        if !owes && state.closing.is_some() {
+            wake(state, WaitsFor::Close);
+        }
     }
 
     /// Makes the connection's task look at its deadlines.
@@ -130,6 +184,13 @@ impl Outbox {
         }
     }
 
+    /// Whether an answer would be taken, so that a call may be carried out now: it is not closing, or
+    /// for a stop, and no large answer is on its way.
+    pub(crate) fn has_room_for_answers(&self) -> bool {
+        let state = self.lock();
+        state.takes_answers() && state.beyond == 0
+    }
+
     /// Whether a large answer is on its way, so that no further one should be asked for yet.
     pub(crate) fn is_beyond(&self) -> bool {
         self.lock().beyond > 0
@@ -149,9 +210,12 @@ impl Outbox {
     ) -> Poll<Take> {
         let mut state = self.lock();
         let mut taken = 0;
+        let mut ready = state.ready();
         while taken < budget
+            && ready > 0
             && let Some(message) = state.queue.pop_front()
         {
+            ready -= 1;
             taken += message.cost();
             hand_out(message);
         }
@@ -163,6 +227,7 @@ impl Outbox {
         }
         if let Some(code) = state.closing
             && !state.closing_taken
+            && !(state.owes_answers && state.takes_answers())
         {
             state.closing_taken = true;
             return Poll::Ready(Take::Close(code));
@@ -202,6 +267,7 @@ impl Outbox {
     fn close_now(&self, mut state: MutexGuard<'_, State>, code: CloseCode) {
         let waiting: usize = state.queue.iter().map(Outgoing::cost).sum();
         state.queue = VecDeque::new();
+        state.held = 0;
         state.bytes -= waiting;
         self.subtract(waiting);
         state.closing = Some(code);
@@ -219,6 +285,26 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether an answer is still written: to what was taken in before a stop as well.
+    fn takes_answers(&self) -> bool {
+        match self.closing {
+            None => true,
+            Some(CloseCode::GoingAway) => !self.closing_now && !self.closing_taken,
+            Some(_) => false,
+        }
+    }
+
+    /// How many messages may be written. Behind an answer that will not come nothing waits.
+    fn ready(&self) -> usize {
+        if self.takes_answers() {
+            self.queue.len() - self.held
+        } else {
+            self.queue.len()
+        }
     }
 }
 
@@ -351,6 +437,51 @@ mod tests {
             take(&revoked, 1).0,
             Poll::Ready(Take::Close(CloseCode::Revoked))
         );
+    }
+
+    #[test]
+    fn what_is_held_back_counts_and_goes_out_behind_the_answers() {
+        let outbox = outbox(250);
+        outbox.push(text("a"));
+        outbox.hold();
+        outbox.push(text("b"));
+        outbox.push(text("c"));
+        assert_eq!(take(&outbox, 1000).1, [text("a")]);
+        assert_eq!(take(&outbox, 1000).0, Poll::Pending);
+        assert!(outbox.push_answer(text("d")));
+        assert_eq!(take(&outbox, 1000).1, [text("d")]);
+        outbox.release();
+        assert_eq!(take(&outbox, 1000).1, [text("b"), text("c")]);
+        assert!(outbox.push(text("e")));
+        assert!(!outbox.push(text("f")), "four are being written");
+        assert_eq!(outbox.closing(), Some(CloseCode::TooSlow));
+    }
+
+    #[test]
+    fn only_a_stop_waits_for_answers() {
+        for code in [CloseCode::TokenExpired, CloseCode::GoingAway] {
+            let outbox = outbox(1000);
+            outbox.owe_answers(true);
+            outbox.hold();
+            outbox.push(text("a"));
+            outbox.close_after_queue(code);
+            assert!(!outbox.push(text("b")));
+            if code == CloseCode::GoingAway {
+                assert_eq!(take(&outbox, 1000).0, Poll::Pending);
+                assert!(outbox.has_room_for_answers());
+                assert!(outbox.push_answer(text("c")));
+                outbox.release();
+                assert_eq!(take(&outbox, 1000).1, [text("c"), text("a")]);
+                assert_eq!(take(&outbox, 1000).0, Poll::Pending);
+                outbox.owe_answers(false);
+            } else {
+                assert!(!outbox.has_room_for_answers());
+                assert!(!outbox.push_answer(text("c")));
+                assert_eq!(take(&outbox, 1000).1, [text("a")]);
+            }
+            assert_eq!(take(&outbox, 1000).0, Poll::Ready(Take::Close(code)));
+            assert!(!outbox.push_answer(text("d")));
+        }
     }
 
     #[test]

@@ -1,28 +1,30 @@
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_bus::{Link, Receiver as _};
+use hexline_bus::Link;
 use hexline_model::Monotonic;
-use hexline_protocol::{CloseCode, ErrorCode, Incoming, Item, PONG, RawCall, Reply};
+use hexline_protocol::CloseCode;
 use hexline_services::keys::AppLimits;
-use hexline_services::{Effect, Outcome};
 
-use super::dispatch::{CallFailure, Services, dispatch};
+use super::calls::{CallContext, Calls};
+use super::dispatch::Dispatch;
 use super::ending::{self, Ending};
 use super::handler::{FrameHandler, Now};
 use super::hub::Place;
 use super::limits::Limits;
 use super::log::LogLines;
 use super::metrics::Metrics;
-use super::outbox::{Outbox, Outgoing};
+use super::outbox::Outbox;
 use super::rate::{CallLimits, CallRate, Patience};
+use super::spawn::Spawn;
 
 /// A client's connection to the gateway.
 pub struct ClientSession {
     // Dropped in this order: first out of the channels, then out of the hub.
-    link: Box<dyn Link>,
+    calls: Calls,
     place: Place,
     context: Arc<ClientSessionContext>,
     rate: CallRate,
@@ -32,18 +34,12 @@ pub struct ClientSession {
     pinged: bool,
 }
 
-/// Where the response to a call goes.
-enum Responses<'a> {
-    /// Out.
-    Single,
-    /// To the others of its batch.
-    Batch(&'a mut Vec<Bytes>),
-}
-
 /// What all sessions of a server have in common.
 pub struct ClientSessionContext {
     /// Where calls go.
-    pub services: Services,
+    pub dispatcher: Box<dyn Dispatch>,
+    /// Runs the calls that take their time.
+    pub spawn: Arc<dyn Spawn>,
     /// What a connection may use up.
     pub limits: Arc<Limits>,
     /// What is counted.
@@ -63,7 +59,7 @@ impl ClientSession {
         let rate = CallRate::new(now.monotonic, call_limits(&context.limits, place.limits()));
         let heard = now.monotonic;
         Self {
-            link,
+            calls: Calls::new(link),
             place,
             context,
             rate,
@@ -87,95 +83,10 @@ impl ClientSession {
         );
     }
 
-    fn say(&self, message: Bytes) {
-        // Refused only by an outbox that closes the connection anyway.
-        let _ = self.outbox().push_answer(Outgoing::Text(message));
-    }
-
     fn heard(&mut self, now: Now, calls: usize) {
         self.heard = now.monotonic;
         self.pinged = false;
         self.paused_until = self.rate.spend(calls, now.monotonic);
-    }
-
-    /// Carries out one object of a frame: its response, if it gets one, then what follows from it.
-    fn answer(&mut self, item: &Item<'_>, responses: &mut Responses<'_>) {
-        match item {
-            Item::Response => {}
-            Item::Invalid(id, why) => {
-                let code = ErrorCode::InvalidRequest;
-                self.context.metrics.rejected(code);
-                let response = hexline_protocol::error(*id, code, why, &[]);
-                responses.add(self.outbox(), response);
-            }
-            Item::Call(call) => self.call(call, responses),
-        }
-    }
-
-    fn call(&mut self, call: &RawCall<'_>, responses: &mut Responses<'_>) {
-        let Self {
-            link,
-            place,
-            context,
-            ..
-        } = self;
-        let connection = &place.connection;
-        let caller = &connection.caller;
-        let note = |method| context.metrics.called(method);
-        match dispatch(&context.services, caller, link.as_mut(), call, note) {
-            Ok(Outcome::Done { reply, effects }) => {
-                if let Some(id) = call.id {
-                    let response = hexline_protocol::result(id, &reply);
-                    responses.add(&connection.outbox, response);
-                }
-                for effect in effects {
-                    match effect {
-                        Effect::Join(channel, presence) => {
-                            link.join(&channel, presence);
-                        }
-                        Effect::Leave(channel) => {
-                            link.leave(&channel);
-                        }
-                        Effect::Push(message) => {
-                            connection.deliver(&message);
-                        }
-                    }
-                }
-            }
-            Ok(Outcome::Join(join)) => {
-                let mut reply = |visible| {
-                    let joined = (join.reply)(join.presence, visible);
-                    if let Some(id) = call.id {
-                        let response = hexline_protocol::result(id, &Reply::of(&joined));
-                        responses.add(&connection.outbox, response);
-                    }
-                };
-                link.join_with(&join.channel, join.presence, &mut reply);
-            }
-            Err(CallFailure { code, message }) => {
-                context.metrics.rejected(code);
-                if call.id.is_none() {
-                    let route = place.connection.address.route();
-                    tracing::debug!(%route, reason = code.text(), "notification refused");
-                }
-                if call.id.is_some() {
-                    let response = hexline_protocol::error(call.id, code, &message, &[]);
-                    responses.add(&connection.outbox, response);
-                }
-            }
-        }
-    }
-}
-
-impl Responses<'_> {
-    fn add(&mut self, outbox: &Outbox, response: Bytes) {
-        match self {
-            // Refused only by an outbox that closes the connection anyway.
-            Self::Single => {
-                let _ = outbox.push_answer(Outgoing::Text(response));
-            }
-            Self::Batch(responses) => responses.push(response),
-        }
     }
 }
 
@@ -185,42 +96,12 @@ impl FrameHandler for ClientSession {
     }
 
     fn handle_text(&mut self, now: Now, text: &str) {
-        let mut calls = 1;
-        match hexline_protocol::parse(text, self.context.limits.json_depth) {
-            Incoming::Ping => self.say(Bytes::from_static(PONG.as_bytes())),
-            Incoming::Single(item) => {
-                self.answer(&item, &mut Responses::Single);
-            }
-            // What could never be paid for is not carried out first.
-            Incoming::Batch(items) if items.len() > self.context.limits.batch() => {
-                let limit = self.context.limits.batch();
-                let why = format!(
-                    "the batch has {} calls, at most {limit} are allowed",
-                    items.len()
-                );
-                self.context.metrics.rejected(ErrorCode::TooLarge);
-                self.say(hexline_protocol::error(
-                    None,
-                    ErrorCode::TooLarge,
-                    &why,
-                    &[],
-                ));
-            }
-            Incoming::Batch(items) => {
-                calls = items.len();
-                let mut responses = Vec::with_capacity(items.len());
-                for item in &items {
-                    self.answer(item, &mut Responses::Batch(&mut responses));
-                }
-                if let Some(response) = hexline_protocol::batch(&responses) {
-                    self.say(response);
-                }
-            }
-            Incoming::Unreadable(code, why) => {
-                self.context.metrics.rejected(code);
-                self.say(hexline_protocol::error(None, code, why, &[]));
-            }
-        }
+        let frame = hexline_protocol::parse(text, self.context.limits.json_depth);
+        let context = CallContext {
+            connection: &self.place.connection,
+            shared: &self.context,
+        };
+        let calls = self.calls.take(context, frame, text.len());
         self.heard(now, calls);
     }
 
@@ -246,7 +127,7 @@ impl FrameHandler for ClientSession {
         let silence = now.monotonic.since(self.heard);
         // While it is not read, its silence is ours.
         if silence >= limits.idle_close && self.paused_until.is_none() {
-            if self.outbox().is_beyond() {
+            if self.outbox().is_beyond() || self.calls.are_full() {
                 self.heard = now.monotonic;
                 self.pinged = false;
             } else {
@@ -280,13 +161,26 @@ impl FrameHandler for ClientSession {
         self.paused_until
     }
 
+    fn poll_calls(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let context = CallContext {
+            connection: &self.place.connection,
+            shared: &self.context,
+        };
+        self.calls.poll(context, cx)
+    }
+
+    fn is_full(&self) -> bool {
+        self.calls.are_full()
+    }
+
     fn handle_resume(&mut self, now: Now, unread: usize) {
         // The last frame began the pause.
         let Some(until) = self.paused_until.take_if(|until| *until <= now.monotonic) else {
             return;
         };
         let (span, most) = (until.since(self.heard), self.context.limits.rate_patience);
-        if self.patience.held(span, unread, most) {
+        // Nor was it the rate that held it back.
+        if !self.calls.are_full() && self.patience.held(span, unread, most) {
             self.outbox().close_after_queue(CloseCode::RateLimited);
         }
         // While it was not read, its silence was ours.

@@ -94,7 +94,7 @@ struct Socket<S> {
     ping_due: bool,
     /// Since when the socket has taken nothing of what is to be written.
     blocked_since: Option<Monotonic>,
-    /// Nothing is read until a large answer is written.
+    /// Nothing is read until a large answer is written, or calls under way are answered.
     held_up: bool,
     closing_since: Option<Monotonic>,
 }
@@ -253,10 +253,16 @@ impl<S: Transport> Socket<S> {
         options: &SocketOptions,
     ) -> Poll<Event> {
         let was_blocked = self.blocked_since.is_some();
-        if let Poll::Ready(event) = self.poll_write(cx, handler, options) {
-            return Poll::Ready(event);
+        loop {
+            if let Poll::Ready(event) = self.poll_write(cx, handler, options) {
+                return Poll::Ready(event);
+            }
+            if handler.poll_calls(cx).is_pending() {
+                break;
+            }
         }
         match reading {
+            Reading::Frames | Reading::Ahead if handler.is_full() => self.held_up = true,
             // The answers to what is read now might find no room.
             Reading::Frames if self.blocked_since.is_some() && handler.outbox().is_beyond() => {
                 self.held_up = true;

@@ -1,3 +1,5 @@
+mod in_flight;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -123,6 +125,11 @@ fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, Running) {
         unread: Mutex::default(),
         unblocked: Mutex::default(),
     });
+    let (client, running) = run(Talk(Arc::clone(&shared)));
+    (shared, client, running)
+}
+
+fn run(handler: impl FrameHandler + 'static) -> (DuplexStream, Running) {
     let (client, server) = tokio::io::duplex(1024);
     let clock = ManualClock::new(Timestamp::default());
     let options = SocketOptions {
@@ -131,11 +138,10 @@ fn talk(enough: usize) -> (Arc<Shared>, DuplexStream, Running) {
         clock: Arc::new(clock.clone()),
         metrics: Arc::new(Metrics::default()),
     };
-    let handler = Talk(Arc::clone(&shared));
     let task = tokio::spawn(async move {
         socket::run(server, Bytes::new(), handler, &options).await;
     });
-    (shared, client, Running { clock, task })
+    (client, Running { clock, task })
 }
 
 fn big() -> Outgoing {

@@ -1,4 +1,7 @@
 mod answers;
+mod batches;
+mod in_flight;
+mod slow;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -28,6 +31,7 @@ use super::metrics::Metrics;
 use super::outbox::{Outgoing, Take};
 use super::peer::Peer;
 use super::session::{ClientSession, ClientSessionContext};
+use slow::{HandDriven, SlowService, WithSlow};
 
 /// A hub over real keys, with a clock that stands still.
 struct Rig {
@@ -36,6 +40,8 @@ struct Rig {
     hub: Arc<Hub>,
     bus: LocalBus,
     context: Arc<ClientSessionContext>,
+    slow: Arc<SlowService>,
+    tasks: Arc<HandDriven>,
     app: AppId,
     key: KeyId,
     _dir: tempfile::TempDir,
@@ -76,9 +82,11 @@ impl Rig {
         let services = Services {
             signal: SignalService::new(128),
         };
+        let (slow, tasks) = (Arc::<SlowService>::default(), Arc::<HandDriven>::default());
         let log = Arc::new(LogLines::new(LogPeer::None, clock.clone()));
         let context = Arc::new(ClientSessionContext {
-            services,
+            dispatcher: Box::new(WithSlow(services, Arc::clone(&slow))),
+            spawn: Arc::clone(&tasks) as _,
             limits,
             metrics,
             log,
@@ -92,6 +100,8 @@ impl Rig {
             hub,
             bus,
             context,
+            slow,
+            tasks,
             app,
             key,
             _dir: dir,

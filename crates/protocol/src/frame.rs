@@ -52,6 +52,18 @@ pub struct RawCall<'a> {
     pub params: Option<&'a RawValue>,
 }
 
+/// A call that outlives its frame.
+#[derive(Debug)]
+pub struct OwnedCall {
+    id: Option<OwnedId>,
+    method: Box<str>,
+    params: Option<Box<RawValue>>,
+}
+
+/// An id that outlives its frame.
+#[derive(Debug)]
+pub struct OwnedId(Box<RawValue>);
+
 /// A request's id, echoed byte for byte: a string, a number or null.
 #[derive(Debug, Clone, Copy)]
 pub struct Id<'a>(&'a RawValue);
@@ -59,6 +71,42 @@ pub struct Id<'a>(&'a RawValue);
 impl<'a> Id<'a> {
     fn of(value: &'a RawValue) -> Option<Self> {
         matches!(kind(value), "a string" | "a number" | "null").then_some(Self(value))
+    }
+}
+
+impl RawCall<'_> {
+    /// Copies what the call needs of its frame.
+    pub fn to_owned(&self) -> OwnedCall {
+        OwnedCall {
+            id: self.id.map(Id::to_owned),
+            method: self.method.as_ref().into(),
+            params: self.params.map(RawValue::to_owned),
+        }
+    }
+}
+
+impl OwnedCall {
+    /// The call as it was read.
+    pub fn as_call(&self) -> RawCall<'_> {
+        RawCall {
+            id: self.id.as_ref().map(OwnedId::as_id),
+            method: Cow::Borrowed(&self.method),
+            params: self.params.as_deref(),
+        }
+    }
+}
+
+impl Id<'_> {
+    /// Copies the id.
+    pub fn to_owned(self) -> OwnedId {
+        OwnedId(self.0.to_owned())
+    }
+}
+
+impl OwnedId {
+    /// The id as it was read.
+    pub fn as_id(&self) -> Id<'_> {
+        Id(&self.0)
     }
 }
 
@@ -303,6 +351,20 @@ mod tests {
                 )
             }
             Incoming::Unreadable(code, why) => format!("{code}: {why}"),
+        }
+    }
+
+    #[test]
+    fn a_call_that_outlives_its_frame_is_the_same_call() {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":"\u0061","method":"\u0061.b","params":{"x": 1}}"#,
+            r#"{"jsonrpc":"2.0","method":"a.b"}"#,
+        ] {
+            let Incoming::Single(Item::Call(call)) = parse(text, 16) else {
+                panic!("a call")
+            };
+            let owned = call.to_owned();
+            assert_eq!(format!("{:?}", owned.as_call()), format!("{call:?}"));
         }
     }
 

@@ -30,7 +30,9 @@ pub use call::{Call, CallError, Push};
 pub use close::CloseCode;
 pub use code::ErrorCode;
 pub use fields::{Fields, FieldsError};
-pub use frame::{Id, Incoming, Item, PING, PONG, RawCall, batch, error, parse, result};
+pub use frame::{
+    Id, Incoming, Item, OwnedCall, OwnedId, PING, PONG, RawCall, batch, error, parse, result,
+};
 pub use openrpc::openrpc;
 pub use params::Name;
 pub use rows::{HttpRoute, Kind, Method, PushRow, Row, Shape, Verb};

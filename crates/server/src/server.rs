@@ -272,10 +272,11 @@ impl ServerBuilder {
             hub,
             door,
             sessions: Arc::new(ClientSessionContext {
-                services: Services {
+                dispatcher: Box::new(Services {
                     signal: SignalService::new(config.limits.channels_per_connection)
                         .presence_per_channel(config.limits.presence_per_channel),
-                },
+                }),
+                spawn: Arc::clone(&tasks) as _,
                 limits,
                 metrics: Arc::clone(&metrics.gateway),
                 log: Arc::clone(&log),

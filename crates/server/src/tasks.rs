@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use hexline_gateway::{Spawn, Task};
 use hexline_model::{Clock, Monotonic};
 use pin_project_lite::pin_project;
 use tokio::task::{AbortHandle, Id, JoinHandle};
@@ -67,6 +68,12 @@ impl Tasks {
         }
         self.tracker.wait().await;
         left.len()
+    }
+}
+
+impl Spawn for Tasks {
+    fn spawn(&self, task: Task) {
+        drop(Self::spawn(self, task));
     }
 }
 

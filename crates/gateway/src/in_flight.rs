@@ -1,0 +1,140 @@
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hexline_protocol::{ErrorCode, Id, OwnedCall, OwnedId, Reply};
+use hexline_services::Outcome;
+use tokio::sync::oneshot;
+
+use super::connection::Connection;
+use super::dispatch::{CallFailure, Later};
+use super::responses::Responses;
+use super::spawn::Spawn;
+
+/// What a connection has asked for and was not answered yet: the frame whose calls are carried out, and
+/// those behind it.
+pub(super) struct CallsInFlight {
+    /// The call that all others wait for.
+    pub(super) running: Option<RunningCall>,
+    pub(super) frame: Frame,
+    behind: VecDeque<Frame>,
+    /// Of all frames.
+    calls: usize,
+    bytes: usize,
+}
+
+/// A frame that was taken in and is not answered.
+pub(super) struct Frame {
+    /// What has not begun.
+    pub(super) rest: VecDeque<Waiting>,
+    pub(super) responses: Responses,
+    calls: usize,
+    bytes: usize,
+}
+
+/// One object of a frame whose turn has not come.
+pub(super) enum Waiting {
+    /// A call.
+    Call(OwnedCall),
+    /// What is no call: its response.
+    Response(Bytes),
+}
+
+/// A call that runs as a task of the server. Dropping it loses the outcome, and stops nothing.
+pub(super) struct RunningCall {
+    id: Option<OwnedId>,
+    outcome: oneshot::Receiver<Result<Outcome<Reply>, CallFailure>>,
+}
+
+impl CallsInFlight {
+    pub(super) fn new(running: RunningCall, frame: Frame) -> Self {
+        Self {
+            running: Some(running),
+            calls: frame.calls,
+            bytes: frame.bytes,
+            frame,
+            behind: VecDeque::new(),
+        }
+    }
+
+    /// Takes a frame in that waits for those before it.
+    pub(super) fn wait(&mut self, frame: Frame) {
+        self.calls += frame.calls;
+        self.bytes += frame.bytes;
+        self.behind.push_back(frame);
+    }
+
+    /// Ends a frame of which everything was carried out, and turns to the next; `false` if there is
+    /// none.
+    pub(super) fn next_frame(&mut self, connection: &Connection) -> bool {
+        self.calls -= self.frame.calls;
+        self.bytes -= self.frame.bytes;
+        std::mem::take(&mut self.frame.responses).finish(connection);
+        let Some(next) = self.behind.pop_front() else {
+            return false;
+        };
+        next.responses.begin(connection);
+        self.frame = next;
+        true
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.calls >= MAX_CALLS || self.bytes >= MAX_BYTES
+    }
+}
+
+impl Frame {
+    pub(super) fn new(
+        rest: VecDeque<Waiting>,
+        responses: Responses,
+        calls: usize,
+        bytes: usize,
+    ) -> Self {
+        Self {
+            rest,
+            responses,
+            calls,
+            bytes,
+        }
+    }
+}
+
+impl RunningCall {
+    pub(super) fn spawn(spawn: &dyn Spawn, id: Option<Id<'_>>, future: Later) -> Self {
+        let (sender, outcome) = oneshot::channel();
+        spawn.spawn(Box::pin(async move {
+            // Nobody waits for the outcome if the connection has gone.
+            let _ = sender.send(future.await);
+        }));
+        Self {
+            id: id.map(Id::to_owned),
+            outcome,
+        }
+    }
+
+    pub(super) fn id(&self) -> Option<Id<'_>> {
+        self.id.as_ref().map(OwnedId::as_id)
+    }
+
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Outcome<Reply>, CallFailure>> {
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| {
+            // It was cut off, or has panicked: what it did up to there is done.
+            outcome.unwrap_or_else(|_| {
+                Err(CallFailure {
+                    code: ErrorCode::InternalError,
+                    message: "the call was begun and has not come to its end".to_owned(),
+                })
+            })
+        })
+    }
+}
+
+/// Calls of one connection that were taken in and are not answered: with so many it is not read.
+pub(super) const MAX_CALLS: usize = 64;
+
+/// The same in bytes of their frames.
+const MAX_BYTES: usize = 256 << 10;
