@@ -3,8 +3,11 @@
 //! `frames.rs` reads and writes RFC 6455's frames without I/O, `socket.rs` does the reading, writing
 //! and waiting for one connection over any `transport.rs`; neither knows rules. `handler.rs` is the
 //! seam between them and what a connection does. `session.rs` is the rules of one client's connection
-//! as a state machine without I/O: what arrives goes in, what to do comes out. `dispatch.rs` takes each
-//! call to its service, `rate.rs` counts them, `ending.rs` is how a connection ended, for the log.
+//! as a state machine without I/O: what arrives goes in, what to do comes out. `calls.rs` carries its calls
+//! out, one after the other, and queues each answer before what follows from it; `dispatch.rs` takes each
+//! to its service, `in_flight.rs` is those that take their time and run where `spawn.rs` says,
+//! `responses.rs` is where the response goes. `rate.rs` counts calls, `ending.rs` is how a connection
+//! ended, for the log.
 //! `hub.rs` knows every connection, admits and closes them, by `limits.rs`. `connection.rs` is one of
 //! them as others see it, `outbox.rs` what waits to be written to it, `peer.rs` where it comes from.
 //! `live.rs` is what people see of them and may do to them, `traffic.rs` and `metrics.rs` what is
