@@ -8,12 +8,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hexline_api::NodeStanding;
 use hexline_model::{NodeId, Timestamp};
 use hexline_store::{DatabaseConfig, NodeError, NodeLock, NodeMode, NodeRecord};
 use tokio::sync::Mutex;
 
 use crate::config::Config;
-use crate::probe::NodeStanding;
 use crate::records;
 
 /// Keeps the registration of a server.

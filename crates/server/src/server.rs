@@ -3,11 +3,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use hexline_api::{
+    Api, App, AuthState, ClientState, ConsoleState, DEMO_APP, DemoTokens, Doorkeeper, Feed,
+    OperationsState, Options, Places, PlatformState, Probe, Proxies, RateLimits, RequestIds, Tasks,
+    Throttle,
+};
 use hexline_bus::{Bus, LocalBus, Occupancy};
-use hexline_gateway::ClientSessionContext;
-use hexline_gateway::Hub;
-use hexline_gateway::LogLines;
-use hexline_gateway::Services;
+use hexline_gateway::{ClientSessionContext, Hub, LogLines, Services};
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
 use hexline_services::audit::AuditService;
 use hexline_services::auth::{AuthOptions, AuthService};
@@ -29,26 +31,12 @@ use crate::adapters::store_probe::DatabaseProbe;
 use crate::adapters::webhooks::hooks::Hooks;
 use crate::adapters::webhooks::{Post, PostOptions};
 use crate::adapters::{jwks::JwksFetcher, outbound::OutboundHttp, tls::Tls};
-use crate::app::{App, DEMO_APP, Options};
-use crate::auth::{Doorkeeper, Proxies};
 use crate::claim::claim;
 use crate::config::{Config, Limits, TlsConfig};
-use crate::console::feed::Feed;
-use crate::console::state::{ConsoleState, Places};
 use crate::control::{self, ControlSocket, Desk};
 use crate::datadir::DataLock;
-use crate::http::auth_service::{AuthState, Throttle};
-use crate::http::client::ClientState;
-use crate::http::demo_tokens::DemoTokens;
-use crate::http::operations::OperationsState;
-use crate::http::request_id::RequestIds;
-use crate::http::routes::Api;
 use crate::node::Registration;
-use crate::platform::rate_limits::RateLimits;
-use crate::platform::state::PlatformState;
-use crate::probe::Probe;
 use crate::records;
-use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 
 /// A Hexline server. Several may run in one process, each with its own data directory.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use hexline_api::Front;
 use hexline_model::Monotonic;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -17,7 +18,6 @@ use super::gate::Visit;
 use super::patience::Patience;
 use super::socket::Guarded;
 use crate::adapters::tls::Tls;
-use crate::http::routes::Front;
 
 /// What all connections of a listener have in common.
 pub(super) struct Connections {

@@ -7,13 +7,13 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::response::Response;
+use hexline_api::Front;
 use http::Request;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use pin_project_lite::pin_project;
 use tower::Service as _;
 
 use super::place::{Phase, Place};
-use crate::http::routes::Front;
 
 /// Hands the requests of one connection to the routes, and tells its place when each begins and
 /// ends.

@@ -21,13 +21,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hexline_api::Proxies;
 use hexline_gateway::Peer;
 use hexline_model::{Clock, Monotonic};
 use tokio::task::AbortHandle;
 
 use super::place::{Phase, Place};
 use super::socket::Guarded;
-use crate::auth::Proxies;
 use crate::telemetry::Metrics;
 
 /// How many sockets there may be, and what becomes of a stalled one.

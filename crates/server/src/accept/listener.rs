@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hexline_api::{Front, Tasks};
 use hexline_model::Monotonic;
 use hyper::server::conn::http1;
 use tokio::net::{TcpListener, TcpStream};
@@ -12,8 +13,6 @@ use tokio_util::sync::CancellationToken;
 use super::connection::Connections;
 use super::gate::Gate;
 use crate::adapters::tls::Tls;
-use crate::http::routes::Front;
-use crate::tasks::Tasks;
 
 /// How accepted sockets are served.
 pub(crate) struct DoorsOptions {

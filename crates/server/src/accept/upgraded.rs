@@ -6,9 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_gateway::FrameHandler;
-use hexline_gateway::Transport;
-use hexline_gateway::{SocketOptions, run_socket};
+use hexline_api::{SocketDriver, SocketHandler, Tasks};
+use hexline_gateway::{FrameHandler, SocketOptions, Transport, run_socket};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,8 +15,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::Guarded;
-use crate::http::upgrade::{SocketDriver, SocketHandler};
-use crate::tasks::Tasks;
 
 /// Drives upgraded requests on the sockets of this server, one task each.
 pub(crate) struct Upgrades(Arc<Tasks>);

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hexline_api::{KeySets, Lookup, Tasks};
 use hexline_model::{Clock, KeyId};
 use hexline_services::keys::{JwksOrder, KeyMaterial, KeyRegistry};
 use hexline_services::reach::{UrlRefused, UrlRule};
@@ -11,8 +12,6 @@ use reqwest::Method;
 use tokio::sync::OwnedMutexGuard;
 
 use super::guarded::{GuardedHttp, refusal};
-use crate::auth::{KeySets, Lookup};
-use crate::tasks::Tasks;
 
 /// Fetches the key sets behind registered JWKS URLs.
 ///

@@ -1,7 +1,6 @@
 use async_trait::async_trait;
+use hexline_api::{StoreHealth, StoreProbe};
 use hexline_store::{Backend, Database};
-
-use crate::probe::{StoreHealth, StoreProbe};
 
 /// The database, as a probe asks it.
 pub(crate) struct DatabaseProbe(pub(crate) Database);

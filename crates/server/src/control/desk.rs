@@ -2,8 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hexline_gateway::Hub;
-use hexline_gateway::Target;
+use hexline_gateway::{Hub, Target};
 use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Subject, Timestamp};
 use hexline_protocol::ErrorCode;
 use hexline_services::audit::AuditService;

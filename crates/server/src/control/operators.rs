@@ -1,5 +1,6 @@
 //! The commands on operators.
 
+use hexline_api::invitation_url;
 use hexline_model::{AppId, Secret, Timestamp};
 use hexline_services::operators::{Email, Operator, OperatorChanges, OperatorService, Role};
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::command::{Failure, Outcome};
 use super::desk::Desk;
 use super::view::Answer;
-use crate::app::invitation_url;
 
 /// What is asked for about operators. An operator is named by its e-mail address or id.
 #[derive(Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use governor::Quota;
+use hexline_api::{KeyedLimiter, RefusalObserver};
 use hexline_bus::Occupancy;
 use hexline_gateway::ConnectionObserver;
 use hexline_model::{Address, AppId, ChannelKind, ChannelName, Clock, KeyId, Timestamp};
@@ -14,9 +15,6 @@ use hexline_services::keys::{App, KeyEvent, KeyRegistry, KeyState};
 use hexline_services::webhooks::{Subject, WebhookService};
 use hexline_token::UnverifiedToken;
 use hexline_token::webhook::{EventKind, Happening};
-
-use crate::auth::RefusalObserver;
-use crate::limiter::KeyedLimiter;
 
 /// Where things happen tells it here; nothing is made of it unless a webhook wants to know.
 pub(crate) struct Hooks {

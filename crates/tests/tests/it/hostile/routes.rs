@@ -11,8 +11,8 @@ use super::CRATES;
 
 #[test]
 fn a_route_is_mounted_by_the_table_and_by_nothing_else() {
-    let sources = PathBuf::from(format!("{CRATES}/server/src"));
-    let table = sources.join("http/routes.rs");
+    let sources = PathBuf::from(format!("{CRATES}/api/src"));
+    let table = sources.join("routes.rs");
     let mut found = Vec::new();
     let mut seen = 0;
     for file in rust_files(&sources) {
