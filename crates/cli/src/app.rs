@@ -3,7 +3,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use hexline_model::Timestamp;
 use hexline_server::control::{Answer, AppChanges, AppView, Command, HoldView, TokenScope, Who};
-use hexline_services::keys::AppLimits;
+use hexline_services::apps::AppLimits;
 
 use super::exit::{CliError, Exit};
 use super::remote::PlaceArgs;

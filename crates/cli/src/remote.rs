@@ -9,7 +9,7 @@ use hexline_server::control::{
     KeyView, LiftedView, NewKeyView, RevokedKeyView, RevokedView, TokenScope, Who,
 };
 use hexline_server::crypto_provider;
-use hexline_services::keys::AppSettings;
+use hexline_services::apps::AppSettings;
 use http::Method;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;

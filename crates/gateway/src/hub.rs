@@ -8,7 +8,8 @@ use hexline_bus::Roster;
 use hexline_model::{Address, AppId, Clock, KeyId};
 use hexline_protocol::{CloseCode, ErrorCode};
 use hexline_services::Caller;
-use hexline_services::keys::{AppLimits, KeyEvent, KeyRegistry, Standing};
+use hexline_services::apps::AppLimits;
+use hexline_services::keys::{KeyEvent, KeyRegistry, Standing};
 use tokio::sync::Notify;
 
 use super::connection::Connection;

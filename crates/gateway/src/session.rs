@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hexline_bus::Link;
 use hexline_model::Monotonic;
 use hexline_protocol::CloseCode;
-use hexline_services::keys::AppLimits;
+use hexline_services::apps::AppLimits;
 
 use super::calls::{CallContext, Calls};
 use super::dispatch::Dispatch;

@@ -12,11 +12,10 @@ use hexline_bus::{Bus, LocalBus};
 use hexline_model::{AppId, Clock, KeyId, ManualClock, Route, Subject, SystemEntropy, Timestamp};
 use hexline_protocol::CloseCode;
 use hexline_services::Caller;
-use hexline_services::keys::{
-    AppChanges, AppLimits, AppName, AppSettings, KeyOptions, KeyService, MasterKey, NewKey, Sealer,
-    Standing,
-};
+use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
+use hexline_services::keys::{KeyOptions, KeyService, NewKey, Standing};
 use hexline_services::signal::{Announcements, SignalService};
+use hexline_services::vault::{MasterKey, Sealer};
 use hexline_store::{Database, DatabaseConfig};
 use hexline_token::{Algorithm, Grants, Permissions};
 
@@ -358,7 +357,7 @@ async fn a_large_answer_that_takes_longer_than_the_idle_time_is_no_silence() {
 async fn a_revocation_closes_what_it_names_at_once() {
     let rig = Rig::new(|_| ()).await;
     let (revoked, other) = (rig.session("a/d", None), rig.session("b/d", None));
-    let scope = hexline_services::keys::Scope::Identity(
+    let scope = hexline_services::revocations::Scope::Identity(
         hexline_model::Identity::parse("a").expect("well formed"),
     );
     rig.keys

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{Clock, Entropy, SystemClock};
-use hexline_services::keys::{
-    Fingerprint, KeyError, KeyOptions, KeyRegistry, KeyService, MasterKey, Sealer, Stores,
-};
+use hexline_services::keys::{KeyError, KeyOptions, KeyRegistry, KeyService, Stores};
 use hexline_services::operators::{OperatorService, RelyingParty, SecretVault};
 use hexline_services::store::StoreError;
+use hexline_services::vault::{Fingerprint, MasterKey, Sealer};
 use hexline_store::{Database, DatabaseConfig, DatabaseError};
 
 use crate::config::Config;

@@ -11,10 +11,11 @@ use hexline_api::{
 use hexline_bus::{Bus, LocalBus, Occupancy};
 use hexline_gateway::{ClientSessionContext, Hub, LogLines, Services};
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
+use hexline_services::apps::{AppName, AppSettings};
 use hexline_services::audit::AuditService;
 use hexline_services::auth::{AuthOptions, AuthService};
 use hexline_services::idempotency::IdempotencyService;
-use hexline_services::keys::{AppName, AppSettings, KeyError, KeyService, NewKey};
+use hexline_services::keys::{KeyError, KeyService, NewKey};
 use hexline_services::reach::{Reach, UrlRule};
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_services::tokens::TokenService;

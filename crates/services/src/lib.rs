@@ -10,6 +10,7 @@
 //! To add a service: copy the shape of one that is there, never an exception to it.
 
 pub mod actor;
+pub mod apps;
 pub mod audit;
 pub mod auth;
 mod caller;
@@ -19,9 +20,11 @@ pub mod keys;
 pub mod operators;
 mod outcome;
 pub mod reach;
+pub mod revocations;
 pub mod signal;
 pub mod store;
 pub mod tokens;
+pub mod vault;
 pub mod webhooks;
 
 pub use caller::Caller;

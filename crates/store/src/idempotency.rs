@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, Timestamp};
 use hexline_services::idempotency::{IdempotencyStore, REQUEST_BYTES, Record, Reservation};
-use hexline_services::keys::Sealed;
 use hexline_services::store::StoreError;
+use hexline_services::vault::Sealed;
 use sqlx::any::AnyRow;
 
 use crate::database::Database;

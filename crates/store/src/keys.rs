@@ -1,9 +1,8 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, KeyId, Timestamp};
-use hexline_services::keys::{
-    ChangeError, KeyMaterial, KeyRecord, KeyState, KeyStore, Revision, Sealed,
-};
+use hexline_services::keys::{ChangeError, KeyMaterial, KeyRecord, KeyState, KeyStore, Revision};
 use hexline_services::store::StoreError;
+use hexline_services::vault::Sealed;
 use hexline_token::{Algorithm, Grants};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, KeyId};
-use hexline_services::keys::{Fingerprint, Purpose, Reseal, SealStore, SealStoreError, Sealed};
 use hexline_services::store::StoreError;
+use hexline_services::vault::{Fingerprint, Purpose, Reseal, SealStore, SealStoreError, Sealed};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::AppId;
-use hexline_services::keys::{Fingerprint, SealStoreError, Sealed, VaultEntry, VaultStore};
 use hexline_services::store::StoreError;
+use hexline_services::vault::{Fingerprint, SealStoreError, Sealed, VaultEntry, VaultStore};
 use sqlx::any::AnyRow;
 
 use crate::database::Database;

@@ -6,9 +6,9 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hexline_model::{AppId, Identity, KeyId, Subject, SystemClock};
-use hexline_services::keys::{
-    AppChanges, AppLimits, AppName, AppSettings, KeyService, NewKey, Scope,
-};
+use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
+use hexline_services::keys::{KeyService, NewKey};
+use hexline_services::revocations::Scope;
 use hexline_token::{Algorithm, Grants, TokenBuilder};
 use serde_json::{Map, Value, json};
 use tokio_tungstenite::tungstenite::http::Request;

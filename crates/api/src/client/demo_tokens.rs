@@ -2,7 +2,8 @@ use std::sync::{PoisonError, RwLock};
 
 use anyhow::Context as _;
 use hexline_model::{Device, Identity, KeyId, Timestamp};
-use hexline_services::keys::{AppName, KeyError, KeyService};
+use hexline_services::apps::AppName;
+use hexline_services::keys::{KeyError, KeyService};
 use hexline_token::{PrivateKey, TokenBuilder};
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use hexline_model::{AppId, KeyId, Timestamp};
 use hexline_protocol::ErrorCode;
-use hexline_services::keys::{self, AppChanges, AppLimits, AppName, AppSettings};
+use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -339,14 +339,22 @@ async fn enable(
 }
 
 /// The app, if there is one and the operator sees it. No answer tells the two apart.
-pub(super) fn readable(app: &App, signed: &Signed, id: AppId) -> Result<keys::App, Refusal> {
+pub(super) fn readable(
+    app: &App,
+    signed: &Signed,
+    id: AppId,
+) -> Result<hexline_services::apps::App, Refusal> {
     signed.may_read(id)?;
     let found = app.keys.registry().app(id);
     found.ok_or_else(|| Refusal::new(ErrorCode::NotFound, "there is no such app"))
 }
 
 /// The app, if the operator may change it.
-pub(super) fn writable(app: &App, signed: &Signed, id: AppId) -> Result<keys::App, Refusal> {
+pub(super) fn writable(
+    app: &App,
+    signed: &Signed,
+    id: AppId,
+) -> Result<hexline_services::apps::App, Refusal> {
     let found = readable(app, signed, id)?;
     signed.may_write(id)?;
     Ok(found)
@@ -362,7 +370,7 @@ fn app_name(text: &str) -> Result<AppName, Refusal> {
     AppName::parse(text).map_err(|e| Refusal::new(ErrorCode::InvalidRequest, e.to_string()))
 }
 
-async fn view(app: &App, own: keys::App) -> Result<AppView, Refusal> {
+async fn view(app: &App, own: hexline_services::apps::App) -> Result<AppView, Refusal> {
     let keys = app.keys.list_keys(own.id).await?.len();
     Ok(AppView {
         id: own.id,

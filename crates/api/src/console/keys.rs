@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use hexline_model::{ApiKey, AppId, KeyId, Secret, Timestamp};
 use hexline_protocol::ErrorCode;
-use hexline_services::keys::{self, ApiKeyRecord, CreatedKey, KeyRecord, KeyState, NewKey};
+use hexline_services::keys::{ApiKeyRecord, CreatedKey, KeyRecord, KeyState, NewKey};
 use hexline_token::{Algorithm, Grants};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -659,7 +659,7 @@ fn made(app: &App, id: AppId, created: CreatedKey) -> Result<Made, Refusal> {
     })
 }
 
-fn view(app: &App, own: &keys::App, key: &KeyRecord) -> KeyView {
+fn view(app: &App, own: &hexline_services::apps::App, key: &KeyRecord) -> KeyView {
     let now = app.clock.now();
     let (mut state, retiring, revoked) = match key.state {
         KeyState::Active => ("active", None, None),

@@ -13,7 +13,7 @@ use hexline_model::{
     AppId, ConsoleSessionId, Device, Identity, KeyId, NodeId, OperatorId, Route, Subject, Timestamp,
 };
 use hexline_protocol::ErrorCode;
-use hexline_services::keys::HeldOut;
+use hexline_services::revocations::HeldOut;
 use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -4,9 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use hexline_model::{AppId, Device, Identity, KeyId, Subject, Timestamp};
 use hexline_protocol::ErrorCode;
-use hexline_services::keys::{
-    KeyHandle, KeyRegistry, Revocation, RevocationCursor, Scope, Standing, Target, TargetKind,
-};
+use hexline_services::keys::{KeyHandle, KeyRegistry, Standing};
+use hexline_services::revocations::{Revocation, RevocationCursor, Scope, Target, TargetKind};
 use hexline_services::tokens::TokenError;
 use hexline_token::{
     Access, BuildError, Claims, KeyStatus, Outcome, PrivateKey, Registry, Revoked, Service,

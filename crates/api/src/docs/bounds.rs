@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 
 use hexline_model::{ChannelName, Identity};
-use hexline_services::keys::AppName;
+use hexline_services::apps::AppName;
 use hexline_services::operators::{Email, PersonName};
 use hexline_token::Algorithm;
 use hexline_token::webhook::EventKind;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use hexline_services::keys::{HeldOut, Hold, HoldCursor};
+use hexline_services::revocations::{HeldOut, Hold, HoldCursor};
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use hexline_model::Timestamp;
 use hexline_protocol::ErrorCode;
-use hexline_services::keys::Scope;
+use hexline_services::revocations::Scope;
 use hexline_services::tokens::{Narrower, Signer};
 use hexline_token::{Access, Grants, KeyEntry as _, PlatformArea, Service};
 use serde::{Deserialize, Serialize};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use hexline_model::Timestamp;
-use hexline_services::keys::{Revocation, RevocationCursor, Scope, Target, TargetKind};
+use hexline_services::revocations::{Revocation, RevocationCursor, Scope, Target, TargetKind};
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

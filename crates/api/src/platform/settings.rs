@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use hexline_model::Timestamp;
 use hexline_protocol::ErrorCode;
-use hexline_services::keys::{self, AppChanges, AppLimits};
+use hexline_services::apps::{AppChanges, AppLimits};
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -159,8 +159,8 @@ async fn update(
     Ok(Json(updated.into()))
 }
 
-impl From<keys::App> for Settings {
-    fn from(app: keys::App) -> Self {
+impl From<hexline_services::apps::App> for Settings {
+    fn from(app: hexline_services::apps::App) -> Self {
         let settings = app.settings;
         Self {
             app: app.id.to_string(),

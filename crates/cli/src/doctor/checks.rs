@@ -10,7 +10,7 @@ use hexline_server::config::{Config, Limits, TlsConfig};
 use hexline_server::control::StatusView;
 use hexline_server::datadir::{DataDir, MasterKeyError, MasterKeyFile};
 use hexline_server::files_for_sockets;
-use hexline_services::keys::Fingerprint;
+use hexline_services::vault::Fingerprint;
 use hexline_store::{Database, DatabaseConfig, DatabaseError};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

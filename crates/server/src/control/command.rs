@@ -1,4 +1,4 @@
-use hexline_services::keys::AppLimits;
+use hexline_services::apps::AppLimits;
 use hexline_token::Algorithm;
 use serde::{Deserialize, Serialize};
 

@@ -5,12 +5,14 @@ use std::time::Duration;
 use hexline_gateway::{Hub, Target};
 use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Subject, Timestamp};
 use hexline_protocol::ErrorCode;
+use hexline_services::apps::{App, AppLimits, AppName, AppSettings};
 use hexline_services::audit::AuditService;
 use hexline_services::keys::{
-    self, App, AppLimits, AppName, AppSettings, CreatedKey, Fingerprint, HeldOut, KeyHandle,
-    KeyRecord, KeyRegistry, KeyService, MasterKey, NewKey, RevokedKey, Scope,
+    CreatedKey, KeyHandle, KeyRecord, KeyRegistry, KeyService, NewKey, RevokedKey,
 };
 use hexline_services::operators::OperatorService;
+use hexline_services::revocations::{HeldOut, Scope};
+use hexline_services::vault::{Fingerprint, MasterKey};
 use hexline_token::{
     Access, Audiences, Claims, Grants, KeyEntry, KeyStatus, Registry, Revoked, Rules, Service,
     VerifyingKey, explain,
@@ -234,7 +236,7 @@ impl Desk {
 
     async fn set_app(&self, app: &str, changes: AppChanges) -> Outcome {
         let app = self.keys.find_app(app)?;
-        let changes = keys::AppChanges {
+        let changes = hexline_services::apps::AppChanges {
             longest_ttl: changes.longest_ttl_ms.map(Duration::from_millis),
             exp_required: changes.exp_required,
             audiences: changes.audiences,

@@ -2,7 +2,9 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use hexline_model::{NodeId, Timestamp};
-use hexline_services::keys::{App, AppSettings, HeldOut, Hold, KeyRecord, KeyState};
+use hexline_services::apps::{App, AppSettings};
+use hexline_services::keys::{KeyRecord, KeyState};
+use hexline_services::revocations::{HeldOut, Hold};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hexline_model::{Entropy, Secret};
-use hexline_services::keys::{self, Fingerprint, MasterKey};
+use hexline_services::vault::{Fingerprint, MasterKey};
 use hexline_store::Owner;
 use zeroize::Zeroizing;
 
@@ -65,7 +65,7 @@ pub enum MasterKeyError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: keys::MasterKeyError,
+        source: hexline_services::vault::MasterKeyError,
     },
     /// The database is sealed and the key is gone.
     #[error(

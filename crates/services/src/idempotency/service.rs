@@ -9,8 +9,9 @@ use hexline_model::{AppId, Clock, Entropy, KeyId, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::store::{IdempotencyStore, Record, Reservation};
-use crate::keys::{KeyError, KeyService, MasterKey, Purpose, Sealed, Sealer};
+use crate::keys::{KeyError, KeyService};
 use crate::store::StoreError;
+use crate::vault::{MasterKey, Purpose, Sealed, Sealer};
 
 /// Does each deed once.
 pub struct IdempotencyService {

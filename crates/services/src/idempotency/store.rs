@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, Timestamp};
 
-use crate::keys::Sealed;
 use crate::store::StoreError;
+use crate::vault::Sealed;
 
 /// What was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,16 +4,16 @@ use hexline_model::{AppId, Timestamp};
 use tokio::sync::MutexGuard;
 
 use super::api_key::ApiKeyRecord;
-use super::app::App;
 use super::error::KeyError;
 use super::key::{KeyRecord, KeyState};
-use super::revocation::Revocation;
-use super::seal::{MasterKey, Purpose, Sealed, Sealer};
 use super::service::KeyService;
 use super::store::{ChangeError, Changes, Revision, Stores};
+use crate::apps::App;
+use crate::revocations::Revocation;
+use crate::vault::{MasterKey, Purpose, Sealed, Sealer};
 
 /// A change as it was decided, to be written if nothing else changed meanwhile.
-pub(super) enum Change {
+pub(crate) enum Change {
     AddApp(App),
     UpdateApp {
         app: App,
@@ -48,10 +48,10 @@ pub(super) enum Change {
 }
 
 /// A key that joins an app, and whether it signs for it from now on.
-pub(super) struct NewcomerKey {
-    pub(super) key: KeyRecord,
-    pub(super) app: App,
-    pub(super) signs: bool,
+pub(crate) struct NewcomerKey {
+    pub(crate) key: KeyRecord,
+    pub(crate) app: App,
+    pub(crate) signs: bool,
 }
 
 /// How changes are made: one at a time, each on the state that the database has.
@@ -97,7 +97,7 @@ impl KeyService {
 
     /// Decides a change and writes it; decides again if the database has moved on. `None` is a
     /// change that is none.
-    pub(super) async fn change<T>(
+    pub(crate) async fn change<T>(
         &self,
         decide: impl Fn() -> Result<(Option<Change>, T), KeyError>,
     ) -> Result<T, KeyError> {
@@ -132,7 +132,7 @@ impl KeyService {
     }
 
     /// Brings the registry up to the database.
-    pub(super) async fn catch_up(&self, known: &mut Revision) -> Result<(), KeyError> {
+    pub(crate) async fn catch_up(&self, known: &mut Revision) -> Result<(), KeyError> {
         let changes = self.stores.journal.since(*known).await?;
         let in_force = changes.master_key.clone();
         self.sealers_mut(|sealers| {
@@ -160,7 +160,7 @@ impl KeyService {
 
     /// Takes in a change of our own. If others came before it, the revision stays behind, so
     /// that theirs are asked for.
-    pub(super) fn take_in(&self, known: &mut Revision, changes: Changes) {
+    pub(crate) fn take_in(&self, known: &mut Revision, changes: Changes) {
         if changes.revision == known.next() {
             *known = changes.revision;
         }
@@ -246,4 +246,4 @@ impl NewcomerKey {
 }
 
 // Each lost attempt is a change of somebody else, so this many come before one is given up.
-pub(super) const ATTEMPTS: usize = 64;
+pub(crate) const ATTEMPTS: usize = 64;

@@ -2,12 +2,12 @@ use hexline_model::{ApiKey, AppId, KeyId};
 use hexline_protocol::ErrorCode;
 use hexline_token::{Algorithm, KeyScreenError};
 
-use super::app::{AppName, AppSettingsError};
-use super::revocation::TokenIdError;
-use super::seal::{Fingerprint, SealError};
-use super::store::{ChangeError, SealStoreError};
+use super::store::ChangeError;
+use crate::apps::{AppName, AppSettingsError};
 use crate::failure::Failure;
+use crate::revocations::TokenIdError;
 use crate::store::StoreError;
+use crate::vault::{Fingerprint, SealError, SealStoreError};
 
 /// Why the key service did not do as it was asked.
 ///

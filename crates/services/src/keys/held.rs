@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use hexline_model::{AppId, KeyId, Timestamp};
 use hexline_token::{Grants, KeyEntry, KeySet, Rules, VerifyingKey};
 
-use super::app::App;
 use super::jwks::{JwksCache, JwksOrder, Wanted};
 use super::key::{KeyMaterial, KeyRecord, KeyState};
 use super::registry::StandingJwk;
-use super::seal::{Purpose, Sealer};
+use crate::apps::App;
+use crate::vault::{Purpose, Sealer};
 
 /// A usable key with its app's rules, as they were when it was looked up. Cheap to clone.
 #[derive(Clone)]

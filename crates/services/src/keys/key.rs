@@ -3,7 +3,7 @@ use std::fmt;
 use hexline_model::{AppId, KeyId, Secret, Timestamp};
 use hexline_token::{Algorithm, Grants};
 
-use super::seal::Sealed;
+use crate::vault::Sealed;
 
 /// A key of an app, as it is stored.
 ///

@@ -19,9 +19,9 @@
 //!   `iss` that is not there does not exist.
 //! * Store first, then registry, then observers. What was handed out is on disk.
 //! * A key's material never changes, only its seal. An HMAC secret is in the database only sealed
-//!   ([`Sealer`]); in memory it stands as the cipher's key, and sealed for minting.
+//!   ([`Sealer`](crate::vault::Sealer)); in memory it stands as the cipher's key, and sealed for minting.
 //! * A revocation is forgotten only when every token that it names is dead for good, whatever
-//!   the app's settings become ([`App::longest_life`]).
+//!   the app's settings become ([`App::longest_life`](crate::apps::App::longest_life)).
 //! * A key that an app's server made ends no later than the key whose token asked for it, and is
 //!   revoked with it.
 //! * A hold that was lifted stays in the store as one that has ended, until every node must have heard
@@ -34,42 +34,28 @@
 //! `screen.rs` and `registry.rs`. A new error: a variant, and its word in [`KeyError::code`].
 
 mod api_key;
-mod app;
-mod apps;
 mod change;
 mod error;
 mod event;
 mod held;
-mod hold;
 mod jwks;
 mod key;
 mod registry;
-mod revocation;
 mod revoked;
 mod screen;
-mod seal;
 mod service;
 mod store;
 #[cfg(test)]
 mod tests;
-mod vault;
 
 pub use api_key::ApiKeyRecord;
-pub use app::{
-    App, AppChanges, AppLimits, AppName, AppNameError, AppSettings, AppSettingsError, TokenLife,
-};
+pub(crate) use change::{ATTEMPTS, Change};
 pub use error::KeyError;
 pub use event::KeyEvent;
 pub use held::KeyHandle;
-pub use hold::{HeldOut, Hold, HoldCursor};
 pub use jwks::JwksOrder;
 pub use key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
 pub use registry::{KeyRegistry, Lapse, Observer, Standing, StandingJwk};
-pub use revocation::{Revocation, Scope, SweepHorizon, Target, TargetKind, TokenId, TokenIdError};
-pub use seal::{Fingerprint, MasterKey, MasterKeyError, Purpose, SealError, Sealed, Sealer};
+pub(crate) use service::check_signs;
 pub use service::{KeyOptions, KeyService};
-pub use store::{
-    ApiKeyStore, AppStore, ChangeError, Changes, HoldStore, Journal, KeyStore, Reseal, Revision,
-    RevocationCursor, RevocationStore, SealStore, SealStoreError, Stores, VaultStore,
-};
-pub use vault::VaultEntry;
+pub use store::{ApiKeyStore, ChangeError, Changes, Journal, KeyStore, Revision, Stores};

@@ -10,16 +10,15 @@ use hexline_token::{
 };
 
 use super::api_key::ApiKeyRecord;
-use super::app::{App, AppLimits, AppName};
 use super::event::KeyEvent;
 use super::held::{End, HeldApp, HeldKey, KeyHandle, Verifies};
-use super::hold::Holds;
 use super::jwks::{JwksOrder, Wanted};
 use super::key::{KeyMaterial, KeyRecord};
-use super::revocation::SweepHorizon;
 use super::revoked::{RevokedTokens, TokenMarks};
-use super::seal::{Purpose, Sealer};
 use super::store::Changes;
+use crate::apps::{App, AppLimits, AppName};
+use crate::revocations::{Holds, SweepHorizon};
+use crate::vault::{Purpose, Sealer};
 
 /// Every app, key and revocation, in memory: what a token is checked against.
 ///
@@ -409,14 +408,14 @@ impl KeyRegistry {
         self.tell(&events);
     }
 
-    pub(super) fn sweep_holds(&self, before: Timestamp) {
+    pub(crate) fn sweep_holds(&self, before: Timestamp) {
         self.write().holds.retain(|_, holds| {
             holds.sweep(before);
             !holds.is_empty()
         });
     }
 
-    pub(super) fn sweep(&self, app: AppId, horizon: SweepHorizon) {
+    pub(crate) fn sweep(&self, app: AppId, horizon: SweepHorizon) {
         let mut state = self.write();
         if let Some(revoked) = state.revoked.get_mut(&app) {
             revoked.sweep(horizon);
@@ -481,7 +480,7 @@ impl KeyRegistry {
     }
 
     /// How far clocks may be apart; the same for every app.
-    pub(super) fn leeway() -> Duration {
+    pub(crate) fn leeway() -> Duration {
         Rules::new(Audiences::default()).leeway
     }
 

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use hexline_model::{Identity, Subject, Timestamp};
 use hexline_token::{RevocationScope, Revoked, Source};
 
-use super::revocation::{Revocation, Scope, SweepHorizon, Target};
+use crate::revocations::{Revocation, Scope, SweepHorizon, Target};
 
 /// The revocations of one app, laid out for the check that every token passes.
 #[derive(Debug, Default)]

@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use super::error::KeyError;
 use super::key::{KeyMaterial, KeyRecord, KeySource, KeyState, NewKey};
-use super::seal::{Purpose, Sealer};
 use crate::reach::{UrlRefused, UrlRule};
+use crate::vault::{Purpose, Sealer};
 
 /// Decides whether an order for a key is good, before anything is written.
 #[derive(Debug)]

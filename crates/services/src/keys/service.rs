@@ -5,17 +5,15 @@ use std::time::Duration;
 use hexline_model::{AppId, Clock, Entropy, KeyId, Secret, Timestamp};
 use tokio::sync::Mutex;
 
-use super::app::{App, AppChanges, AppName, AppSettings, TokenLife};
-use super::change::{ATTEMPTS, Change, NewcomerKey};
+use super::change::{Change, NewcomerKey};
 use super::error::KeyError;
 use super::key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
 use super::registry::{KeyRegistry, Observer, earlier};
-use super::revocation::{Revocation, Scope, SweepHorizon, Target, TokenId};
 use super::screen::{Screen, check_label, new_secret};
-use super::seal::{Purpose, Sealer};
-use super::store::{ChangeError, Changes, Revision, RevocationCursor, Stores};
+use super::store::{Revision, Stores};
+use crate::apps::App;
 use crate::reach::UrlRule;
-use crate::store::StoreError;
+use crate::vault::{Purpose, Sealer};
 
 /// The rules of apps, keys and revocations.
 ///
@@ -26,14 +24,14 @@ use crate::store::StoreError;
 /// A change that is dropped halfway leaves nothing half done: whatever the store committed is
 /// taken in by the next change or [`refresh`](Self::refresh).
 pub struct KeyService {
-    pub(super) stores: Stores,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) entropy: Arc<dyn Entropy>,
-    pub(super) registry: Arc<KeyRegistry>,
+    pub(crate) stores: Stores,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) registry: Arc<KeyRegistry>,
     screen: Screen,
     sealers: RwLock<Sealers>,
     /// The revision that the registry shows. Whoever holds the lock may change things.
-    pub(super) known: Mutex<Revision>,
+    pub(crate) known: Mutex<Revision>,
 }
 
 /// What a server decides for all apps.
@@ -45,10 +43,10 @@ pub struct KeyOptions {
     pub jwks_urls: UrlRule,
 }
 
-pub(super) struct Sealers {
-    pub(super) current: Arc<Sealer>,
+pub(crate) struct Sealers {
+    pub(crate) current: Arc<Sealer>,
     /// Set while the store re-seals, so that a re-seal whose end nobody saw is understood.
-    pub(super) next: Option<Arc<Sealer>>,
+    pub(crate) next: Option<Arc<Sealer>>,
 }
 
 impl KeyService {
@@ -104,102 +102,6 @@ impl KeyService {
         let registry = KeyRegistry::new(options.base_audiences);
         registry.apply(changes, sealer);
         Ok(Arc::new(registry))
-    }
-
-    /// Makes an app.
-    pub async fn create_app(&self, name: AppName, settings: AppSettings) -> Result<App, KeyError> {
-        settings.check()?;
-        let app = App {
-            id: AppId::generate(&*self.entropy),
-            name,
-            created: self.clock.now(),
-            disabled: None,
-            longest_life: TokenLife::of(&settings),
-            settings,
-            signing_key: None,
-        };
-        self.change(|| {
-            if self.registry.find_app_by_name(&app.name).is_some() {
-                return Err(KeyError::AppExists {
-                    name: app.name.clone(),
-                });
-            }
-            Ok((Some(Change::AddApp(app.clone())), app.clone()))
-        })
-        .await
-    }
-
-    /// Changes an app, all of it at once or nothing, and nothing but what is named. Tokens are
-    /// judged by it from now on; what is open already stays open, however much tighter the
-    /// settings are, until its token ends or is revoked.
-    ///
-    /// Settings that are looser than any before also revoke what was issued so long ago that all
-    /// of it was dead by then: revocations of that time may be forgotten, and must not come
-    /// undone.
-    pub async fn update_app(
-        &self,
-        id: AppId,
-        changes: impl Into<AppChanges>,
-    ) -> Result<App, KeyError> {
-        let changes = changes.into();
-        let now = self.clock.now();
-        self.change(|| {
-            let old = self.app(id)?;
-            let settings = changes.applied_to(&old.settings);
-            settings.check()?;
-            if let Some(key) = changes.signing_key {
-                check_signs(&self.lookup(key)?, &old, now)?;
-            }
-            let new = App {
-                signing_key: changes.signing_key.or(old.signing_key),
-                ..old.clone().with_settings(settings)
-            };
-            let change = (new != old).then(|| Change::UpdateApp {
-                mark: mark_of_loosening(&old, &new, now),
-                app: new.clone(),
-            });
-            Ok((change, new))
-        })
-        .await
-    }
-
-    /// Refuses every token of an app until [`enable_app`](Self::enable_app). Twice is once.
-    pub async fn disable_app(&self, id: AppId) -> Result<App, KeyError> {
-        let now = self.clock.now();
-        self.update(id, |app| App {
-            disabled: app.disabled.or(Some(now)),
-            ..app
-        })
-        .await
-    }
-
-    /// Takes an app into use again.
-    pub async fn enable_app(&self, id: AppId) -> Result<App, KeyError> {
-        self.update(id, |app| App {
-            disabled: None,
-            ..app
-        })
-        .await
-    }
-
-    /// Lets this key sign what the server mints for its app: an active HMAC key.
-    pub async fn set_signing_key(&self, id: KeyId) -> Result<App, KeyError> {
-        let now = self.clock.now();
-        self.change(|| {
-            let key = self.lookup(id)?;
-            let old = self.app(key.app)?;
-            check_signs(&key, &old, now)?;
-            let app = App {
-                signing_key: Some(id),
-                ..old
-            };
-            let change = Change::UpdateApp {
-                app: app.clone(),
-                mark: None,
-            };
-            Ok((Some(change), app))
-        })
-        .await
     }
 
     /// Makes or registers a key. The first HMAC key of an app, and any that is made while none
@@ -415,60 +317,6 @@ impl KeyService {
         .await
     }
 
-    /// Revokes one token. With its `exp` the revocation can be swept as soon as that is over.
-    pub async fn revoke_token(
-        &self,
-        app: AppId,
-        jti: &str,
-        expires: Option<Timestamp>,
-    ) -> Result<Revocation, KeyError> {
-        let target = Target::Token {
-            jti: TokenId::parse(jti)?,
-            expires,
-        };
-        self.revoke(Revocation {
-            app,
-            target,
-            at: self.clock.now(),
-        })
-        .await
-    }
-
-    /// Revokes every token of a scope whose `iat` is not after `at`, in whole seconds. `at` may
-    /// not lie ahead: it could never be taken back, and would refuse every token until then.
-    pub async fn revoke_issued_before(
-        &self,
-        app: AppId,
-        scope: Scope,
-        at: Timestamp,
-    ) -> Result<Revocation, KeyError> {
-        let now = self.clock.now();
-        if at > now.plus(KeyRegistry::leeway()) {
-            return Err(KeyError::Order {
-                what: "issued_before",
-                found: format!("{at}, which lies ahead"),
-                expected: "a time that has come",
-            });
-        }
-        self.revoke(Revocation {
-            app,
-            target: Target::IssuedBefore(scope),
-            at,
-        })
-        .await
-    }
-
-    /// Removes the revocations that name no living token, and the holds that ended long ago. How many
-    /// there were.
-    pub async fn sweep(&self, now: Timestamp) -> Result<u64, KeyError> {
-        let mut swept = self.sweep_holds(now).await?;
-        let mut known = self.known.lock().await;
-        for app in self.registry.apps() {
-            swept += self.sweep_app(app.id, now, &mut known).await?;
-        }
-        Ok(swept)
-    }
-
     /// Writes down when keys were last used, in one batch. How many there were.
     pub async fn flush_last_used(&self) -> Result<usize, KeyError> {
         let used = self.registry.unflushed();
@@ -490,27 +338,6 @@ impl KeyService {
     /// The name of the master key in force.
     pub fn master_key_fingerprint(&self) -> String {
         self.sealer().fingerprint().to_string()
-    }
-
-    /// The app with this id or name.
-    pub fn find_app(&self, name_or_id: &str) -> Result<App, KeyError> {
-        let by_name = || {
-            AppName::from_stored(name_or_id)
-                .ok()
-                .and_then(|name| self.registry.find_app_by_name(&name))
-        };
-        AppId::parse(name_or_id)
-            .ok()
-            .and_then(|id| self.registry.app(id))
-            .or_else(by_name)
-            .ok_or_else(|| KeyError::AppUnknown {
-                name: name_or_id.to_owned(),
-            })
-    }
-
-    /// Every app, by name.
-    pub fn list_apps(&self) -> Vec<App> {
-        self.registry.apps()
     }
 
     /// The key with this id.
@@ -540,17 +367,6 @@ impl KeyService {
             after = Some((last.created, last.id));
             keys.extend(page.into_iter().map(|key| self.with_last_use(key)));
         }
-    }
-
-    /// Up to `limit` revocations of an app that come after a cursor.
-    pub async fn list_revocations(
-        &self,
-        app: AppId,
-        after: Option<&RevocationCursor>,
-        limit: u32,
-    ) -> Result<Vec<Revocation>, KeyError> {
-        self.app(app)?;
-        Ok(self.stores.revocations.list(app, after, limit).await?)
     }
 
     /// The secret of an HMAC key, for whoever may see it. Answers from memory.
@@ -601,60 +417,6 @@ impl KeyService {
         })
     }
 
-    async fn update(&self, id: AppId, edit: impl Fn(App) -> App) -> Result<App, KeyError> {
-        self.change(|| {
-            let old = self.app(id)?;
-            let new = edit(old.clone());
-            let change = (new != old).then(|| Change::UpdateApp {
-                app: new.clone(),
-                mark: None,
-            });
-            Ok((change, new))
-        })
-        .await
-    }
-
-    async fn sweep_app(
-        &self,
-        id: AppId,
-        now: Timestamp,
-        known: &mut Revision,
-    ) -> Result<u64, KeyError> {
-        for _ in 0..ATTEMPTS {
-            let horizon = SweepHorizon::at(now, self.app(id)?.longest_life, KeyRegistry::leeway());
-            match self.stores.revocations.sweep(id, horizon, *known).await {
-                Ok(swept) => {
-                    self.registry.sweep(id, horizon);
-                    return Ok(swept);
-                }
-                Err(ChangeError::Stale { .. }) => self.catch_up(known).await?,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(KeyError::Contended)
-    }
-
-    async fn revoke(&self, revocation: Revocation) -> Result<Revocation, KeyError> {
-        let mut known = self.known.lock().await;
-        // The app may have been made by another process a moment ago; the store knows.
-        let revision = match self.stores.revocations.add(&revocation).await {
-            Err(StoreError::NotFound { .. }) => {
-                return Err(KeyError::AppUnknown {
-                    name: revocation.app.to_string(),
-                });
-            }
-            result => result?,
-        };
-        self.take_in(
-            &mut known,
-            Changes {
-                revocations: vec![revocation.clone()],
-                ..Changes::none(revision)
-            },
-        );
-        Ok(revocation)
-    }
-
     fn signer(&self, app: &App, now: Timestamp) -> Option<KeyRecord> {
         self.registry
             .key_record(app.signing_key?)
@@ -676,13 +438,13 @@ impl KeyService {
         Ok(key.expires)
     }
 
-    pub(super) fn app(&self, id: AppId) -> Result<App, KeyError> {
+    pub(crate) fn app(&self, id: AppId) -> Result<App, KeyError> {
         self.registry.app(id).ok_or_else(|| KeyError::AppUnknown {
             name: id.to_string(),
         })
     }
 
-    pub(super) fn lookup(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
+    pub(crate) fn lookup(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
         self.registry
             .stored_record(id)
             .ok_or(KeyError::KeyUnknown { id })
@@ -699,7 +461,7 @@ impl KeyService {
         }
     }
 
-    pub(super) fn sealer(&self) -> Arc<Sealer> {
+    pub(crate) fn sealer(&self) -> Arc<Sealer> {
         self.sealers
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -707,7 +469,7 @@ impl KeyService {
             .clone()
     }
 
-    pub(super) fn sealers_mut(&self, edit: impl FnOnce(&mut Sealers)) {
+    pub(crate) fn sealers_mut(&self, edit: impl FnOnce(&mut Sealers)) {
         edit(&mut self.sealers.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -718,22 +480,7 @@ impl fmt::Debug for KeyService {
     }
 }
 
-/// What has to be revoked with a change to settings that are looser than any before: everything
-/// issued up to where sweeping may have come. All of it is dead by the old settings, and some of
-/// it may have been revoked.
-fn mark_of_loosening(old: &App, new: &App, now: Timestamp) -> Option<Revocation> {
-    if new.longest_life <= old.longest_life {
-        return None;
-    }
-    let horizon = SweepHorizon::at(now, old.longest_life, KeyRegistry::leeway());
-    Some(Revocation {
-        app: old.id,
-        target: Target::IssuedBefore(Scope::App),
-        at: horizon.issued_before?,
-    })
-}
-
-pub(super) fn check_signs(key: &KeyRecord, app: &App, now: Timestamp) -> Result<(), KeyError> {
+pub(crate) fn check_signs(key: &KeyRecord, app: &App, now: Timestamp) -> Result<(), KeyError> {
     // Another app's key is as unknown as none.
     if key.app != app.id {
         return Err(KeyError::KeyUnknown { id: key.id });

@@ -16,11 +16,12 @@ use super::key::KeySource;
 use super::screen::{Screen, new_secret};
 use super::store::Changes;
 use super::{
-    App, AppName, AppSettings, KeyEvent, KeyHandle, KeyMaterial, KeyRecord, KeyRegistry, KeyState,
-    MasterKey, NewKey, Purpose, Revision, Revocation, Scope, Sealer, Standing, SweepHorizon,
-    Target, TokenId, TokenLife,
+    KeyEvent, KeyHandle, KeyMaterial, KeyRecord, KeyRegistry, KeyState, NewKey, Revision, Standing,
 };
+use crate::apps::{App, AppName, AppSettings, TokenLife};
 use crate::reach::UrlRule;
+use crate::revocations::{Revocation, Scope, SweepHorizon, Target, TokenId};
+use crate::vault::{MasterKey, Purpose, Sealer};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 

@@ -1,10 +1,9 @@
 use std::time::Duration;
 
 use hexline_model::{AppId, KeyId, SystemEntropy};
-use hexline_services::keys::{
-    App, AppLimits, AppName, AppSettings, ChangeError, Revision, Revocation, Scope, Target,
-    TokenLife,
-};
+use hexline_services::apps::{App, AppLimits, AppName, AppSettings, TokenLife};
+use hexline_services::keys::{ChangeError, Revision};
+use hexline_services::revocations::{Revocation, Scope, Target};
 use hexline_services::store::StoreError;
 use serde_json::json;
 

@@ -2,7 +2,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hexline_model::{ManualClock, Secret};
-use hexline_services::keys::{AppSettings, ChangeError, NewKey, Revision};
+use hexline_services::apps::AppSettings;
+use hexline_services::keys::{ChangeError, NewKey, Revision};
 use hexline_services::store::StoreError;
 use hexline_store::{Backend, Database, DatabaseConfig, DatabaseError};
 use hexline_token::Algorithm;

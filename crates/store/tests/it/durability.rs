@@ -3,7 +3,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use hexline_model::{KeyId, ManualClock, Secret, SystemEntropy};
-use hexline_services::keys::{AppSettings, KeyService, KeyState, NewKey, Sealer};
+use hexline_services::apps::AppSettings;
+use hexline_services::keys::{KeyService, KeyState, NewKey};
+use hexline_services::vault::Sealer;
 use hexline_store::{Database, DatabaseConfig};
 use hexline_token::Algorithm;
 

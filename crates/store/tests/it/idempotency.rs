@@ -67,7 +67,7 @@ async fn what_was_given_up_may_be_begun_again(rig: &mut Rig) {
 async fn who_was_taken_over_from_can_neither_finish_nor_give_up(rig: &mut Rig) {
     let (app, _) = rig.add_app("one").await;
     let database = &rig.database;
-    let sealed = hexline_services::keys::Sealed::from_stored(vec![1, 2, 3]);
+    let sealed = hexline_services::vault::Sealed::from_stored(vec![1, 2, 3]);
     let one = reservation(app.id, "1", NOW);
     assert!(
         database
@@ -272,7 +272,7 @@ async fn what_is_counted_is_what_is_there(rig: &mut Rig) {
             .await
             .expect("reads")
     };
-    let sealed = hexline_services::keys::Sealed::from_stored(vec![0; 1000]);
+    let sealed = hexline_services::vault::Sealed::from_stored(vec![0; 1000]);
     let one = reservation(app.id, "1", NOW);
     let long_ago = Timestamp::from_secs(0);
     assert!(database.begin(&one, long_ago).await.expect("writes"));

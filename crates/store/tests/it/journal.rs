@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use hexline_services::keys::{App, Changes, KeyState, Revision, Revocation, Scope, Target};
+use hexline_services::apps::App;
+use hexline_services::keys::{Changes, KeyState, Revision};
+use hexline_services::revocations::{Revocation, Scope, Target};
 
 use crate::rig::{NOW, Rig, app, key, master_key};
 

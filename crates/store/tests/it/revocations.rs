@@ -1,8 +1,10 @@
 use std::time::Duration;
 
 use hexline_model::{Identity, Subject, Timestamp};
-use hexline_services::keys::{
-    App, ChangeError, Revision, Revocation, RevocationCursor, Scope, SweepHorizon, Target, TokenId,
+use hexline_services::apps::App;
+use hexline_services::keys::{ChangeError, Revision};
+use hexline_services::revocations::{
+    Revocation, RevocationCursor, Scope, SweepHorizon, Target, TokenId,
 };
 use hexline_services::store::StoreError;
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 use hexline_model::{
     AppId, Clock, KeyId, ManualClock, NodeId, Secret, SeededEntropy, SystemEntropy, Timestamp,
 };
+use hexline_services::apps::{App, AppName, AppSettings, TokenLife};
 use hexline_services::keys::{
-    App, AppName, AppSettings, KeyMaterial, KeyOptions, KeyRecord, KeyService, KeyState, MasterKey,
-    Purpose, Revision, Sealer, Stores, TokenLife,
+    KeyMaterial, KeyOptions, KeyRecord, KeyService, KeyState, Revision, Stores,
 };
 use hexline_services::reach::UrlRule;
+use hexline_services::vault::{MasterKey, Purpose, Sealer};
 use hexline_store::{Database, DatabaseConfig};
 use hexline_token::Algorithm;
 use sqlx::{AnyConnection, Connection as _, Executor as _};

@@ -1,6 +1,6 @@
 //! Apps are worlds: nothing crosses from one to another.
 
-use hexline_services::keys::AppLimits;
+use hexline_services::apps::AppLimits;
 use hexline_tests::{Program, TestServer, refusal};
 use serde_json::json;
 

@@ -1,5 +1,4 @@
 use askama::Template;
-use hexline_services::keys;
 use hexline_services::operators::Operator;
 
 use super::asset;
@@ -190,7 +189,7 @@ impl PageView {
     pub(super) fn new(
         page: Page,
         root: &'static str,
-        app: Option<&keys::App>,
+        app: Option<&hexline_services::apps::App>,
         operator: &Operator,
     ) -> Self {
         Self {

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use hexline_model::Secret;
-use hexline_services::keys::{
-    AppChanges, AppLimits, AppName, AppSettings, KeyError, KeyEvent, Scope,
-};
+use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
+use hexline_services::keys::{KeyError, KeyEvent};
+use hexline_services::revocations::Scope;
 use hexline_token::Reason;
 
 use super::{check, create, demo, events_of, hmac, take, token};

@@ -10,8 +10,9 @@ use hexline_services::auth::{
     Anonymous, Answer, AuthError, AuthOptions, AuthService, AuthStore as _, Credentials, External,
     NewSettings, Outbound, OutboundError, Refresh, Request, SignIn, SignedIn, everything,
 };
-use hexline_services::keys::{ApiKeyRecord, KeyService, Scope};
+use hexline_services::keys::{ApiKeyRecord, KeyService};
 use hexline_services::reach::UrlRule;
+use hexline_services::revocations::Scope;
 use hexline_services::tokens::TokenService;
 use serde_json::json;
 

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use hexline_model::{AppId, Identity, KeyId, Secret, SystemEntropy};
 use hexline_services::Failure as _;
-use hexline_services::keys::{
-    AppSettings, CreatedKey, KeyError, KeyEvent, KeyState, NewKey, Scope,
-};
+use hexline_services::apps::AppSettings;
+use hexline_services::keys::{CreatedKey, KeyError, KeyEvent, KeyState, NewKey};
+use hexline_services::revocations::Scope;
 use hexline_token::{Algorithm, Grants, PrivateKey, Reason, TokenBuilder};
 
 use super::{check, create, demo, events_of, hmac, take, token};

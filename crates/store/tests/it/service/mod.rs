@@ -14,9 +14,8 @@ mod vault;
 use std::sync::{Arc, Mutex};
 
 use hexline_model::Timestamp;
-use hexline_services::keys::{
-    App, AppSettings, CreatedKey, KeyError, KeyEvent, KeyService, NewKey,
-};
+use hexline_services::apps::{App, AppSettings};
+use hexline_services::keys::{CreatedKey, KeyError, KeyEvent, KeyService, NewKey};
 use hexline_token::{Access, Algorithm, Reason, Rejection, TokenBuilder, verify};
 
 async fn demo(service: &KeyService) -> App {

@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use hexline_model::{Device, Identity};
 use hexline_services::Failure as _;
-use hexline_services::keys::{App, AppSettings, CreatedKey, KeyHandle, KeyService, NewKey};
+use hexline_services::apps::{App, AppSettings};
+use hexline_services::keys::{CreatedKey, KeyHandle, KeyService, NewKey};
 use hexline_services::tokens::{Minted, Narrower, Order, Signer, TokenService};
 use hexline_token::{Access, Algorithm, Grants, Reason, Source, TokenBuilder, Verified, verify};
 use serde_json::{Value, json};

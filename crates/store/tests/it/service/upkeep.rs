@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use hexline_model::{Entropy as _, Identity, SeededEntropy, Timestamp};
-use hexline_services::keys::{
-    App, AppChanges, AppSettings, CreatedKey, KeyService, Scope, TargetKind, TokenLife,
-};
+use hexline_services::apps::{App, AppChanges, AppSettings, TokenLife};
+use hexline_services::keys::{CreatedKey, KeyService};
+use hexline_services::revocations::{Scope, TargetKind};
 use hexline_token::{Reason, TokenBuilder};
 
 use super::{check, demo, hmac, token};

@@ -1,5 +1,6 @@
 use hexline_model::{AppId, Secret, SystemEntropy};
-use hexline_services::keys::{KeyError, KeyService, SealStore as _};
+use hexline_services::keys::{KeyError, KeyService};
+use hexline_services::vault::SealStore as _;
 
 use super::{demo, hmac};
 use crate::rig::{Rig, master_key};

@@ -1,21 +1,9 @@
 use hexline_model::{AppId, Secret};
 
-use super::error::KeyError;
-use super::seal::{Purpose, SealError, Sealed};
-use super::service::KeyService;
-use super::store::SealStoreError;
+use super::seal::{Purpose, SealError};
+use super::store::{SealStoreError, VaultEntry};
+use crate::keys::{KeyError, KeyService};
 use crate::store::StoreError;
-
-/// A secret of the vault as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VaultEntry {
-    /// By which it is found.
-    pub name: String,
-    /// The app with which it goes.
-    pub app: Option<AppId>,
-    /// The secret.
-    pub sealed: Sealed,
-}
 
 /// The vault: secrets that are no keys of apps, such as a provider's client secret. Sealed like
 /// the keys, and re-sealed with them.

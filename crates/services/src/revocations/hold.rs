@@ -1,14 +1,8 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
 
 use hexline_model::{AppId, Identity, Subject, Timestamp};
 use hexline_token::{RevocationScope, Revoked};
-
-use super::error::KeyError;
-use super::service::KeyService;
-use super::store::Changes;
-use crate::store::StoreError;
 
 /// An identity or device that stays out until a time, with whatever token.
 ///
@@ -41,87 +35,9 @@ pub struct HoldCursor {
 
 /// The holds of one app, laid out for the check that every token passes.
 #[derive(Debug, Default)]
-pub(super) struct Holds {
+pub(crate) struct Holds {
     identities: HashMap<Identity, Timestamp>,
     devices: HashMap<Subject, Timestamp>,
-}
-
-/// Holding users out.
-impl KeyService {
-    /// The longest hold.
-    pub const LONGEST_HOLD: Duration = Duration::from_hours(24);
-
-    /// Keeps an identity or a device out for so long from now, on every node, and closes what it has
-    /// open. Of two holds the later end counts, and is returned.
-    pub async fn hold(&self, app: AppId, who: HeldOut, span: Duration) -> Result<Hold, KeyError> {
-        Self::check_hold(span)?;
-        let mut known = self.known.lock().await;
-        let until = self.clock.now().plus(span);
-        let hold = Hold { app, who, until };
-        let (until, revision) = match self.stores.holds.add(&hold).await {
-            Err(StoreError::NotFound { .. }) => {
-                return Err(KeyError::AppUnknown {
-                    name: app.to_string(),
-                });
-            }
-            result => result?,
-        };
-        let hold = Hold { until, ..hold };
-        let changes = Changes {
-            holds: vec![hold.clone()],
-            ..Changes::none(revision)
-        };
-        self.take_in(&mut known, changes);
-        Ok(hold)
-    }
-
-    /// Whether a hold may be so long. For who has something else to do first.
-    pub fn check_hold(span: Duration) -> Result<(), KeyError> {
-        if span <= Self::LONGEST_HOLD {
-            return Ok(());
-        }
-        Err(KeyError::Order {
-            what: "hold_s",
-            found: format!("{} seconds", span.as_secs()),
-            expected: "0 to 86400 seconds",
-        })
-    }
-
-    /// Lets an identity or a device in again; `false` if it is not held.
-    pub async fn lift_hold(&self, app: AppId, who: HeldOut) -> Result<bool, KeyError> {
-        self.app(app)?;
-        let mut known = self.known.lock().await;
-        let until = self.clock.now();
-        let Some(revision) = self.stores.holds.lift(app, &who, until).await? else {
-            return Ok(false);
-        };
-        let changes = Changes {
-            holds: vec![Hold { app, who, until }],
-            ..Changes::none(revision)
-        };
-        self.take_in(&mut known, changes);
-        Ok(true)
-    }
-
-    /// Up to `limit` holds of an app that have not ended and come after a cursor.
-    pub async fn list_holds(
-        &self,
-        app: AppId,
-        after: Option<&HoldCursor>,
-        limit: u32,
-    ) -> Result<Vec<Hold>, KeyError> {
-        self.app(app)?;
-        let now = self.clock.now();
-        Ok(self.stores.holds.list(app, now, after, limit).await?)
-    }
-
-    /// Forgets holds of which every node must know by now that they have ended.
-    pub(super) async fn sweep_holds(&self, now: Timestamp) -> Result<u64, KeyError> {
-        let before = now.minus(Self::LONGEST_HOLD);
-        let swept = self.stores.holds.sweep(before).await?;
-        self.registry.sweep_holds(before);
-        Ok(swept)
-    }
 }
 
 impl HeldOut {
@@ -153,7 +69,7 @@ impl HeldOut {
 
 impl Holds {
     /// Takes a hold in as the store has it now. True if that changed anything.
-    pub(super) fn set(&mut self, hold: &Hold) -> bool {
+    pub(crate) fn set(&mut self, hold: &Hold) -> bool {
         let old = match &hold.who {
             HeldOut::Identity(identity) => self.identities.insert(identity.clone(), hold.until),
             HeldOut::Device(subject) => self.devices.insert(subject.clone(), hold.until),
@@ -162,7 +78,7 @@ impl Holds {
     }
 
     /// The hold that keeps this one out, the longer one if there are two.
-    pub(super) fn find(&self, subject: &Subject, now: Timestamp) -> Option<Revoked> {
+    pub(crate) fn find(&self, subject: &Subject, now: Timestamp) -> Option<Revoked> {
         let held = |until: Option<&Timestamp>, scope| {
             let until = *until.filter(|until| **until > now)?;
             Some((until, Revoked::Held { scope, until }))
@@ -180,13 +96,13 @@ impl Holds {
     }
 
     /// Forgets those that ended before then.
-    pub(super) fn sweep(&mut self, before: Timestamp) {
+    pub(crate) fn sweep(&mut self, before: Timestamp) {
         self.identities.retain(|_, until| *until >= before);
         self.devices.retain(|_, until| *until >= before);
     }
 
     /// Whether nobody is held, the usual case.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.identities.is_empty() && self.devices.is_empty()
     }
 }

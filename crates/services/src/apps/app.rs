@@ -188,7 +188,7 @@ impl TokenLife {
 
 impl AppChanges {
     /// The settings after these changes.
-    pub(super) fn applied_to(&self, old: &AppSettings) -> AppSettings {
+    pub(crate) fn applied_to(&self, old: &AppSettings) -> AppSettings {
         AppSettings {
             longest_ttl: self.longest_ttl.unwrap_or(old.longest_ttl),
             exp_required: self.exp_required.unwrap_or(old.exp_required),

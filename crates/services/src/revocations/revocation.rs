@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use hexline_model::{AppId, Identity, IdentityError, Subject, Timestamp};
 
-use super::app::TokenLife;
+use crate::apps::TokenLife;
 
 /// Tokens of an app that are refused though their key is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
