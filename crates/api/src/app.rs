@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hexline_bus::Bus;
+use hexline_fanout::Fanout;
 use hexline_gateway::{ClientSessionContext, Hub, LogLines, Metrics};
 use hexline_model::{Clock, Entropy, Monotonic, NodeId, Secret, Timestamp};
 use hexline_services::audit::AuditService;
@@ -35,7 +35,7 @@ pub struct App {
     /// What apps are told of.
     pub webhooks: Arc<WebhookService>,
     /// Who hears what.
-    pub bus: Arc<dyn Bus>,
+    pub fanout: Arc<Fanout>,
     /// The live connections.
     pub hub: Arc<Hub>,
     /// Who calls, by the token.

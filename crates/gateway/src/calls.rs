@@ -1,7 +1,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hexline_bus::{Link, Receiver as _};
+use hexline_fanout::{Link, Receiver as _};
 use hexline_protocol::{ErrorCode, Id, Incoming, Item, PONG, RawCall, Reply};
 use hexline_services::{Effect, Outcome};
 
@@ -17,7 +17,7 @@ use super::session::ClientSessionContext;
 /// server, and what arrives meanwhile waits here, in order. Of each call the response is queued first,
 /// and then what follows from it happens to the connection.
 pub(super) struct Calls {
-    link: Box<dyn Link>,
+    link: Link,
     /// `None` while nothing takes its time: an idle connection pays a pointer.
     in_flight: Option<Box<CallsInFlight>>,
 }
@@ -30,7 +30,7 @@ pub(super) struct CallContext<'a> {
 }
 
 impl Calls {
-    pub(super) fn new(link: Box<dyn Link>) -> Self {
+    pub(super) fn new(link: Link) -> Self {
         Self {
             link,
             in_flight: None,
@@ -171,7 +171,7 @@ impl Calls {
     ) -> Option<RunningCall> {
         let CallContext { connection, shared } = context;
         let note = |method| shared.metrics.called(method);
-        let link = self.link.as_mut();
+        let link = &mut self.link;
         let result = shared
             .dispatcher
             .dispatch(&connection.caller, link, call, &note);
@@ -207,10 +207,10 @@ impl Calls {
                 }
             }
             Outcome::Join(join) => {
-                let mut reply =
-                    |visible| respond(&Reply::of(&(join.reply)(join.presence, visible)));
-                self.link
-                    .join_with(&join.channel, join.presence, &mut reply);
+                self.link.join(&join.channel, join.presence, |joined| {
+                    let reply = Reply::of(&(join.reply)(join.presence, joined.visible));
+                    responses.keep(hexline_protocol::result(id?, &reply))
+                });
             }
         }
     }
@@ -218,7 +218,7 @@ impl Calls {
     fn apply(&mut self, connection: &Connection, effect: Effect) {
         match effect {
             Effect::Join(channel, presence) => {
-                self.link.join(&channel, presence);
+                self.link.join(&channel, presence, |_| None);
             }
             Effect::Leave(channel) => {
                 self.link.leave(&channel);

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use hexline_bus::Receiver;
+use hexline_fanout::Receiver;
 use hexline_model::{Address, Timestamp};
 use hexline_protocol::CloseCode;
 use hexline_services::Caller;
@@ -113,6 +113,10 @@ impl Receiver for Connection {
             self.metrics.deliveries.inc();
         }
         taken
+    }
+
+    fn answer(&self, reply: &Bytes) -> bool {
+        self.outbox.push_answer(Outgoing::Text(reply.clone()))
     }
 
     fn member_of(&self, channels: usize) {

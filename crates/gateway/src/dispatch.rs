@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use hexline_bus::Link;
+use hexline_fanout::Link;
 use hexline_protocol::signal::Call as SignalCall;
 use hexline_protocol::{Call, ErrorCode, RawCall, Reply};
 use hexline_services::signal::{self, SignalService};
@@ -13,7 +13,7 @@ pub trait Dispatch: Send + Sync {
     fn dispatch(
         &self,
         caller: &Caller,
-        link: &mut dyn Link,
+        link: &mut Link,
         call: &RawCall<'_>,
         note: &dyn Fn(&'static str),
     ) -> Result<Step, CallFailure>;
@@ -50,7 +50,7 @@ impl Dispatch for Services {
     fn dispatch(
         &self,
         caller: &Caller,
-        link: &mut dyn Link,
+        link: &mut Link,
         call: &RawCall<'_>,
         note: &dyn Fn(&'static str),
     ) -> Result<Step, CallFailure> {

@@ -1,11 +1,12 @@
+use std::any::Any;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hexline_bus::Roster;
-use hexline_model::{Address, AppId, Clock, KeyId};
+use hexline_fanout::{Connected, Fanout, Link, Receiver};
+use hexline_model::{AppId, Clock, KeyId};
 use hexline_protocol::{CloseCode, ErrorCode};
 use hexline_services::Caller;
 use hexline_services::apps::AppLimits;
@@ -19,35 +20,26 @@ use super::outbox::Outbox;
 use super::peer::Peer;
 use super::traffic::Traffic;
 
-/// Every live connection of this node: who may come in, and who has to go.
+/// Who may come in on this node, and who has to go.
 ///
-/// Admission counts against the limits; a key event rechecks the connections of its app. Locks
+/// Fan-out has the connections, the hub counts them. Admission counts against the limits; a key event rechecks the connections of its app. Locks
 /// are held to look and to queue, never across a write.
 pub struct Hub {
     limits: Arc<Limits>,
     registry: Arc<KeyRegistry>,
+    pub(super) fanout: Arc<Fanout>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
     draining: AtomicBool,
     /// Somebody has gone, who need not be asked any more.
     left: Notify,
-    observer: OnceLock<Arc<dyn ConnectionObserver>>,
-}
-
-/// Is told who comes and goes, in the order in which it happens and under the hub's lock: it queues
-/// what it makes of it.
-pub trait ConnectionObserver: Send + Sync {
-    /// A connection was opened; `first` is whether its user had none.
-    fn connected(&self, app: AppId, address: &Address, first: bool);
-
-    /// A connection has ended; `last` is whether its user has none any more.
-    fn disconnected(&self, app: AppId, address: &Address, last: bool);
 }
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) apps: HashMap<AppId, AppState>,
+    /// How many connections each app has.
+    pub(super) by_app: HashMap<AppId, usize>,
     /// Of every app that was ever connected, so that what is counted never goes back.
     pub(super) traffic: HashMap<AppId, Arc<Traffic>>,
     /// How often a connection of an app has come or gone.
@@ -59,22 +51,22 @@ pub(super) struct State {
     total: usize,
 }
 
-#[derive(Default)]
-pub(super) struct AppState {
-    pub(super) by_identity: HashMap<Box<str>, Roster<Connection>>,
-    pub(super) total: usize,
+/// A connection that was let in: counted, and reached through fan-out until it is dropped.
+pub struct Admission {
+    // Dropped in this order: out of its channels and of fan-out, then out of the counts.
+    pub(super) link: Link,
+    pub(super) permit: Permit,
 }
 
-/// A connection's place in the hub; dropping it gives the place back.
-pub struct Place {
+/// What a connection is counted by; dropping it counts it no more.
+pub(super) struct Permit {
     hub: Arc<Hub>,
-    /// What has the place.
-    pub connection: Arc<Connection>,
+    pub(super) connection: Arc<Connection>,
 }
 
-/// Why there is no place.
+/// Why a connection was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Full {
+pub enum AdmissionError {
     /// The server is stopping.
     #[error("the server is stopping")]
     Draining,
@@ -98,7 +90,7 @@ pub enum Full {
     Device(usize),
 }
 
-impl Full {
+impl AdmissionError {
     /// What a refused client is told.
     pub fn code(self) -> ErrorCode {
         match self {
@@ -115,6 +107,7 @@ impl Hub {
     pub fn new(
         limits: Arc<Limits>,
         registry: Arc<KeyRegistry>,
+        fanout: Arc<Fanout>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
@@ -122,27 +115,22 @@ impl Hub {
         Arc::new(Self {
             limits,
             registry,
+            fanout,
             clock,
             metrics,
             state,
             draining,
             left: Notify::new(),
-            observer: OnceLock::new(),
         })
     }
 
-    /// Tells this observer, from now on, who comes and goes.
-    pub fn observed_by(&self, observer: Arc<dyn ConnectionObserver>) {
-        let _ = self.observer.set(observer);
-    }
-
-    /// Gives a verified connection its place, if there is one.
+    /// Lets a verified connection in, if that keeps within the limits.
     pub fn admit(
         self: &Arc<Self>,
         caller: Caller,
         standing: Standing,
         peer: Peer,
-    ) -> Result<Place, Full> {
+    ) -> Result<Admission, AdmissionError> {
         let outbox = Outbox::new(
             self.limits.outbox_bytes,
             Arc::clone(&self.metrics.outbox_bytes),
@@ -150,33 +138,33 @@ impl Hub {
         let metrics = Arc::clone(&self.metrics);
         let own = self.registry.limits(standing.app);
         let from = (peer, self.clock.now());
-        let connection = {
+        let admission = {
             let mut state = self.lock();
             // Under the lock, so that a drain misses nobody.
             if self.draining.load(Ordering::SeqCst) {
-                return Err(Full::Draining);
+                return Err(AdmissionError::Draining);
             }
             let address = caller.address().expect("it calls from a connection");
-            state.check(address, &standing, peer, &self.limits, own)?;
+            let connected = self.fanout.connected(standing.app, address);
+            state.check(&standing, peer, connected, &self.limits, own)?;
             let traffic = Arc::clone(state.traffic.entry(standing.app).or_default());
             let connection = Connection::new(caller, outbox, standing, from, traffic, metrics);
             let connection = Arc::new(connection);
-            let first = state.insert(&connection);
-            // Under the lock, so that it is told in order. Telling is queueing.
-            if let Some(observer) = self.observer.get() {
-                let address = &connection.address;
-                observer.connected(connection.standing.app, address, first);
+            state.insert(&connection);
+            let permit = Permit {
+                hub: Arc::clone(self),
+                connection: Arc::clone(&connection),
+            };
+            let app = connection.standing.app;
+            Admission {
+                link: self.fanout.attach(app, connection),
+                permit,
             }
-            connection
         };
         self.metrics.connections.inc();
-        let place = Place {
-            hub: Arc::clone(self),
-            connection,
-        };
         // A revocation between the token's verification and here found nobody to close.
-        self.recheck(&place.connection);
-        Ok(place)
+        self.recheck(&admission.permit.connection);
+        Ok(admission)
     }
 
     /// Acts on a change of keys, revocations or apps.
@@ -193,18 +181,8 @@ impl Hub {
             state.traffic.remove(app);
             state.turns.remove(app);
         }
-        let concerned: Vec<Arc<Connection>> = {
-            let state = self.lock();
-            let connections = state
-                .apps
-                .get(&app)
-                .into_iter()
-                .flat_map(AppState::connections);
-            connections
-                .filter(|c| only.is_none_or(|key| c.standing.stands_on(key)))
-                .map(Arc::clone)
-                .collect()
-        };
+        let all = connections(self.fanout.receivers(app));
+        let concerned = all.filter(|c| only.is_none_or(|key| c.standing.stands_on(key)));
         for connection in concerned {
             self.recheck(&connection);
         }
@@ -222,11 +200,12 @@ impl Hub {
     /// Dropped before its end, it has asked some and can be called again for the others.
     pub async fn drain(&self, spread: Duration) {
         let mut waiting: VecDeque<(usize, Arc<Connection>)> = {
-            let state = self.lock();
+            let _state = self.lock();
             // Under the lock, so that nobody is missed who comes in at the same time.
             self.draining.store(true, Ordering::SeqCst);
-            let connections = state.apps.values().flat_map(AppState::connections);
-            connections.map(Arc::clone).enumerate().collect()
+            connections(self.fanout.all_receivers())
+                .enumerate()
+                .collect()
         };
         let count = waiting.len().max(1) as f64;
         let begin = self.clock.monotonic();
@@ -262,27 +241,28 @@ impl Hub {
 }
 
 impl State {
+    /// Checks the limits; `connected` is what the identity and the device have already.
     fn check(
         &self,
-        address: &Address,
         standing: &Standing,
         peer: Peer,
+        connected: Connected,
         limits: &Limits,
         own: AppLimits,
-    ) -> Result<(), Full> {
-        let at = |found: usize, limit: usize, full: fn(usize) -> Full| {
+    ) -> Result<(), AdmissionError> {
+        let at = |found: usize, limit: usize, error: fn(usize) -> AdmissionError| {
             if found >= limit {
-                Err(full(limit))
+                Err(error(limit))
             } else {
                 Ok(())
             }
         };
-        at(self.total, limits.connections, Full::Server)?;
+        at(self.total, limits.connections, AdmissionError::Server)?;
         let key = self.by_key.get(&standing.key).copied().unwrap_or(0);
-        at(key, limits.connections_per_key, Full::Key)?;
+        at(key, limits.connections_per_key, AdmissionError::Key)?;
         let peer = self.by_peer.get(&peer.ip()).copied().unwrap_or(0);
-        at(peer, limits.connections_per_address, Full::Peer)?;
-        let total = self.apps.get(&standing.app).map_or(0, |app| app.total);
+        at(peer, limits.connections_per_address, AdmissionError::Peer)?;
+        let total = self.by_app.get(&standing.app).copied().unwrap_or(0);
         // An app may be stricter with itself than the server is, never looser.
         let lower = |limit: usize, own: Option<u32>| {
             own.map_or(limit, |own| {
@@ -290,93 +270,52 @@ impl State {
             })
         };
         let most = lower(limits.connections_per_app, own.connections);
-        at(total, most, Full::App)?;
-        let identity = address.identity();
-        let Some(same) = self
-            .apps
-            .get(&standing.app)
-            .and_then(|app| app.by_identity.get(identity))
-        else {
-            return Ok(());
-        };
+        at(total, most, AdmissionError::App)?;
         let devices = lower(limits.devices_per_identity, own.devices_per_identity);
-        match same.on_device(address.device()) {
-            0 => at(same.devices(), devices, Full::Devices),
-            here => at(here, limits.connections_per_device, Full::Device),
+        match (connected.devices, connected.on_device) {
+            (0, _) => Ok(()),
+            (found, 0) => at(found, devices, AdmissionError::Devices),
+            (_, here) => at(here, limits.connections_per_device, AdmissionError::Device),
         }
     }
 
-    /// Whether it is the first of its identity.
-    fn insert(&mut self, connection: &Arc<Connection>) -> bool {
+    fn insert(&mut self, connection: &Connection) {
+        let standing = &connection.standing;
         self.total += 1;
-        *self.by_key.entry(connection.standing.key).or_default() += 1;
-        for key in sources(&connection.standing) {
+        *self.by_app.entry(standing.app).or_default() += 1;
+        *self.by_key.entry(standing.key).or_default() += 1;
+        for key in sources(standing) {
             *self.by_source.entry(key).or_default() += 1;
         }
         *self.by_peer.entry(connection.peer.ip()).or_default() += 1;
-        *self.turns.entry(connection.standing.app).or_default() += 1;
-        let app = self.apps.entry(connection.standing.app).or_default();
-        app.total += 1;
-        let identity = connection.address.identity();
-        // The name is copied for the first connection only.
-        if let Some(own) = app.by_identity.get_mut(identity) {
-            own.add(Arc::clone(connection));
-            false
-        } else {
-            let mut own = Roster::default();
-            own.add(Arc::clone(connection));
-            app.by_identity.insert(identity.into(), own);
-            true
-        }
+        *self.turns.entry(standing.app).or_default() += 1;
     }
 
-    /// Whether it was the last of its identity.
-    fn remove(&mut self, connection: &Connection) -> bool {
+    fn remove(&mut self, connection: &Connection) {
+        let standing = &connection.standing;
         self.total -= 1;
-        release(&mut self.by_key, &connection.standing.key);
-        for key in sources(&connection.standing) {
+        release(&mut self.by_app, &standing.app);
+        release(&mut self.by_key, &standing.key);
+        for key in sources(standing) {
             release(&mut self.by_source, &key);
         }
         release(&mut self.by_peer, &connection.peer.ip());
         // Not for an app that was deleted.
-        if let Some(turn) = self.turns.get_mut(&connection.standing.app) {
+        if let Some(turn) = self.turns.get_mut(&standing.app) {
             *turn += 1;
         }
-        let Some(app) = self.apps.get_mut(&connection.standing.app) else {
-            return false;
-        };
-        app.total -= 1;
-        let mut last = false;
-        let identity = connection.address.identity();
-        if let Some(own) = app.by_identity.get_mut(identity) {
-            own.remove(connection);
-            if own.is_empty() {
-                app.by_identity.remove(identity);
-                last = true;
-            }
-        }
-        if app.total == 0 {
-            self.apps.remove(&connection.standing.app);
-        }
-        last
     }
 }
 
-impl AppState {
-    pub(super) fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
-        self.by_identity.values().flat_map(Roster::iter)
-    }
-}
-
-impl Place {
-    /// The limits that its app has set itself.
+impl Permit {
+    /// The limits that the connection's app has set itself.
     pub(super) fn limits(&self) -> AppLimits {
         let app = self.connection.standing.app;
         self.hub.registry.limits(app)
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         // Nobody reads any more what is queued.
         self.connection
@@ -385,15 +324,19 @@ impl Drop for Place {
         if self.hub.is_draining() {
             self.hub.left.notify_one();
         }
-        let mut state = self.hub.lock();
-        let last = state.remove(&self.connection);
-        if let Some(observer) = self.hub.observer.get() {
-            let address = &self.connection.address;
-            observer.disconnected(self.connection.standing.app, address, last);
-        }
-        drop(state);
+        self.hub.lock().remove(&self.connection);
         self.hub.metrics.connections.dec();
     }
+}
+
+/// The connections among what was attached to fan-out.
+pub(super) fn connections(
+    receivers: Vec<Arc<dyn Receiver>>,
+) -> impl Iterator<Item = Arc<Connection>> {
+    receivers.into_iter().filter_map(|receiver| {
+        let any: Arc<dyn Any + Send + Sync> = receiver;
+        any.downcast().ok()
+    })
 }
 
 /// The keys, besides its own, that a connection ends with.

@@ -8,8 +8,9 @@
 //! to its service, `in_flight.rs` is those that take their time and run where `spawn.rs` says,
 //! `responses.rs` is where the response goes. `rate.rs` counts calls, `ending.rs` is how a connection
 //! ended, for the log.
-//! `hub.rs` knows every connection, admits and closes them, by `limits.rs`. `connection.rs` is one of
-//! them as others see it, `outbox.rs` what waits to be written to it, `peer.rs` where it comes from.
+//! `hub.rs` admits connections, by `limits.rs`, and closes those that may not go on; fan-out has them.
+//! `connection.rs` is one of them as others see it, `outbox.rs` what waits to be written to it, `peer.rs`
+//! where it comes from.
 //! `live.rs` is what people see of them and may do to them, `traffic.rs` and `metrics.rs` what is
 //! counted, `log.rs` what the log says of clients. `echo.rs` is a handler that says everything back.
 //!
@@ -53,7 +54,7 @@ pub use dispatch::{CallFailure, Dispatch, Later, Services, Step};
 pub use echo::Echo;
 pub use ending::Ending;
 pub use handler::{FrameHandler, Now};
-pub use hub::{ConnectionObserver, Full, Hub, Place};
+pub use hub::{Admission, AdmissionError, Hub};
 pub use limits::Limits;
 pub use live::{AppStats, ConnectionView, Filter, Target};
 pub use log::{LogLines, LogPeer, LoggedPeer};

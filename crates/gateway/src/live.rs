@@ -3,14 +3,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hexline_bus::smallest;
+use hexline_fanout::smallest_k;
 use hexline_model::{Address, AppId, Destination, KeyId, Route, Subject, Timestamp};
 use hexline_protocol::CloseCode;
 use hexline_services::keys::Standing;
 use hexline_token::Grants;
 
 use super::connection::Connection;
-use super::hub::{AppState, Hub};
+use super::hub::{Hub, connections};
 use super::traffic::Counted;
 
 /// Which connections of an app to show; every absent member lets all through.
@@ -104,7 +104,7 @@ impl Hub {
                 })
         });
         let route = |connection: &Arc<Connection>| connection.address.route();
-        let page = smallest(found, limit, route);
+        let page = smallest_k(found, limit, route);
         page.iter().map(|connection| view(connection)).collect()
     }
 
@@ -133,7 +133,7 @@ impl Hub {
 
     /// How many connections an app has.
     pub fn count(&self, app: AppId) -> usize {
-        self.lock().apps.get(&app).map_or(0, |own| own.total)
+        self.lock().by_app.get(&app).copied().unwrap_or(0)
     }
 
     /// How many connections of an app were opened by tokens of a kind.
@@ -160,7 +160,7 @@ impl Hub {
     pub fn stats(&self, app: AppId) -> AppStats {
         let state = self.lock();
         AppStats {
-            connections: state.apps.get(&app).map_or(0, |own| own.total),
+            connections: state.by_app.get(&app).copied().unwrap_or(0),
             turns: state.turns.get(&app).copied().unwrap_or(0),
             traffic: state
                 .traffic
@@ -171,17 +171,11 @@ impl Hub {
 
     /// The connections of an app, or of one of its identities.
     fn of(&self, app: AppId, identity: Option<&str>) -> Vec<Arc<Connection>> {
-        let state = self.lock();
-        let Some(own) = state.apps.get(&app) else {
-            return Vec::new();
+        let found = match identity {
+            None => self.fanout.receivers(app),
+            Some(identity) => self.fanout.receivers_of(app, identity),
         };
-        match identity {
-            None => AppState::connections(own).map(Arc::clone).collect(),
-            Some(identity) => own
-                .by_identity
-                .get(identity)
-                .map_or_else(Vec::new, |roster| roster.iter().map(Arc::clone).collect()),
-        }
+        connections(found).collect()
     }
 }
 

@@ -27,6 +27,17 @@ impl Responses {
         }
     }
 
+    /// Keeps a response that goes out with others; gives back one that is to be queued now.
+    pub(super) fn keep(&mut self, response: Bytes) -> Option<Bytes> {
+        match self {
+            Self::Single => Some(response),
+            Self::Batch(responses) => {
+                responses.push(response);
+                None
+            }
+        }
+    }
+
     /// All calls were carried out.
     pub(super) fn finish(self, connection: &Connection) {
         if let Self::Batch(responses) = self {

@@ -4,7 +4,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_bus::Link;
 use hexline_model::Monotonic;
 use hexline_protocol::CloseCode;
 use hexline_services::apps::AppLimits;
@@ -13,7 +12,7 @@ use super::calls::{CallContext, Calls};
 use super::dispatch::Dispatch;
 use super::ending::{self, Ending};
 use super::handler::{FrameHandler, Now};
-use super::hub::Place;
+use super::hub::{Admission, Permit};
 use super::limits::Limits;
 use super::log::LogLines;
 use super::metrics::Metrics;
@@ -23,9 +22,9 @@ use super::spawn::Spawn;
 
 /// A client's connection to the gateway.
 pub struct ClientSession {
-    // Dropped in this order: first out of the channels, then out of the hub.
+    // Dropped in this order: out of the channels and of fan-out, then out of the counts.
     calls: Calls,
-    place: Place,
+    permit: Permit,
     context: Arc<ClientSessionContext>,
     rate: CallRate,
     patience: Patience,
@@ -49,18 +48,14 @@ pub struct ClientSessionContext {
 }
 
 impl ClientSession {
-    /// Begins the session of a connection that has its place and its link.
-    pub fn new(
-        place: Place,
-        link: Box<dyn Link>,
-        context: Arc<ClientSessionContext>,
-        now: Now,
-    ) -> Self {
-        let rate = CallRate::new(now.monotonic, call_limits(&context.limits, place.limits()));
+    /// Begins the session of a connection that was let in.
+    pub fn new(admission: Admission, context: Arc<ClientSessionContext>, now: Now) -> Self {
+        let Admission { link, permit } = admission;
+        let rate = CallRate::new(now.monotonic, call_limits(&context.limits, permit.limits()));
         let heard = now.monotonic;
         Self {
             calls: Calls::new(link),
-            place,
+            permit,
             context,
             rate,
             patience: Patience::new(),
@@ -72,7 +67,7 @@ impl ClientSession {
 
     /// Logs that the connection was opened by a request.
     pub fn log_opening(&self, request: Option<&dyn fmt::Display>) {
-        let connection = &self.place.connection;
+        let connection = &self.permit.connection;
         tracing::debug!(
             app.id = %connection.standing.app,
             key.id = %connection.standing.key,
@@ -92,13 +87,13 @@ impl ClientSession {
 
 impl FrameHandler for ClientSession {
     fn outbox(&self) -> &Outbox {
-        &self.place.connection.outbox
+        &self.permit.connection.outbox
     }
 
     fn handle_text(&mut self, now: Now, text: &str) {
         let frame = hexline_protocol::parse(text, self.context.limits.json_depth);
         let context = CallContext {
-            connection: &self.place.connection,
+            connection: &self.permit.connection,
             shared: &self.context,
         };
         let calls = self.calls.take(context, frame, text.len());
@@ -115,7 +110,7 @@ impl FrameHandler for ClientSession {
 
     fn handle_timeout(&mut self, now: Now) -> bool {
         if self
-            .place
+            .permit
             .connection
             .until()
             .is_some_and(|until| until <= now.wall)
@@ -149,7 +144,7 @@ impl FrameHandler for ClientSession {
             (Some(until), false) => until.min(self.heard.plus(limits.ping_after)),
             (None, false) => self.heard.plus(limits.ping_after),
         };
-        if let Some(until) = self.place.connection.until() {
+        if let Some(until) = self.permit.connection.until() {
             // The calendar may be set: look again at the latest when the silence is due.
             let left = until.since(now.wall).max(Duration::from_millis(1));
             next = next.min(now.monotonic.plus(left));
@@ -163,7 +158,7 @@ impl FrameHandler for ClientSession {
 
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let context = CallContext {
-            connection: &self.place.connection,
+            connection: &self.permit.connection,
             shared: &self.context,
         };
         self.calls.poll(context, cx)
@@ -194,17 +189,17 @@ impl FrameHandler for ClientSession {
     }
 
     fn ended(&self, ending: Ending, now: Now) {
-        ending::log(&self.context.log, &self.place.connection, ending, now);
+        ending::log(&self.context.log, &self.permit.connection, ending, now);
     }
 
     fn count_received(&self, bytes: usize) {
-        self.place.connection.traffic.received(bytes);
-        self.place.connection.app_traffic.received(bytes);
+        self.permit.connection.traffic.received(bytes);
+        self.permit.connection.app_traffic.received(bytes);
     }
 
     fn count_sent(&self, messages: usize, bytes: usize) {
-        self.place.connection.traffic.sent(messages, bytes);
-        self.place.connection.app_traffic.sent(messages, bytes);
+        self.permit.connection.traffic.sent(messages, bytes);
+        self.permit.connection.app_traffic.sent(messages, bytes);
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hexline_bus::{Bus, LocalBus};
+use hexline_fanout::Fanout;
 use hexline_model::{AppId, Clock, KeyId, ManualClock, Route, Subject, SystemEntropy, Timestamp};
 use hexline_protocol::CloseCode;
 use hexline_services::Caller;
@@ -21,7 +21,7 @@ use hexline_token::{Algorithm, Grants, Permissions};
 
 use super::dispatch::Services;
 use super::handler::{FrameHandler, Now};
-use super::hub::{Full, Hub, Place};
+use super::hub::{Admission, AdmissionError, Hub};
 use super::limits::Limits;
 use super::live::{AppStats, Filter, Target};
 use super::log::LogLines;
@@ -37,7 +37,6 @@ struct Rig {
     clock: Arc<ManualClock>,
     keys: KeyService,
     hub: Arc<Hub>,
-    bus: LocalBus,
     context: Arc<ClientSessionContext>,
     slow: Arc<SlowService>,
     tasks: Arc<HandDriven>,
@@ -75,6 +74,7 @@ impl Rig {
         let hub = Hub::new(
             Arc::clone(&limits),
             Arc::clone(keys.registry()),
+            Arc::new(Fanout::new(Arc::new(Announcements))),
             shared(),
             Arc::clone(&metrics),
         );
@@ -90,14 +90,12 @@ impl Rig {
             metrics,
             log,
         });
-        let bus = LocalBus::new(Arc::new(Announcements));
         let observer = Arc::clone(&hub);
         keys.on_event(Box::new(move |event| observer.on_key_event(event)));
         Self {
             clock,
             keys,
             hub,
-            bus,
             context,
             slow,
             tasks,
@@ -125,7 +123,7 @@ impl Rig {
         }
     }
 
-    fn admit(&self, subject: &str, ttl: Option<Duration>) -> Result<Place, Full> {
+    fn admit(&self, subject: &str, ttl: Option<Duration>) -> Result<Admission, AdmissionError> {
         let subject = Subject::parse(subject).expect("well formed");
         let route = Route::generate(&SystemEntropy);
         let permissions = Arc::new(Permissions::new(Grants::all(), None));
@@ -135,11 +133,8 @@ impl Rig {
     }
 
     fn session(&self, subject: &str, ttl: Option<Duration>) -> ClientSession {
-        let place = self.admit(subject, ttl).expect("a place");
-        let link = self
-            .bus
-            .attach(self.app, Arc::clone(&place.connection) as _);
-        ClientSession::new(place, link, Arc::clone(&self.context), self.now())
+        let admission = self.admit(subject, ttl).expect("let in");
+        ClientSession::new(admission, Arc::clone(&self.context), self.now())
     }
 
     /// Lets time pass as the socket does: from one deadline of the session to the next.
@@ -368,9 +363,9 @@ async fn a_revocation_closes_what_it_names_at_once() {
     assert_eq!(closing(&other), None);
     rig.keys.revoke_key(rig.key).await.expect("revoked");
     assert_eq!(closing(&other), Some(CloseCode::Revoked));
-    let late = rig.admit("c/d", None).expect("a place");
+    let late = rig.admit("c/d", None).expect("let in");
     assert_eq!(
-        late.connection.outbox.closing(),
+        late.permit.connection.outbox.closing(),
         Some(CloseCode::Revoked),
         "a token that was verified just before the revocation"
     );
@@ -392,27 +387,30 @@ async fn a_rotated_key_lasts_for_its_overlap_and_then_asks_for_a_new_token() {
 
 #[tokio::test]
 async fn the_hub_counts_devices_keys_and_network_addresses() {
-    let full = |result: Result<Place, Full>| result.err();
+    let full = |result: Result<Admission, AdmissionError>| result.err();
     let rig = Rig::new(|limits| limits.devices_per_identity = 2).await;
     let (one, _two) = (rig.admit("a/1", None), rig.admit("a/2", None));
     let _again = rig
         .admit("a/2", None)
         .expect("a device that is there already");
-    assert_eq!(full(rig.admit("a/3", None)), Some(Full::Devices(2)));
+    assert_eq!(
+        full(rig.admit("a/3", None)),
+        Some(AdmissionError::Devices(2))
+    );
     drop(one);
-    assert_eq!(full(rig.admit("a/3", None)), None, "a place was given back");
+    assert_eq!(full(rig.admit("a/3", None)), None, "one has gone");
 
     let rig = Rig::new(|limits| limits.connections_per_key = 1).await;
     let _one = rig.admit("a/1", None);
-    assert_eq!(full(rig.admit("b/1", None)), Some(Full::Key(1)));
+    assert_eq!(full(rig.admit("b/1", None)), Some(AdmissionError::Key(1)));
 
     let rig = Rig::new(|limits| limits.connections_per_address = 1).await;
     let _one = rig.admit("a/1", None);
-    assert_eq!(full(rig.admit("b/1", None)), Some(Full::Peer(1)));
+    assert_eq!(full(rig.admit("b/1", None)), Some(AdmissionError::Peer(1)));
 
     let rig = Rig::new(|limits| limits.connections_per_app = 1).await;
     let _one = rig.admit("a/1", None);
-    assert_eq!(full(rig.admit("b/1", None)), Some(Full::App(1)));
+    assert_eq!(full(rig.admit("b/1", None)), Some(AdmissionError::App(1)));
 }
 
 #[tokio::test]
@@ -421,7 +419,7 @@ async fn a_drain_asks_everybody_to_go_and_lets_nobody_in() {
     let session = rig.session("a/d", None);
     rig.hub.drain(Duration::ZERO).await;
     assert_eq!(closing(&session), Some(CloseCode::GoingAway));
-    assert_eq!(rig.admit("b/d", None).err(), Some(Full::Draining));
+    assert_eq!(rig.admit("b/d", None).err(), Some(AdmissionError::Draining));
     drop(session);
     assert_eq!(rig.hub.len(), 0);
 }
@@ -450,7 +448,7 @@ async fn a_drain_is_spread_evenly_and_can_be_cut_short() {
         rig.clock.advance(Duration::from_millis(at_ms));
         assert!(futures_util::poll!(&mut draining).is_pending());
         assert_eq!(told(), expected, "after {at_ms} ms more");
-        assert_eq!(rig.admit("e/d", None).err(), Some(Full::Draining));
+        assert_eq!(rig.admit("e/d", None).err(), Some(AdmissionError::Draining));
     }
     drop(draining);
     rig.hub.drain(Duration::ZERO).await;
@@ -461,14 +459,14 @@ async fn a_drain_is_spread_evenly_and_can_be_cut_short() {
 async fn connections_are_listed_a_page_at_a_time() {
     let rig = Rig::new(|_| ()).await;
     let ttl = Some(Duration::from_mins(1));
-    let places: Vec<Place> = ["alice/web", "alice/phone", "bob/web", "carol/tv"]
-        .map(|subject| rig.admit(subject, ttl).expect("a place"))
+    let admissions: Vec<Admission> = ["alice/web", "alice/phone", "bob/web", "carol/tv"]
+        .map(|subject| rig.admit(subject, ttl).expect("let in"))
         .into();
     let list = |filter: &Filter, after, limit| rig.hub.list(rig.app, filter, after, limit);
     let all = Filter::default();
-    let mut expected: Vec<Route> = places
+    let mut expected: Vec<Route> = admissions
         .iter()
-        .map(|place| place.connection.address.route())
+        .map(|admission| admission.permit.connection.address.route())
         .collect();
     expected.sort_unstable();
     let (mut routes, mut after) = (Vec::new(), None);
@@ -520,11 +518,13 @@ async fn connections_are_listed_a_page_at_a_time() {
 #[tokio::test]
 async fn what_is_named_is_disconnected_and_nothing_else() {
     let rig = Rig::new(|_| ()).await;
-    let places: Vec<Place> = ["alice/web", "alice/phone", "bob/web", "carol/tv"]
-        .map(|subject| rig.admit(subject, None).expect("a place"))
+    let admissions: Vec<Admission> = ["alice/web", "alice/phone", "bob/web", "carol/tv"]
+        .map(|subject| rig.admit(subject, None).expect("let in"))
         .into();
     let closing = || {
-        let closing = places.iter().map(|place| place.connection.outbox.closing());
+        let closing = admissions
+            .iter()
+            .map(|admission| admission.permit.connection.outbox.closing());
         closing.collect::<Vec<_>>()
     };
     let gone = Some(CloseCode::Forbidden);
@@ -543,10 +543,10 @@ async fn what_is_named_is_disconnected_and_nothing_else() {
         2
     );
     assert_eq!(closing(), [gone, gone, None, None]);
-    let route = places[3].connection.address.route();
+    let route = admissions[3].permit.connection.address.route();
     assert_eq!(rig.hub.disconnect(rig.app, &Target::Route(route)), 1);
     assert_eq!(closing(), [gone, gone, None, gone]);
-    drop(places);
+    drop(admissions);
     assert_eq!(
         (rig.hub.count(rig.app), rig.hub.count_by_key(rig.key)),
         (0, 0)
@@ -589,11 +589,14 @@ async fn an_app_may_be_stricter_with_itself_than_the_server_is() {
         messages_per_second: Some(1),
     })
     .await;
-    let _one = rig.admit("a/1", None).expect("a place");
-    let full = |place: Result<Place, Full>| place.err();
-    assert_eq!(full(rig.admit("a/2", None)), Some(Full::Devices(1)));
+    let _one = rig.admit("a/1", None).expect("let in");
+    let full = |result: Result<Admission, AdmissionError>| result.err();
+    assert_eq!(
+        full(rig.admit("a/2", None)),
+        Some(AdmissionError::Devices(1))
+    );
     let mut two = rig.session("b/1", None);
-    assert_eq!(full(rig.admit("c/1", None)), Some(Full::App(2)));
+    assert_eq!(full(rig.admit("c/1", None)), Some(AdmissionError::App(2)));
     for _ in 0..21 {
         two.handle_control(rig.now());
     }
@@ -608,10 +611,10 @@ async fn an_app_may_be_stricter_with_itself_than_the_server_is() {
         ..AppLimits::default()
     })
     .await;
-    let _more = rig.admit("a/2", None).expect("a place");
+    let _more = rig.admit("a/2", None).expect("let in");
     assert_eq!(
         full(rig.admit("a/3", None)),
-        Some(Full::Devices(2)),
+        Some(AdmissionError::Devices(2)),
         "the server's limit stands"
     );
 }

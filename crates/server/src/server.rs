@@ -8,7 +8,7 @@ use hexline_api::{
     OperationsState, Options, Places, PlatformState, Probe, Proxies, RateLimits, RequestIds, Tasks,
     Throttle,
 };
-use hexline_bus::{Bus, LocalBus, Occupancy};
+use hexline_fanout::Fanout;
 use hexline_gateway::{ClientSessionContext, Hub, LogLines, Services};
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
 use hexline_services::apps::{AppName, AppSettings};
@@ -163,12 +163,6 @@ impl ServerBuilder {
         let limits = Arc::new(config.limits.gateway());
         let log = Arc::new(LogLines::new(config.log.peer, Arc::clone(&clock)));
         let registry = Arc::clone(records.keys.registry());
-        let hub = Hub::new(
-            Arc::clone(&limits),
-            Arc::clone(&registry),
-            Arc::clone(&clock),
-            Arc::clone(&metrics.gateway),
-        );
         let tasks = Arc::new(Tasks::default());
         let proxies = Proxies::new(config.trusted_proxies.clone());
         let gate = Gate::new(
@@ -191,7 +185,15 @@ impl ServerBuilder {
             Arc::clone(&registry),
             Arc::clone(&clock),
         );
-        hub.observed_by(Arc::clone(&hooks) as _);
+        let fanout = Fanout::new(Arc::new(Announcements)).observed_by(Arc::clone(&hooks) as _);
+        let fanout = Arc::new(fanout);
+        let hub = Hub::new(
+            Arc::clone(&limits),
+            Arc::clone(&registry),
+            Arc::clone(&fanout),
+            Arc::clone(&clock),
+            Arc::clone(&metrics.gateway),
+        );
         let key_sets = Arc::new(JwksFetcher::new(
             Arc::clone(&clock),
             Arc::clone(&tasks),
@@ -214,10 +216,6 @@ impl ServerBuilder {
             Arc::clone(&clock),
             Arc::clone(&entropy),
         ));
-        let bus: Arc<dyn Bus> = Arc::new(
-            LocalBus::new(Arc::new(Announcements))
-                .telling(Arc::clone(&hooks) as Arc<dyn Occupancy>),
-        );
         let auth = Arc::new(AuthService::new(
             Arc::new(records.database.clone()),
             Arc::clone(&records.keys),
@@ -257,7 +255,7 @@ impl ServerBuilder {
             webhooks: Arc::clone(&webhooks),
             audit: Arc::clone(&audit),
             keys: records.keys,
-            bus,
+            fanout,
             hub,
             door,
             sessions: Arc::new(ClientSessionContext {

@@ -4,7 +4,7 @@
 //! invariants), `rpc.rs` (wire in, wire out), `service.rs` (the rules), `store.rs` (a trait and
 //! its records), `event.rs` (what it tells others), `error.rs`, `tests.rs`.
 //!
-//! Invariants: stores and the bus are traits; no sockets, no SQL, no clock of its own; every rule
+//! Invariants: stores are traits; no sockets, no SQL, no clock of its own; every rule
 //! stands here once, and neither a handler nor a store has one.
 //!
 //! To add a service: copy the shape of one that is there, never an exception to it.

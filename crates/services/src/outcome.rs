@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use hexline_bus::Presence;
+use hexline_fanout::Presence;
 use hexline_model::ChannelName;
 use hexline_protocol::Reply;
 use hexline_protocol::signal::Joined;

@@ -74,7 +74,7 @@ fn socket_at<P: utoipa::Path>(
 ///
 /// `/openrpc.json` describes what is said on it. The token comes as `jwt` in the query, as a bearer,
 /// or as the sub-protocol `bearer.<token>` beside `hexline.v1`. By the time that the client reads
-/// `101`, it has its place and can be reached.
+/// `101`, it was let in and can be reached.
 #[utoipa::path(
     get,
     path = "/client/signal/v1/pubsub",
@@ -182,20 +182,17 @@ async fn open(
         .map_err(|rejection| refuse(Refusal::from(&rejection)))?;
     let route = Route::generate(app.entropy.as_ref());
     let caller = Caller::connected(entry.app(), subject.clone(), route, Arc::new(permissions));
-    let place = app.hub.admit(caller, standing, peer).map_err(|full| {
+    let admission = app.hub.admit(caller, standing, peer).map_err(|error| {
         refuse(
-            Refusal::new(full.code(), full.to_string())
+            Refusal::new(error.code(), error.to_string())
                 .retry_after(1)
                 .told(),
         )
     })?;
-    let link = app
-        .bus
-        .attach(entry.app(), Arc::clone(&place.connection) as _);
     let now = Now::of(app.clock.as_ref());
     Ok((
         handshake,
-        ClientSession::new(place, link, Arc::clone(&app.sessions), now),
+        ClientSession::new(admission, Arc::clone(&app.sessions), now),
     ))
 }
 

@@ -115,8 +115,8 @@ async fn health(
         connections: signed.operator.sees_all().then(|| app.hub.len()),
         database: database(state.probe.store(), readiness.store).await,
         bus: BusHealth {
-            ok: readiness.bus == Part::Ok,
-            state: readiness.bus.as_str(),
+            ok: readiness.fanout == Part::Ok,
+            state: readiness.fanout.as_str(),
             kind: "local",
         },
         disk: disk(&places.data_dir, &places.sqlite),

@@ -102,7 +102,7 @@ pub(crate) async fn readyz(
         StatusCode::SERVICE_UNAVAILABLE
     };
     let checks = may_see_detail(&state, &headers).then(|| Checks {
-        fanout: readiness.bus.as_str(),
+        fanout: readiness.fanout.as_str(),
         database: readiness.store.as_str(),
         node: if readiness.registered { "ok" } else { "lost" },
     });

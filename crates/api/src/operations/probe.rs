@@ -3,14 +3,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hexline_bus::{Presence, Receiver};
+use hexline_fanout::{Presence, Receiver};
 use hexline_model::{Address, AppId, ChannelName, Entropy, Monotonic, Route, Stopwatch, Subject};
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{Mutex, Notify};
 
 use crate::app::App;
 
-/// Proves that the server can do its work: a message through the bus, a record through the store.
+/// Proves that the server can do its work: a message through fan-out, a record through the store.
 pub struct Probe {
     /// An app that no key belongs to: nobody hears or disturbs the probe.
     app: AppId,
@@ -58,7 +58,7 @@ pub trait NodeStanding: Send + Sync {
 /// What a probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Readiness {
-    pub(crate) bus: Part,
+    pub(crate) fanout: Part,
     pub(crate) store: Part,
     /// Whether the store is another process, without which what is connected goes on.
     shared: bool,
@@ -120,13 +120,13 @@ impl Probe {
         }
         let stopwatch = Stopwatch::start();
         let shared = self.store.is_shared();
-        let (bus, store) = tokio::join!(
-            self.probe_bus(app),
+        let (fanout, store) = tokio::join!(
+            self.probe_fanout(app),
             probe_store(app, self.store.as_ref(), shared)
         );
         self.duration.observe(stopwatch.elapsed().as_secs_f64());
         let readiness = Readiness {
-            bus,
+            fanout,
             store,
             shared,
             registered: self.node.stands(),
@@ -145,23 +145,23 @@ impl Probe {
         self.store.as_ref()
     }
 
-    async fn probe_bus(&self, app: &App) -> Part {
-        let (bus, entropy) = (&app.bus, app.entropy.as_ref());
+    async fn probe_fanout(&self, app: &App) -> Part {
+        let (fanout, entropy) = (&app.fanout, app.entropy.as_ref());
         let subject = Subject::parse("probe/probe").expect("well formed");
         let channel = ChannelName::parse("probe").expect("well formed");
-        let ear = |entropy| {
+        let receiver = |entropy| {
             let address = Address::new(&subject, Route::generate(entropy));
-            Arc::new(Ear {
+            Arc::new(ProbeReceiver {
                 address,
                 heard: Notify::new(),
             })
         };
-        let (speaker, listener) = (ear(entropy), ear(entropy));
-        let mut mouth = bus.attach(self.app, speaker);
-        let mut link = bus.attach(self.app, Arc::clone(&listener) as _);
+        let (silent, listener) = (receiver(entropy), receiver(entropy));
+        let mut sender = fanout.attach(self.app, silent);
+        let mut link = fanout.attach(self.app, Arc::clone(&listener) as _);
         // Hidden, it finds room everywhere.
-        let _ = link.join(&channel, Presence::Hidden);
-        mouth.publish(&channel, &Bytes::from_static(b"probe"));
+        link.join(&channel, Presence::Hidden, |_| None);
+        sender.publish(&channel, |_| Bytes::from_static(b"probe"));
         let heard = app.clock.timeout(PATIENCE, listener.heard.notified());
         match heard.await {
             Ok(()) => Part::Ok,
@@ -187,7 +187,7 @@ impl Readiness {
         let stored = self.store == Part::Ok;
         if self.draining {
             Status::Draining
-        } else if self.bus != Part::Ok || !(stored || self.shared) {
+        } else if self.fanout != Part::Ok || !(stored || self.shared) {
             Status::Failed
         } else if stored && self.registered {
             Status::Ready
@@ -197,14 +197,14 @@ impl Readiness {
     }
 
     fn log_change(&self, before: Status) {
-        let (bus, store) = (self.bus.as_str(), self.store.as_str());
+        let (fanout, store) = (self.fanout.as_str(), self.store.as_str());
         let registered = self.registered;
         match self.status() {
             now if now == before => {}
             Status::Ready => tracing::info!("ready again"),
             Status::Draining => {}
-            Status::Degraded => tracing::warn!(bus, store, registered, "degraded"),
-            Status::Failed => tracing::error!(bus, store, registered, "not ready"),
+            Status::Degraded => tracing::warn!(fanout, store, registered, "degraded"),
+            Status::Failed => tracing::error!(fanout, store, registered, "not ready"),
         }
     }
 }
@@ -230,12 +230,12 @@ impl Part {
     }
 }
 
-struct Ear {
+struct ProbeReceiver {
     address: Address,
     heard: Notify,
 }
 
-impl Receiver for Ear {
+impl Receiver for ProbeReceiver {
     fn address(&self) -> &Address {
         &self.address
     }
@@ -259,8 +259,8 @@ mod tests {
 
     #[test]
     fn a_shared_store_that_is_away_degrades_and_ones_own_fails() {
-        let readiness = |bus, store, shared, registered, draining| Readiness {
-            bus,
+        let readiness = |fanout, store, shared, registered, draining| Readiness {
+            fanout,
             store,
             shared,
             registered,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use hexline_bus::{ChannelView, MemberView};
+use hexline_fanout::{ChannelView, MemberView};
 use hexline_model::{ChannelName, Route};
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
@@ -155,7 +155,7 @@ async fn list(
     let after = after.transpose()?;
     let prefix = query.prefix.and_then(Word::given).unwrap_or_default();
     let found = app
-        .bus
+        .fanout
         .channels_of(caller.app, &prefix, after.as_ref(), query.limit.and_one());
     let name = |view: &ChannelView| view.name.as_str().to_owned();
     Ok(Json(Page::cut(found, query.limit, name, Into::into)))
@@ -179,7 +179,7 @@ async fn show(
 ) -> Result<Json<ChannelShown>, Refusal> {
     caller.needs(PlatformArea::Channels)?;
     let name = names::channel(&channel)?;
-    let found = app.bus.channel(caller.app, &name);
+    let found = app.fanout.channel(caller.app, &name);
     let view = found.unwrap_or(ChannelView {
         name,
         members: 0,
@@ -210,7 +210,7 @@ async fn members(
     let after = query.cursor.map(|cursor| cursor.read(Route::parse));
     let limit = query.limit.and_one();
     let found = app
-        .bus
+        .fanout
         .members_of(caller.app, &name, after.transpose()?, limit);
     let route = |view: &MemberView| view.address.route().to_string();
     Ok(Json(Page::cut(found, query.limit, route, Into::into)))
@@ -238,7 +238,8 @@ async fn publish(
     caller.needs(PlatformArea::Channels)?;
     let channel = names::open_channel(&channel)?;
     let message = Message::read(&order.message, order.from.as_deref())?;
-    let delivered = app.bus.publish(caller.app, &channel, &message.on(&channel));
+    let encode = |_| message.on(&channel);
+    let delivered = app.fanout.publish(caller.app, &channel, encode).delivered;
     let detail = json!({"delivered": delivered, "from": order.from});
     caller
         .record(&app, "message.publish", channel.as_str(), detail)
@@ -276,7 +277,8 @@ async fn publish_many(
     let items: Vec<Delivered> = read
         .iter()
         .map(|(channel, message)| {
-            Delivered::new(app.bus.publish(caller.app, channel, &message.on(channel)))
+            let encode = |_| message.on(channel);
+            Delivered::new(app.fanout.publish(caller.app, channel, encode).delivered)
         })
         .collect();
     let channels: Vec<&str> = read.iter().map(|(channel, _)| channel.as_str()).collect();

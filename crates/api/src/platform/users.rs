@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use hexline_bus::DeviceView;
+use hexline_fanout::DeviceView;
 use hexline_model::{Destination, Identity, Subject};
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
@@ -204,7 +204,7 @@ async fn send(
         (None, Some(_)) => return Err(invalid("route goes with device")),
     };
     let target = text_of(&to);
-    let delivered = app.bus.send(caller.app, &to, &message.to(&target));
+    let delivered = app.fanout.send(caller.app, &to, &message.to(&target));
     let detail = json!({"delivered": delivered, "from": order.from});
     caller.record(&app, "message.send", target, detail).await;
     Ok(Json(Delivered { delivered }))
@@ -225,7 +225,7 @@ impl Presence {
         limit: Limit,
     ) -> Self {
         let found = app
-            .bus
+            .fanout
             .devices_of(caller.app, identity, after, limit.and_one());
         let name = |view: &DeviceView| view.device.to_string();
         let page = Page::cut(found, limit, name, |view| DevicePresence {
@@ -234,7 +234,7 @@ impl Presence {
         });
         Self {
             identity: identity.to_string(),
-            online: app.bus.is_online(caller.app, identity),
+            online: app.fanout.is_online(caller.app, identity),
             devices: page.items,
             next: page.next,
         }

@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier, Mutex};
 
-use hexline_fanout::{Joined, Observer, Presence};
+use hexline_fanout::{Joined, Link, Observer, Presence};
 use hexline_model::{Address, AppId, ChannelName};
 
 use crate::kit::{End, attach, channel, fanout, join, msg, to};
@@ -230,6 +230,44 @@ fn a_reply_is_queued_before_what_follows_from_the_join() {
     let came = ["reply true", "join_back x a/d"];
     assert_eq!(two.heard(), [&came[..], &["reply false"], &came].concat());
     assert_eq!(three.heard(), ["reply false"]);
+}
+
+#[test]
+fn a_join_is_answered_before_what_follows_from_it() {
+    const MEMBERS: usize = 4;
+    let fanout = &fanout();
+    let x = channel("x");
+    let wanted = Presence::Visible { at_most: MEMBERS };
+    let join = |link: &mut Link| {
+        let mut replies = 0;
+        let visible = link.join(&x, wanted, |joined| {
+            replies += 1;
+            Some(msg(&format!("reply {}", joined.visible)))
+        });
+        assert_eq!(replies, 1);
+        visible
+    };
+    for _ in 0..100 {
+        let names = (0..MEMBERS).map(|n| format!("m{n}/d"));
+        let mut ends: Vec<End> = names.map(|name| attach(fanout, &name)).collect();
+        let barrier = Barrier::new(MEMBERS);
+        std::thread::scope(|scope| {
+            for (_, link) in &mut ends {
+                scope.spawn(|| {
+                    barrier.wait();
+                    assert!(join(link));
+                    link.publish(&x, |_| msg("hello"));
+                });
+            }
+        });
+        for (receiver, _) in &ends {
+            assert_eq!(receiver.heard()[0], "reply true");
+        }
+        let (late, mut link) = attach(fanout, "late/d");
+        assert!(!join(&mut link) && !join(&mut link));
+        assert!(join(&mut ends[0].1), "it is in already");
+        assert_eq!(late.heard(), ["reply false"; 2]);
+    }
 }
 
 #[test]

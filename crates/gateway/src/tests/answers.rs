@@ -1,7 +1,7 @@
 //! An answer goes out before what follows from its call.
 
 use bytes::Bytes;
-use hexline_bus::Presence;
+use hexline_fanout::Presence;
 use hexline_model::ChannelName;
 use hexline_services::Effect;
 

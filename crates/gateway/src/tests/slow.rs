@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use hexline_bus::Link;
+use hexline_fanout::Link;
 use hexline_protocol::{ErrorCode, RawCall, Reply};
 use hexline_services::{Effect, Outcome};
 use tokio::sync::oneshot;
@@ -53,7 +53,7 @@ impl Dispatch for WithSlow {
     fn dispatch(
         &self,
         caller: &Caller,
-        link: &mut dyn Link,
+        link: &mut Link,
         call: &RawCall<'_>,
         note: &dyn Fn(&'static str),
     ) -> Result<Step, CallFailure> {

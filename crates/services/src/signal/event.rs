@@ -1,9 +1,9 @@
 use bytes::Bytes;
-use hexline_bus::Announcer;
+use hexline_fanout::Announcer;
 use hexline_model::{Address, ChannelName};
 use hexline_protocol::signal;
 
-/// Says on the wire what the bus has to say: who came and who went.
+/// Says on the wire what fan-out has to say: who came and who went.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Announcements;
 

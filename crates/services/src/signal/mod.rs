@@ -1,7 +1,7 @@
 //! Signalling: direct messages, channels and presence between live connections.
 //!
 //! Methods: `signal.send`, `signal.join`, `signal.leave`, `signal.publish`. Events: `signal.join`,
-//! `signal.join_back`, `signal.leave`, told by the bus. `docs/protocol.md` has the wire shapes.
+//! `signal.join_back`, `signal.leave`, told by fan-out. `docs/protocol.md` has the wire shapes.
 //!
 //! Invariants: nothing is stored; a message reaches connections of the caller's app only; `from`
 //! is the caller's own address; the caller's connection hears nothing of its own; whoever may

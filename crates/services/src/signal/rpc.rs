@@ -1,6 +1,6 @@
 //! Wire in, wire out: one function per method, no rules.
 
-use hexline_bus::{Link, Presence};
+use hexline_fanout::{Link, Presence};
 use hexline_model::{ChannelName, Destination};
 use hexline_protocol::Done;
 use hexline_protocol::signal::{
@@ -14,7 +14,7 @@ use crate::{Caller, Effect, Join, Outcome};
 pub fn send(
     service: &SignalService,
     caller: &Caller,
-    link: &mut dyn Link,
+    link: &mut Link,
     params: &SendParams<'_>,
 ) -> Result<Outcome<Delivered>, SignalError> {
     let to = Destination::parse(params.to.as_str())?;
@@ -36,7 +36,7 @@ pub fn send(
 pub fn join(
     service: &SignalService,
     caller: &Caller,
-    link: &dyn Link,
+    link: &Link,
     params: &JoinParams<'_>,
 ) -> Result<Outcome<Joined>, SignalError> {
     let channel = ChannelName::parse(params.id.as_str())?;
@@ -59,10 +59,11 @@ pub fn leave(params: &LeaveParams<'_>) -> Result<Outcome<Done>, SignalError> {
 pub fn publish(
     service: &SignalService,
     caller: &Caller,
-    link: &mut dyn Link,
+    link: &mut Link,
     params: &PublishParams<'_>,
 ) -> Result<Outcome<Delivered>, SignalError> {
     let channel = ChannelName::parse(params.id.as_str())?;
-    let count = service.publish(caller, link, &channel, || params.push(caller.from()))?;
-    Ok(Outcome::reply(Delivered::to(count)))
+    let message = |_| params.push(caller.from());
+    let published = service.publish(caller, link, &channel, message)?;
+    Ok(Outcome::reply(Delivered::to(published.delivered)))
 }

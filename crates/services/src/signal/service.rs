@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use hexline_bus::{Link, Presence};
+use hexline_fanout::{Link, Position, Presence, Published};
 use hexline_model::{ChannelKind, ChannelName, Destination};
 
 use super::SignalError;
@@ -35,7 +35,7 @@ impl SignalService {
     pub fn send(
         &self,
         caller: &Caller,
-        link: &mut dyn Link,
+        link: &mut Link,
         to: &Destination,
         message: impl FnOnce() -> Bytes,
     ) -> Result<usize, SignalError> {
@@ -47,7 +47,7 @@ impl SignalService {
     pub fn send_in(
         &self,
         caller: &Caller,
-        link: &mut dyn Link,
+        link: &mut Link,
         channel: &ChannelName,
         to: &Destination,
         message: impl FnOnce() -> Bytes,
@@ -61,13 +61,13 @@ impl SignalService {
     pub fn join(
         &self,
         caller: &Caller,
-        link: &dyn Link,
+        link: &Link,
         channel: &ChannelName,
         presence: bool,
     ) -> Result<Presence, SignalError> {
         may_enter(caller, channel)?;
         let open = |name: &ChannelName| name.kind() == ChannelKind::Open;
-        if !link.is_member(channel) && link.count(&open) >= self.channels_per_connection {
+        if !link.is_member(channel) && link.count(open) >= self.channels_per_connection {
             return Err(SignalError::TooManyChannels {
                 limit: self.channels_per_connection,
             });
@@ -81,16 +81,16 @@ impl SignalService {
         })
     }
 
-    /// A message to every other member of a channel.
+    /// A message to every other member of a channel, made when its position is known.
     pub fn publish(
         &self,
         caller: &Caller,
-        link: &mut dyn Link,
+        link: &mut Link,
         channel: &ChannelName,
-        message: impl FnOnce() -> Bytes,
-    ) -> Result<usize, SignalError> {
+        message: impl FnOnce(Option<Position>) -> Bytes,
+    ) -> Result<Published, SignalError> {
         may_publish(caller, channel)?;
-        Ok(link.publish(channel, &message()))
+        Ok(link.publish(channel, message))
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use hexline_bus::{Bus, Link, LocalBus, Receiver};
+use hexline_fanout::{Fanout, Link, Receiver};
 use hexline_model::{Address, AppId, ChannelName, Destination, Route, SeededEntropy, Subject};
 use hexline_protocol::ErrorCode;
 use hexline_token::{Grants, Permissions};
@@ -10,12 +10,12 @@ use super::{Announcements, SignalError, SignalService};
 use crate::Caller;
 use crate::failure::Failure as _;
 
-struct Ear {
+struct TestReceiver {
     address: Address,
     heard: Mutex<Vec<Bytes>>,
 }
 
-impl Receiver for Ear {
+impl Receiver for TestReceiver {
     fn address(&self) -> &Address {
         &self.address
     }
@@ -31,14 +31,14 @@ impl Receiver for Ear {
 
 struct End {
     caller: Caller,
-    link: Box<dyn Link>,
+    link: Link,
 }
 
-fn bus() -> LocalBus {
-    LocalBus::new(Arc::new(Announcements))
+fn fanout() -> Fanout {
+    Fanout::new(Arc::new(Announcements))
 }
 
-fn end(bus: &LocalBus, subject: &str, grants: &str, ceiling: Option<&str>) -> End {
+fn end(fanout: &Fanout, subject: &str, grants: &str, ceiling: Option<&str>) -> End {
     let parse = |text| Grants::parse(text).expect("well-formed grants");
     let entropy = SeededEntropy::new(subject.len() as u64);
     let app = AppId::generate(&SeededEntropy::new(1));
@@ -46,13 +46,13 @@ fn end(bus: &LocalBus, subject: &str, grants: &str, ceiling: Option<&str>) -> En
     let permissions = Permissions::new(parse(grants), ceiling.map(|c| Arc::new(parse(c))));
     let route = Route::generate(&entropy);
     let caller = Caller::connected(app, subject, route, Arc::new(permissions));
-    let ear = Arc::new(Ear {
+    let receiver = Arc::new(TestReceiver {
         address: caller.address().expect("it is connected").clone(),
         heard: Mutex::default(),
     });
     End {
         caller,
-        link: bus.attach(app, ear),
+        link: fanout.attach(app, receiver),
     }
 }
 
@@ -68,20 +68,20 @@ impl End {
         presence: bool,
     ) -> Result<bool, SignalError> {
         let channel = ChannelName::parse(name).expect("a name");
-        let presence = service.join(&self.caller, self.link.as_ref(), &channel, presence)?;
-        Ok(self.link.join(&channel, presence))
+        let presence = service.join(&self.caller, &self.link, &channel, presence)?;
+        Ok(self.link.join(&channel, presence, |_| None))
     }
 
     fn publish(&mut self, service: &SignalService, name: &str) -> Result<usize, SignalError> {
         let channel = ChannelName::parse(name).expect("a name");
-        service.publish(&self.caller, self.link.as_mut(), &channel, || {
-            Bytes::from_static(b"m")
-        })
+        let message = |_| Bytes::from_static(b"m");
+        let published = service.publish(&self.caller, &mut self.link, &channel, message)?;
+        Ok(published.delivered)
     }
 
     fn send(&mut self, service: &SignalService, to: &str) -> Result<usize, SignalError> {
         let to = Destination::parse(to).expect("an address");
-        service.send(&self.caller, self.link.as_mut(), &to, || {
+        service.send(&self.caller, &mut self.link, &to, || {
             Bytes::from_static(b"m")
         })
     }
@@ -95,7 +95,7 @@ impl End {
         let channel = ChannelName::parse(name).expect("a name");
         let to = Destination::parse(to).expect("an address");
         let message = || Bytes::from_static(b"m");
-        service.send_in(&self.caller, self.link.as_mut(), &channel, &to, message)
+        service.send_in(&self.caller, &mut self.link, &channel, &to, message)
     }
 }
 
@@ -105,8 +105,8 @@ fn code<T>(result: Result<T, SignalError>) -> Option<ErrorCode> {
 
 #[test]
 fn without_the_signal_grant_nothing_of_signal_works() {
-    let (bus, service) = (bus(), SignalService::new(8));
-    let mut chat = end(&bus, "a/d", r#"{"chat":true}"#, None);
+    let (fanout, service) = (fanout(), SignalService::new(8));
+    let mut chat = end(&fanout, "a/d", r#"{"chat":true}"#, None);
     let missing = Some(ErrorCode::GrantMissing);
     assert_eq!(code(chat.send(&service, "b")), missing);
     assert_eq!(code(chat.join(&service, "room")), missing);
@@ -116,8 +116,13 @@ fn without_the_signal_grant_nothing_of_signal_works() {
 
 #[test]
 fn channel_patterns_bound_what_is_joined_and_published_to() {
-    let (bus, service) = (bus(), SignalService::new(8));
-    let mut news = end(&bus, "a/d", r#"{"signal":{"channels":["news.*"]}}"#, None);
+    let (fanout, service) = (fanout(), SignalService::new(8));
+    let mut news = end(
+        &fanout,
+        "a/d",
+        r#"{"signal":{"channels":["news.*"]}}"#,
+        None,
+    );
     assert_eq!(code(news.join(&service, "news.sport")), None);
     assert_eq!(
         code(news.join(&service, "gossip")),
@@ -132,8 +137,8 @@ fn channel_patterns_bound_what_is_joined_and_published_to() {
 
 #[test]
 fn a_mute_token_may_listen_and_write_to_people_but_not_to_channels() {
-    let (bus, service) = (bus(), SignalService::new(8));
-    let mut mute = end(&bus, "a/d", r#"{"signal":{"publish":false}}"#, None);
+    let (fanout, service) = (fanout(), SignalService::new(8));
+    let mut mute = end(&fanout, "a/d", r#"{"signal":{"publish":false}}"#, None);
     assert_eq!(code(mute.join(&service, "room")), None);
     assert_eq!(
         code(mute.publish(&service, "room")),
@@ -148,10 +153,10 @@ fn a_mute_token_may_listen_and_write_to_people_but_not_to_channels() {
 
 #[test]
 fn a_key_ceiling_cuts_what_the_token_grants() {
-    let (bus, service) = (bus(), SignalService::new(8));
+    let (fanout, service) = (fanout(), SignalService::new(8));
     let ceiling = Some(r#"{"signal":{"channels":["b.*"]}}"#);
     let mut both = end(
-        &bus,
+        &fanout,
         "a/d",
         r#"{"signal":{"channels":["a.*","b.*"]}}"#,
         ceiling,
@@ -165,9 +170,9 @@ fn a_key_ceiling_cuts_what_the_token_grants() {
 
 #[test]
 fn reserved_and_member_channels_are_closed() {
-    let (bus, service) = (bus(), SignalService::new(8));
+    let (fanout, service) = (fanout(), SignalService::new(8));
     let mut all = end(
-        &bus,
+        &fanout,
         "a/d",
         r#"{"signal":true,"chat":true,"video":true}"#,
         None,
@@ -190,7 +195,7 @@ fn reserved_and_member_channels_are_closed() {
             "{name}"
         );
     }
-    let mut signal = end(&bus, "b/d", r#"{"signal":true}"#, None);
+    let mut signal = end(&fanout, "b/d", r#"{"signal":true}"#, None);
     assert_eq!(
         code(signal.join(&service, "_c.1")),
         Some(ErrorCode::GrantMissing)
@@ -199,8 +204,8 @@ fn reserved_and_member_channels_are_closed() {
 
 #[test]
 fn one_connection_joins_so_many_channels_and_no_more() {
-    let (bus, service) = (bus(), SignalService::new(2));
-    let mut one = end(&bus, "a/d", r#"{"signal":true}"#, None);
+    let (fanout, service) = (fanout(), SignalService::new(2));
+    let mut one = end(&fanout, "a/d", r#"{"signal":true}"#, None);
     assert_eq!(code(one.join(&service, "1")), None);
     assert_eq!(code(one.join(&service, "2")), None);
     assert_eq!(code(one.join(&service, "3")), Some(ErrorCode::TooLarge));
@@ -211,9 +216,9 @@ fn one_connection_joins_so_many_channels_and_no_more() {
 
 #[test]
 fn a_channel_takes_so_many_presence_members_and_any_number_of_others() {
-    let (bus, service) = (bus(), SignalService::new(8).presence_per_channel(1));
-    let mut one = end(&bus, "a/d", r#"{"signal":true}"#, None);
-    let mut other = end(&bus, "bb/d", r#"{"signal":true}"#, None);
+    let (fanout, service) = (fanout(), SignalService::new(8).presence_per_channel(1));
+    let mut one = end(&fanout, "a/d", r#"{"signal":true}"#, None);
+    let mut other = end(&fanout, "bb/d", r#"{"signal":true}"#, None);
     let joined = |joined: Result<bool, SignalError>| joined.expect("joined");
     assert!(joined(one.join_as(&service, "room", true)));
     assert!(!joined(other.join_as(&service, "room", true)));

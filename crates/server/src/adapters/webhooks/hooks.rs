@@ -8,8 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use governor::Quota;
 use hexline_api::{KeyedLimiter, RefusalObserver};
-use hexline_bus::Occupancy;
-use hexline_gateway::ConnectionObserver;
+use hexline_fanout::Observer;
 use hexline_model::{Address, AppId, ChannelKind, ChannelName, Clock, KeyId, Timestamp};
 use hexline_services::apps::App;
 use hexline_services::keys::{KeyEvent, KeyRegistry, KeyState};
@@ -154,26 +153,6 @@ impl Hooks {
     }
 }
 
-impl Occupancy for Hooks {
-    fn occupied(&self, app: AppId, channel: &ChannelName) {
-        if is_told(channel) && self.service.wants(app, EventKind::ChannelOccupied) {
-            let channel = channel.as_str().to_owned();
-            let subject = Subject::Channel(channel.clone());
-            self.service
-                .publish(app, subject, Happening::ChannelOccupied { channel });
-        }
-    }
-
-    fn vacated(&self, app: AppId, channel: &ChannelName) {
-        if is_told(channel) && self.service.wants(app, EventKind::ChannelVacated) {
-            let channel = channel.as_str().to_owned();
-            let subject = Subject::Channel(channel.clone());
-            self.service
-                .publish(app, subject, Happening::ChannelVacated { channel });
-        }
-    }
-}
-
 impl RefusalObserver for Hooks {
     fn refused(&self, token: &str, reason: &str, remote: IpAddr) {
         if !self.service.wants_any(EventKind::TokenRefused) {
@@ -205,7 +184,7 @@ impl RefusalObserver for Hooks {
     }
 }
 
-impl ConnectionObserver for Hooks {
+impl Observer for Hooks {
     fn connected(&self, app: AppId, address: &Address, first: bool) {
         if self.service.wants(app, EventKind::UserConnected) {
             let happening = Happening::UserConnected {
@@ -235,6 +214,24 @@ impl ConnectionObserver for Hooks {
         if last && self.service.wants(app, EventKind::UserOffline) {
             let identity = address.identity().to_owned();
             self.of_user(app, address, Happening::UserOffline { identity });
+        }
+    }
+
+    fn occupied(&self, app: AppId, channel: &ChannelName) {
+        if is_told(channel) && self.service.wants(app, EventKind::ChannelOccupied) {
+            let channel = channel.as_str().to_owned();
+            let subject = Subject::Channel(channel.clone());
+            self.service
+                .publish(app, subject, Happening::ChannelOccupied { channel });
+        }
+    }
+
+    fn vacated(&self, app: AppId, channel: &ChannelName) {
+        if is_told(channel) && self.service.wants(app, EventKind::ChannelVacated) {
+            let channel = channel.as_str().to_owned();
+            let subject = Subject::Channel(channel.clone());
+            self.service
+                .publish(app, subject, Happening::ChannelVacated { channel });
         }
     }
 }
