@@ -182,6 +182,22 @@ async fn a_batch_is_answered_as_a_batch_of_what_wants_an_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_comes_before_the_pushes_that_follow_from_its_call() {
+    let server = TestServer::start().await;
+    let app = server.app("one").await;
+    let join =
+        r#"{"jsonrpc":"2.0","id":1,"method":"signal.join","params":{"id":"room","presence":true}}"#;
+    let mut alice = app.connect("alice/web").await;
+    answer(&mut alice, join).await;
+    for frame in [join.to_owned(), format!("[{join}]")] {
+        let mut bob = app.connect("bob/web").await;
+        let answer = answer(&mut bob, &frame).await;
+        assert_eq!(answer.is_array(), frame.starts_with('['));
+        assert_eq!(bob.frame().await["method"], "signal.join_back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_notifications_is_not_answered_and_an_empty_one_is_an_error() {
     let (_server, mut bob) = connected().await;
     bob.text(r#"[{"jsonrpc":"2.0","method":"signal.join","params":{"id":"b"}}]"#.to_owned())
