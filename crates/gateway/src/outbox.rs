@@ -34,16 +34,24 @@ struct State {
     bytes: usize,
     /// How much of them does not count: an answer that is larger than the bound.
     beyond: usize,
-    closing: Option<CloseCode>,
-    /// What waits is not to be written first.
-    closing_now: bool,
-    closing_taken: bool,
+    closing: Option<(CloseCode, Closing)>,
     nudged: bool,
     /// What is pushed is held back.
     holds: bool,
     /// Calls are under way that will be answered.
     owes_answers: bool,
     waiting: Option<(Waker, WaitsFor)>,
+}
+
+/// How far a close has got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Closing {
+    /// What waits is written first.
+    AfterQueue,
+    /// What waits is not written.
+    Now,
+    /// The socket knows.
+    Taken,
 }
 
 /// A message to be written.
@@ -171,7 +179,7 @@ impl Outbox {
     pub(crate) fn close_after_queue(&self, code: CloseCode) {
         let mut state = self.lock();
         if state.closing.is_none() {
-            state.closing = Some(code);
+            state.closing = Some((code, Closing::AfterQueue));
             wake(state, WaitsFor::Close);
         }
     }
@@ -179,7 +187,7 @@ impl Outbox {
     /// Closes at once: what waits is dropped.
     pub(crate) fn close(&self, code: CloseCode) {
         let state = self.lock();
-        if !state.closing_now {
+        if matches!(state.closing, None | Some((_, Closing::AfterQueue))) {
             self.close_now(state, code);
         }
     }
@@ -198,7 +206,7 @@ impl Outbox {
 
     /// Why it is closing, if it is.
     pub(crate) fn closing(&self) -> Option<CloseCode> {
-        self.lock().closing
+        self.lock().closing.map(|(code, _)| code)
     }
 
     /// Hands out messages of about `budget` bytes, one at least.
@@ -225,11 +233,10 @@ impl Outbox {
             }
             return Poll::Ready(Take::Messages(taken));
         }
-        if let Some(code) = state.closing
-            && !state.closing_taken
+        if let Some((code, Closing::AfterQueue | Closing::Now)) = state.closing
             && !(state.owes_answers && state.takes_answers())
         {
-            state.closing_taken = true;
+            state.closing = Some((code, Closing::Taken));
             return Poll::Ready(Take::Close(code));
         }
         if std::mem::take(&mut state.nudged) {
@@ -242,11 +249,8 @@ impl Outbox {
     /// While nothing can be written: whether to close at once all the same.
     pub(crate) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<CloseCode> {
         let mut state = self.lock();
-        if state.closing_now
-            && let Some(code) = state.closing
-            && !state.closing_taken
-        {
-            state.closing_taken = true;
+        if let Some((code, Closing::Now)) = state.closing {
+            state.closing = Some((code, Closing::Taken));
             return Poll::Ready(code);
         }
         state.waiting = Some((cx.waker().clone(), WaitsFor::Close));
@@ -270,8 +274,7 @@ impl Outbox {
         state.held = 0;
         state.bytes -= waiting;
         self.subtract(waiting);
-        state.closing = Some(code);
-        state.closing_now = true;
+        state.closing = Some((code, Closing::Now));
         wake(state, WaitsFor::Close);
     }
 
@@ -292,8 +295,7 @@ impl State {
     /// Whether an answer is still written: to what was taken in before a stop as well.
     fn takes_answers(&self) -> bool {
         match self.closing {
-            None => true,
-            Some(CloseCode::GoingAway) => !self.closing_now && !self.closing_taken,
+            None | Some((CloseCode::GoingAway, Closing::AfterQueue)) => true,
             Some(_) => false,
         }
     }
