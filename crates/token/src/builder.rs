@@ -2,7 +2,7 @@ use hexline_model::{Identity, IdentityError, SystemClock, Timestamp};
 
 use crate::compact::MAX_BYTES;
 use crate::json::{Json, JsonError, write_escaped, write_string};
-use crate::{Access, Algorithm, KeyScreenError, PrivateKey, Source, base64url, claims};
+use crate::{Access, Algorithm, KeyValidationError, PrivateKey, Source, base64url, claims};
 
 /// Builds access tokens.
 ///
@@ -31,7 +31,7 @@ use crate::{Access, Algorithm, KeyScreenError, PrivateKey, Source, base64url, cl
 #[derive(Debug, Clone)]
 #[must_use = "a builder makes nothing before `build`"]
 pub struct TokenBuilder {
-    signer: Option<(String, Result<PrivateKey, KeyScreenError>)>,
+    signer: Option<(String, Result<PrivateKey, KeyValidationError>)>,
     kid: Option<String>,
     access: String,
     api: String,
@@ -58,7 +58,7 @@ pub enum BuildError {
     NoKeyId,
     /// The key is not fit for signing.
     #[error(transparent)]
-    Key(#[from] KeyScreenError),
+    Key(#[from] KeyValidationError),
     /// `access` is neither of the two.
     #[error("found another access, expected client or platform")]
     UnknownAccess,

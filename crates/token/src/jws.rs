@@ -3,7 +3,7 @@
 //!
 //! Each line is `{"jwk": … , "jws": "…", "algs": ["…"]}`, where `jwk` is a JWK or a set
 //! `{"keys": […]}`, and `algs`, if it is there, lists the algorithms that are allowed. Checked are
-//! the serialisation, the rules for headers, the screening of keys, the algorithm and the
+//! the serialisation, the rules for headers, the validation of keys, the algorithm and the
 //! signature; the payload may be any bytes, and no claim is looked at. An `oct` key's `k` is
 //! base64url-decoded. In a set `kid` picks the key, optional only if one is usable. Whatever is
 //! wrong with a line, it is `invalid`: a line never stops the lines after it.

@@ -7,7 +7,7 @@
 //! * [`TokenBuilder`] makes tokens, byte for byte like every other language's builder.
 //! * [`verify`] checks them against a [`Registry`] of keys; [`explain`] shows each check.
 //! * [`UnverifiedToken`] reads one without believing it.
-//! * [`PrivateKey`], [`VerifyingKey`] and [`KeySet`] are keys, screened when they are made.
+//! * [`PrivateKey`], [`VerifyingKey`] and [`KeySet`] are keys, validated when they are made.
 //! * [`Permissions`] answer what a verified token may do.
 //! * [`jws`] checks signatures alone.
 //! * [`webhook`] signs what a server tells an app, and checks it for the app's server.
@@ -53,7 +53,7 @@ pub use grants::{
 };
 pub use hexline_model::Service;
 pub use json::{Json, JsonError};
-pub use key::{KeyScreenError, KeySet, PrivateKey, VerifyingKey};
+pub use key::{KeySet, KeyValidationError, PrivateKey, VerifyingKey};
 pub use registry::{
     KeyEntry, KeyStatus, Registry, RevocationScope, Revoked, Rules, SingleKey, SingleKeyEntry,
     kid_fits,

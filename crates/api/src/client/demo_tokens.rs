@@ -79,7 +79,7 @@ impl DemoTokens {
         };
         let key = keys.signing_key(app)?;
         let signer = PrivateKey::hmac(key.algorithm, key.secret.expose().as_bytes())
-            .expect("a stored secret was screened when it was made");
+            .expect("a stored secret was validated when it was made");
         let builder = TokenBuilder::create()
             .signing_key(key.id.to_string(), signer)
             .api(&self.url)

@@ -7,8 +7,8 @@ use hexline_server::control::{self, Answer, CallError, Command};
 use hexline_server::datadir::DataDir;
 use hexline_server::records;
 use hexline_token::{
-    Access, Algorithm, Audiences, Explanation, KeyScreenError, KeySet, Rules, Service, SingleKey,
-    UnverifiedToken, VerifyingKey, explain, explain_offline,
+    Access, Algorithm, Audiences, Explanation, KeySet, KeyValidationError, Rules, Service,
+    SingleKey, UnverifiedToken, VerifyingKey, explain, explain_offline,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -164,7 +164,7 @@ fn public_key(
     alg: Option<Algorithm>,
     id: String,
     rules: Rules,
-) -> Result<SingleKey, KeyScreenError> {
+) -> Result<SingleKey, KeyValidationError> {
     if !text.trim_start().starts_with('{') {
         return Ok(SingleKey::new(
             id,

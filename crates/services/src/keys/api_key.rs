@@ -2,8 +2,8 @@ use hexline_model::{ApiKey, AppId, KeyId, Timestamp};
 
 use super::change::Change;
 use super::error::KeyError;
-use super::screen::check_label;
 use super::service::{KeyService, check_signs};
+use super::validate::check_label;
 
 /// The public id by which an app without a server of its own names the HMAC key that signs its
 /// users' tokens. No secret: it stands in pages and programs.

@@ -1,6 +1,6 @@
 use hexline_model::{ApiKey, AppId, KeyId};
 use hexline_protocol::ErrorCode;
-use hexline_token::{Algorithm, KeyScreenError};
+use hexline_token::{Algorithm, KeyValidationError};
 
 use super::store::ChangeError;
 use crate::apps::{AppName, AppSettingsError};
@@ -44,7 +44,7 @@ pub enum KeyError {
     },
     /// The material of a key does not pass.
     #[error(transparent)]
-    Screen(#[from] KeyScreenError),
+    Validation(#[from] KeyValidationError),
     /// A key of the other sort was wanted.
     #[error("found {found}, expected {expected}")]
     KeySort {
@@ -186,7 +186,7 @@ impl Failure for KeyError {
             | Self::NotActive { .. }
             | Self::Store(StoreError::Conflict { .. }) => ErrorCode::Conflict,
             Self::Settings(_)
-            | Self::Screen(_)
+            | Self::Validation(_)
             | Self::KeySort { .. }
             | Self::Order { .. }
             | Self::TokenId(_)

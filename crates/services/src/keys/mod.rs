@@ -31,28 +31,28 @@
 //! **To add** something to remember: a method on the trait in `store.rs` with its promise, both
 //! migrations and the SQL in the store crate, a case in its shared suite; then a rule in
 //! `service.rs`. A new kind of key: a constructor in `key.rs`, then follow the compiler through
-//! `screen.rs` and `registry.rs`. A new error: a variant, and its word in [`KeyError::code`].
+//! `validate.rs` and `registry.rs`. A new error: a variant, and its word in [`KeyError::code`].
 
 mod api_key;
+mod cache;
 mod change;
 mod error;
 mod event;
-mod held;
 mod jwks;
 mod key;
 mod registry;
 mod revoked;
-mod screen;
 mod service;
 mod store;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 pub use api_key::ApiKeyRecord;
+pub use cache::KeyHandle;
 pub(crate) use change::{ATTEMPTS, Change};
 pub use error::KeyError;
 pub use event::KeyEvent;
-pub use held::KeyHandle;
 pub use jwks::JwksOrder;
 pub use key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
 pub use registry::{KeyRegistry, Lapse, Observer, Standing, StandingJwk};

@@ -10,8 +10,8 @@ use hexline_token::{
 };
 
 use super::api_key::ApiKeyRecord;
+use super::cache::{CachedApp, CachedKey, End, KeyHandle, Verifies};
 use super::event::KeyEvent;
-use super::held::{End, HeldApp, HeldKey, KeyHandle, Verifies};
 use super::jwks::{JwksOrder, Wanted};
 use super::key::{KeyMaterial, KeyRecord};
 use super::revoked::{RevokedTokens, TokenMarks};
@@ -83,9 +83,9 @@ pub struct StandingJwk {
 
 #[derive(Default)]
 struct State {
-    apps: HashMap<AppId, Arc<HeldApp>>,
+    apps: HashMap<AppId, Arc<CachedApp>>,
     names: BTreeMap<AppName, AppId>,
-    keys: HashMap<KeyId, Arc<HeldKey>>,
+    keys: HashMap<KeyId, Arc<CachedKey>>,
     revoked: HashMap<AppId, RevokedTokens>,
     holds: HashMap<AppId, Holds>,
     api_keys: HashMap<ApiKey, ApiKeyRecord>,
@@ -185,11 +185,11 @@ impl KeyRegistry {
     /// by itself, if it does: the earlier of `exp` + leeway and the end of the key.
     pub fn recheck(&self, standing: &Standing, now: Timestamp) -> Result<Option<Timestamp>, Lapse> {
         let state = self.read();
-        let held = state
+        let cached = state
             .keys
             .get(&standing.key)
             .zip(state.apps.get(&standing.app));
-        let Some((key, app)) = held else {
+        let Some((key, app)) = cached else {
             return Err(unknown_key().into());
         };
         let mut key_end = key.record.end();
@@ -247,7 +247,7 @@ impl KeyRegistry {
 
     /// The app with this id.
     pub fn app(&self, id: AppId) -> Option<App> {
-        self.read().apps.get(&id).map(|held| held.app.clone())
+        self.read().apps.get(&id).map(|cached| cached.app.clone())
     }
 
     /// The app with this name.
@@ -257,7 +257,7 @@ impl KeyRegistry {
             .names
             .get(name)
             .and_then(|id| state.apps.get(id))
-            .map(|held| held.app.clone())
+            .map(|cached| cached.app.clone())
     }
 
     /// Every app, by name.
@@ -267,7 +267,7 @@ impl KeyRegistry {
             .names
             .values()
             .filter_map(|id| state.apps.get(id))
-            .map(|held| held.app.clone())
+            .map(|cached| cached.app.clone())
             .collect()
     }
 
@@ -279,7 +279,8 @@ impl KeyRegistry {
     /// The keys that these ones made, and those that they made in turn, oldest first.
     pub(super) fn made_by(&self, app: AppId, makers: &[KeyId]) -> Vec<KeyRecord> {
         let state = self.read();
-        let made_here = |key: &&Arc<HeldKey>| key.record.app == app && key.record.made_by.is_some();
+        let made_here =
+            |key: &&Arc<CachedKey>| key.record.app == app && key.record.made_by.is_some();
         let candidates: Vec<_> = state.keys.values().filter(made_here).collect();
         let (mut made, mut makers) = (Vec::<KeyRecord>::new(), makers.to_vec());
         while let Some(maker) = makers.pop() {
@@ -322,14 +323,14 @@ impl KeyRegistry {
     /// The limits that an app has set itself.
     pub fn limits(&self, id: AppId) -> AppLimits {
         let state = self.read();
-        let held = state.apps.get(&id);
-        held.map_or_else(AppLimits::default, |held| held.app.settings.limits)
+        let cached = state.apps.get(&id);
+        cached.map_or_else(AppLimits::default, |cached| cached.app.settings.limits)
     }
 
     /// Whether browsers on this origin may connect for this app. Compared without regard to case.
     pub fn allows_origin(&self, id: AppId, origin: &str) -> bool {
-        self.read().apps.get(&id).is_some_and(|held| {
-            let origins = &held.app.settings.origins;
+        self.read().apps.get(&id).is_some_and(|cached| {
+            let origins = &cached.app.settings.origins;
             origins.is_empty() || origins.iter().any(|o| o.eq_ignore_ascii_case(origin))
         })
     }
@@ -340,7 +341,7 @@ impl KeyRegistry {
         let keys: Vec<_> = changes
             .keys
             .into_iter()
-            .map(|record| Arc::new(self.hold(record, sealer)))
+            .map(|record| Arc::new(self.cache(record, sealer)))
             .collect();
         let mut events = Vec::new();
         let mut state = self.write();
@@ -352,19 +353,19 @@ impl KeyRegistry {
         }
         for app in changes.apps {
             let id = app.id;
-            let held = Arc::new(HeldApp {
+            let cached = Arc::new(CachedApp {
                 rules: self.rules(&app),
                 app,
             });
-            state.names.insert(held.app.name.clone(), id);
-            let old = state.apps.insert(id, held.clone());
+            state.names.insert(cached.app.name.clone(), id);
+            let old = state.apps.insert(id, cached.clone());
             if let Some(old) = &old
-                && old.app.name != held.app.name
+                && old.app.name != cached.app.name
                 && state.names.get(&old.app.name) == Some(&id)
             {
                 state.names.remove(&old.app.name);
             }
-            if old.is_none_or(|old| old.app != held.app) {
+            if old.is_none_or(|old| old.app != cached.app) {
                 events.push(KeyEvent::AppChanged { app: id });
             }
         }
@@ -443,7 +444,7 @@ impl KeyRegistry {
         }
     }
 
-    fn hold(&self, mut record: KeyRecord, sealer: &Sealer) -> HeldKey {
+    fn cache(&self, mut record: KeyRecord, sealer: &Sealer) -> CachedKey {
         let purpose = Purpose::HmacSecret {
             app: record.app,
             key: record.id,
@@ -471,7 +472,7 @@ impl KeyRegistry {
             used.stored(at);
         }
         let ceiling = record.ceiling.clone().map(Arc::new);
-        HeldKey {
+        CachedKey {
             record,
             ceiling,
             verifies,
@@ -493,7 +494,7 @@ impl KeyRegistry {
         }
     }
 
-    fn key_of(&self, id: KeyId) -> Option<Arc<HeldKey>> {
+    fn key_of(&self, id: KeyId) -> Option<Arc<CachedKey>> {
         self.read().keys.get(&id).cloned()
     }
 
@@ -657,14 +658,14 @@ impl State {
     fn sources<'a>(
         &'a self,
         standing: &'a Standing,
-    ) -> impl Iterator<Item = Option<&'a Arc<HeldKey>>> {
+    ) -> impl Iterator<Item = Option<&'a Arc<CachedKey>>> {
         standing.sources.iter().map(|source| {
             let key = self.keys.get(&KeyId::parse(source.issuer()).ok()?)?;
             (key.record.app == standing.app).then_some(key)
         })
     }
 
-    fn revocation(&self, app: &HeldApp, token: TokenMarks<'_>) -> Option<Revoked> {
+    fn revocation(&self, app: &CachedApp, token: TokenMarks<'_>) -> Option<Revoked> {
         if app.app.disabled.is_some() {
             return Some(Revoked::AppDisabled);
         }
@@ -673,7 +674,7 @@ impl State {
             .and_then(|revoked| revoked.find(token))
     }
 
-    fn hold(&self, app: &HeldApp, token: TokenMarks<'_>, now: Timestamp) -> Option<Revoked> {
+    fn hold(&self, app: &CachedApp, token: TokenMarks<'_>, now: Timestamp) -> Option<Revoked> {
         self.holds.get(&app.app.id)?.find(token.subject?, now)
     }
 }

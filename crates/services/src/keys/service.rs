@@ -9,8 +9,8 @@ use super::change::{Change, NewcomerKey};
 use super::error::KeyError;
 use super::key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
 use super::registry::{KeyRegistry, Observer, earlier};
-use super::screen::{Screen, check_label, new_secret};
 use super::store::{Revision, Stores};
+use super::validate::{KeyValidator, check_label, new_secret};
 use crate::apps::App;
 use crate::reach::UrlRule;
 use crate::vault::{Purpose, Sealer};
@@ -28,7 +28,7 @@ pub struct KeyService {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) registry: Arc<KeyRegistry>,
-    screen: Screen,
+    validator: KeyValidator,
     sealers: RwLock<Sealers>,
     /// The revision that the registry shows. Whoever holds the lock may change things.
     pub(crate) known: Mutex<Revision>,
@@ -71,7 +71,7 @@ impl KeyService {
             clock,
             entropy,
             registry: Arc::new(KeyRegistry::new(options.base_audiences)),
-            screen: Screen {
+            validator: KeyValidator {
                 jwks_urls: options.jwks_urls,
             },
             sealers: RwLock::new(Sealers {
@@ -110,23 +110,23 @@ impl KeyService {
     /// When this returns, the key is on disk: what it hands out may be shown.
     pub async fn create_key(&self, app: AppId, order: NewKey) -> Result<CreatedKey, KeyError> {
         let now = self.clock.now();
-        let screened = self.screen.check(order, now, &*self.entropy)?;
+        let valid = self.validator.validate(order, now, &*self.entropy)?;
         self.change(|| {
             let app = self.app(app)?;
-            if let Some(old) = self.registry.key_record(screened.id)
+            if let Some(old) = self.registry.key_record(valid.id)
                 && (old.released.is_none() || old.app == app.id)
             {
-                return Err(KeyError::KeyExists { id: screened.id });
+                return Err(KeyError::KeyExists { id: valid.id });
             }
-            let mut record = screened.record(app.id, now, &self.sealer());
-            if let Some(maker) = screened.made_by {
+            let mut record = valid.record(app.id, now, &self.sealer());
+            if let Some(maker) = valid.made_by {
                 let end = self.end_of_maker(maker, &app, now)?;
                 record.expires = earlier(record.expires, end);
             }
             let signs = record.may_sign(now) && self.signer(&app, now).is_none();
             let created = CreatedKey {
                 record: record.clone(),
-                secret: screened.secret().cloned(),
+                secret: valid.secret().cloned(),
             };
             Ok((
                 Some(Change::AddKey(Box::new(NewcomerKey {

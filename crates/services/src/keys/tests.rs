@@ -1,4 +1,4 @@
-//! The registry without a store, and what the screen lets through. What needs a database is
+//! The registry without a store, and what is taken for a key. What needs a database is
 //! tested on both of them, in the store crate.
 
 use std::sync::{Arc, Mutex};
@@ -13,8 +13,8 @@ use hexline_token::{
 use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 
 use super::key::KeySource;
-use super::screen::{Screen, new_secret};
 use super::store::Changes;
+use super::validate::{KeyValidator, new_secret};
 use super::{
     KeyEvent, KeyHandle, KeyMaterial, KeyRecord, KeyRegistry, KeyState, NewKey, Revision, Standing,
 };
@@ -586,19 +586,19 @@ fn a_use_is_reported_once_and_survives_a_change_of_the_key() {
 }
 
 #[test]
-fn the_screen_knows_a_jwks_url() {
-    let strict = Screen {
+fn a_jwks_url_is_validated() {
+    let strict = KeyValidator {
         jwks_urls: UrlRule::providers(false, false),
     };
-    let dev = Screen {
+    let dev = KeyValidator {
         jwks_urls: UrlRule::providers(true, false),
     };
-    let inside = Screen {
+    let inside = KeyValidator {
         jwks_urls: UrlRule::providers(false, true),
     };
-    let good = |screen: &Screen, url: &str| {
-        screen
-            .check(NewKey::jwks_url(url), NOW, &SystemEntropy)
+    let good = |validator: &KeyValidator, url: &str| {
+        validator
+            .validate(NewKey::jwks_url(url), NOW, &SystemEntropy)
             .is_ok()
     };
     for url in [
@@ -659,7 +659,7 @@ fn the_screen_knows_a_jwks_url() {
 
 #[test]
 fn what_is_registered_next_to_a_public_key_is_not_kept() {
-    let screen = Screen {
+    let validator = KeyValidator {
         jwks_urls: UrlRule::default(),
     };
     let private = PrivateKey::generate(Algorithm::Es256).expect("generates");
@@ -672,7 +672,7 @@ fn what_is_registered_next_to_a_public_key_is_not_kept() {
         )),
         NewKey::jwks(format!(r#"{{"keys":[],"x":"{}"}}"#, "x".repeat(70_000))),
     ] {
-        assert!(screen.check(order, NOW, &SystemEntropy).is_err());
+        assert!(validator.validate(order, NOW, &SystemEntropy).is_err());
     }
 }
 
@@ -684,11 +684,13 @@ fn an_order_shows_no_secret() {
     assert!(matches!(order.source, KeySource::Hmac { .. }));
     let shown = format!("{order:?}");
     assert!(!shown.contains("0123456789"), "{shown}");
-    let screen = Screen {
+    let validator = KeyValidator {
         jwks_urls: UrlRule::default(),
     };
-    let screened = screen.check(order, NOW, &SystemEntropy).expect("passes");
-    assert!(!format!("{screened:?}").contains("0123456789"));
+    let valid = validator
+        .validate(order, NOW, &SystemEntropy)
+        .expect("passes");
+    assert!(!format!("{valid:?}").contains("0123456789"));
 }
 
 #[test]

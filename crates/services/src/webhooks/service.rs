@@ -382,7 +382,7 @@ impl WebhookService {
     pub fn sign(&self, webhook: &Webhook, body: &[u8]) -> Result<String, WebhookError> {
         let key = self.keys.signing_key(webhook.app)?;
         let signer = PrivateKey::hmac(key.algorithm, key.secret.expose().as_bytes())
-            .expect("a stored secret was screened when it was made");
+            .expect("a stored secret was validated when it was made");
         let signer = Signer {
             key_id: &key.id.to_string(),
             key: &signer,

@@ -1,7 +1,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::keys::KEYS;
-use crate::{build, screen, verify};
+use crate::{build, validate, verify};
 
 /// The whole document; `previous` lends its ES256 and PS256 signatures.
 pub(crate) fn document(previous: Option<&Value>) -> Value {
@@ -10,7 +10,7 @@ pub(crate) fn document(previous: Option<&Value>) -> Value {
     let all = build::cases()
         .into_iter()
         .chain(verify::cases())
-        .chain(screen::cases());
+        .chain(validate::cases());
     for (mut case, number) in all.zip(1..) {
         case["number"] = json!(number);
         keep_signature(&mut case, old);

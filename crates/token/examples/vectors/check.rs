@@ -47,17 +47,17 @@ fn run(document: &Value, case: &Value) -> Result<(), String> {
         }
         "verify" => verdict(document, case),
         "key" => {
-            let screened = VerifyingKey::from_jwk(&case["jwk"].to_string());
+            let validated = VerifyingKey::from_jwk(&case["jwk"].to_string());
             expect(
-                screened.is_ok() == case["accepted"],
-                &format!("{screened:?}"),
+                validated.is_ok() == case["accepted"],
+                &format!("{validated:?}"),
             )
         }
         "key_set" => {
-            let screened = KeySet::parse(&case["jwks"].to_string());
+            let validated = KeySet::parse(&case["jwks"].to_string());
             expect(
-                screened.is_ok() == case["accepted"],
-                &format!("{screened:?}"),
+                validated.is_ok() == case["accepted"],
+                &format!("{validated:?}"),
             )
         }
         "line" => {

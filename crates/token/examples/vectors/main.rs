@@ -1,7 +1,7 @@
 //! Writes `vectors/tokens.json` and `vectors/webhooks.json`: `cargo run -p hexline-token --example vectors`.
 //!
 //! The same program text makes the cases in the tests, where they are compared with the file. To
-//! add a case: a line in `build.rs`, `verify/` or `screen.rs`; then run this. Cases are numbered
+//! add a case: a line in `build.rs`, `verify/` or `validate.rs`; then run this. Cases are numbered
 //! in the order of the text, so add at the end of a list.
 //!
 //! ES256 and PS256 signatures differ each time they are made; the file's own are kept where what
@@ -11,7 +11,7 @@ mod build;
 mod cases;
 mod check;
 mod keys;
-mod screen;
+mod validate;
 mod verify;
 mod webhooks;
 

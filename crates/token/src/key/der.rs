@@ -1,6 +1,6 @@
 //! The little DER (X.690) that public keys need: sequences, integers, object ids, bit strings.
 
-use super::KeyScreenError;
+use super::KeyValidationError;
 
 /// What a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7) holds.
 pub(super) enum PublicInfo<'a> {
@@ -16,7 +16,7 @@ pub(super) struct RsaPublic<'a> {
     pub(super) exponent: &'a [u8],
 }
 
-pub(super) fn public_info(der: &[u8]) -> Result<PublicInfo<'_>, KeyScreenError> {
+pub(super) fn public_info(der: &[u8]) -> Result<PublicInfo<'_>, KeyValidationError> {
     let mut outer = Der(der);
     let mut info = outer.element(SEQUENCE)?;
     outer.end()?;
@@ -30,19 +30,19 @@ pub(super) fn public_info(der: &[u8]) -> Result<PublicInfo<'_>, KeyScreenError> 
         RSA_ENCRYPTION => rsa_public(key).map(PublicInfo::Rsa),
         EC_PUBLIC_KEY => match algorithm.element(OBJECT_ID)?.0 {
             PRIME256V1 => Ok(PublicInfo::P256(key)),
-            _ => Err(KeyScreenError::Unsupported {
+            _ => Err(KeyValidationError::Unsupported {
                 found: "another curve than P-256".to_owned(),
             }),
         },
         ED25519 => Ok(PublicInfo::Ed25519(key)),
-        _ => Err(KeyScreenError::Unsupported {
+        _ => Err(KeyValidationError::Unsupported {
             found: "another type of public key".to_owned(),
         }),
     }
 }
 
 /// Reads an `RSAPublicKey` (RFC 8017 §A.1.1).
-pub(super) fn rsa_public(der: &[u8]) -> Result<RsaPublic<'_>, KeyScreenError> {
+pub(super) fn rsa_public(der: &[u8]) -> Result<RsaPublic<'_>, KeyValidationError> {
     let mut outer = Der(der);
     let mut numbers = outer.element(SEQUENCE)?;
     outer.end()?;
@@ -55,7 +55,7 @@ pub(super) fn rsa_public(der: &[u8]) -> Result<RsaPublic<'_>, KeyScreenError> {
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
-    fn element(&mut self, tag: u8) -> Result<Self, KeyScreenError> {
+    fn element(&mut self, tag: u8) -> Result<Self, KeyValidationError> {
         let [found, first, rest @ ..] = self.0 else {
             return Err(malformed());
         };
@@ -73,7 +73,7 @@ impl<'a> Der<'a> {
         Ok(Self(content))
     }
 
-    fn natural(&mut self) -> Result<&'a [u8], KeyScreenError> {
+    fn natural(&mut self) -> Result<&'a [u8], KeyValidationError> {
         match self.element(INTEGER)?.0 {
             [0, rest @ ..] if rest.first().is_some_and(|b| *b >= 0x80) => Ok(rest),
             number @ [1..=0x7f, ..] => Ok(number),
@@ -81,7 +81,7 @@ impl<'a> Der<'a> {
         }
     }
 
-    fn end(&self) -> Result<(), KeyScreenError> {
+    fn end(&self) -> Result<(), KeyValidationError> {
         if self.0.is_empty() {
             Ok(())
         } else {
@@ -90,8 +90,8 @@ impl<'a> Der<'a> {
     }
 }
 
-fn malformed() -> KeyScreenError {
-    KeyScreenError::malformed(
+fn malformed() -> KeyValidationError {
+    KeyValidationError::malformed(
         "bytes that are no public key in DER",
         "SubjectPublicKeyInfo",
     )

@@ -3,7 +3,7 @@
 /// Messages name what was found and what was expected, never key material.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum KeyScreenError {
+pub enum KeyValidationError {
     /// The secret is too short to be guessed at with difficulty.
     #[error("found an HMAC secret of {bits} bits, expected at least {wanted}")]
     HmacTooShort {
@@ -88,7 +88,7 @@ pub enum KeyScreenError {
     Encrypted,
 }
 
-impl KeyScreenError {
+impl KeyValidationError {
     pub(crate) fn malformed(found: impl Into<String>, expected: impl Into<String>) -> Self {
         Self::Malformed {
             found: found.into(),

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use zeroize::Zeroizing;
 
-use super::KeyScreenError;
+use super::KeyValidationError;
 use crate::Algorithm;
 use crate::base64url;
 use crate::error::quote;
@@ -50,7 +50,7 @@ pub(super) enum Family {
 }
 
 impl<'a> Jwk<'a> {
-    pub(super) fn parse(text: &'a str) -> Result<Self, KeyScreenError> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, KeyValidationError> {
         let mut reader = Reader::new(text);
         let jwk = Self::read(&mut reader).and_then(|jwk| reader.end().map(|()| jwk));
         jwk.map_err(flawed)
@@ -98,12 +98,15 @@ impl<'a> Jwk<'a> {
     }
 
     /// The type and the one algorithm of this key, all its own statements considered.
-    pub(super) fn screen(&self, purpose: Purpose) -> Result<(Family, Algorithm), KeyScreenError> {
+    pub(super) fn validate(
+        &self,
+        purpose: Purpose,
+    ) -> Result<(Family, Algorithm), KeyValidationError> {
         let family = self.family()?;
         self.check_use(purpose)?;
         let algorithm = match self.algorithm.as_deref() {
             None => family.default_algorithm(),
-            Some(name) => Algorithm::parse(name).map_err(|_| KeyScreenError::Unsupported {
+            Some(name) => Algorithm::parse(name).map_err(|_| KeyValidationError::Unsupported {
                 found: format!("a key for the algorithm {}", quote(name)),
             })?,
         };
@@ -128,8 +131,8 @@ impl<'a> Jwk<'a> {
         self.more_primes
     }
 
-    fn family(&self) -> Result<Family, KeyScreenError> {
-        let unsupported = |what: &str, name: &str| KeyScreenError::Unsupported {
+    fn family(&self) -> Result<Family, KeyValidationError> {
+        let unsupported = |what: &str, name: &str| KeyValidationError::Unsupported {
             found: format!("a key of {what} {}", quote(name)),
         };
         match self.kind.as_deref() {
@@ -139,16 +142,22 @@ impl<'a> Jwk<'a> {
                 ("EC", Some("P-256")) => Ok(Family::P256),
                 ("OKP", Some("Ed25519")) => Ok(Family::Ed25519),
                 (_, Some(curve)) => Err(unsupported("curve", curve)),
-                (_, None) => Err(KeyScreenError::malformed("no crv", "the name of a curve")),
+                (_, None) => Err(KeyValidationError::malformed(
+                    "no crv",
+                    "the name of a curve",
+                )),
             },
             Some(kind) => Err(unsupported("type", kind)),
-            None => Err(KeyScreenError::malformed("no kty", "the type of the key")),
+            None => Err(KeyValidationError::malformed(
+                "no kty",
+                "the type of the key",
+            )),
         }
     }
 
-    fn check_use(&self, purpose: Purpose) -> Result<(), KeyScreenError> {
+    fn check_use(&self, purpose: Purpose) -> Result<(), KeyValidationError> {
         let wrong = |found: String| {
-            Err(KeyScreenError::WrongUse {
+            Err(KeyValidationError::WrongUse {
                 found,
                 expected: purpose.name(),
             })
@@ -214,7 +223,7 @@ impl Family {
         }
     }
 
-    pub(super) fn check(self, algorithm: Algorithm) -> Result<(), KeyScreenError> {
+    pub(super) fn check(self, algorithm: Algorithm) -> Result<(), KeyValidationError> {
         let own = match algorithm {
             Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => Self::Secret,
             Algorithm::Es256 => Self::P256,
@@ -224,7 +233,7 @@ impl Family {
         if self == own {
             Ok(())
         } else {
-            Err(KeyScreenError::AlgorithmMismatch {
+            Err(KeyValidationError::AlgorithmMismatch {
                 kind: self.name(),
                 algorithm,
             })
@@ -236,11 +245,11 @@ impl Family {
 pub(super) fn bytes(
     member: Option<&Cow<'_, str>>,
     name: &'static str,
-) -> Result<Zeroizing<Vec<u8>>, KeyScreenError> {
-    let text =
-        member.ok_or_else(|| KeyScreenError::malformed(format!("no {name}"), "a complete key"))?;
+) -> Result<Zeroizing<Vec<u8>>, KeyValidationError> {
+    let text = member
+        .ok_or_else(|| KeyValidationError::malformed(format!("no {name}"), "a complete key"))?;
     base64url::decode(text).map(Zeroizing::new).ok_or_else(|| {
-        KeyScreenError::malformed(
+        KeyValidationError::malformed(
             format!("{name} in another spelling"),
             "canonical base64url without padding",
         )
@@ -251,10 +260,10 @@ pub(super) fn bytes(
 pub(super) fn exactly<const N: usize>(
     member: Option<&Cow<'_, str>>,
     name: &'static str,
-) -> Result<Zeroizing<[u8; N]>, KeyScreenError> {
+) -> Result<Zeroizing<[u8; N]>, KeyValidationError> {
     let bytes = bytes(member, name)?;
     let exact: [u8; N] = bytes.as_slice().try_into().map_err(|_| {
-        KeyScreenError::malformed(
+        KeyValidationError::malformed(
             format!("{name} of {} bytes", bytes.len()),
             format!("exactly {N}"),
         )
@@ -266,12 +275,12 @@ pub(super) fn exactly<const N: usize>(
 pub(super) fn natural(
     member: Option<&Cow<'_, str>>,
     name: &'static str,
-) -> Result<Zeroizing<Vec<u8>>, KeyScreenError> {
+) -> Result<Zeroizing<Vec<u8>>, KeyValidationError> {
     let mut bytes = bytes(member, name)?;
     let zeros = bytes.iter().take_while(|b| **b == 0).count();
     bytes.drain(..zeros);
     if bytes.is_empty() {
-        return Err(KeyScreenError::malformed(
+        return Err(KeyValidationError::malformed(
             format!("{name} of zero"),
             "a number above zero",
         ));
@@ -279,11 +288,11 @@ pub(super) fn natural(
     Ok(bytes)
 }
 
-pub(super) fn flawed(flaw: Flaw) -> KeyScreenError {
+pub(super) fn flawed(flaw: Flaw) -> KeyValidationError {
     let (found, expected) = match flaw {
         Flaw::Unexpected(Kind::Null) => ("null".to_owned(), "a JWK".to_owned()),
         Flaw::Unexpected(kind) => (kind.name().to_owned(), "a JWK".to_owned()),
         flaw => flaw.describe(),
     };
-    KeyScreenError::Malformed { found, expected }
+    KeyValidationError::Malformed { found, expected }
 }

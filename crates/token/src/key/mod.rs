@@ -1,4 +1,4 @@
-//! Keys: parsed and screened once, when they are made; never again for each token.
+//! Keys: parsed and validated once, when they are made; never again for each token.
 //!
 //! A [`VerifyingKey`] or [`PrivateKey`] that exists has passed every rule here: HMAC secrets of
 //! at least 256 bits (in a JWK: as long as the hash, RFC 7518 §3.2), RSA moduli of 2048 to 8192 bits
@@ -21,7 +21,7 @@ mod roca;
 mod set;
 mod verifying;
 
-pub use error::KeyScreenError;
+pub use error::KeyValidationError;
 pub use private::PrivateKey;
 pub use set::KeySet;
 pub use verifying::VerifyingKey;

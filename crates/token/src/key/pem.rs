@@ -1,10 +1,10 @@
 use base64_simd::STANDARD;
 use zeroize::Zeroizing;
 
-use super::KeyScreenError;
+use super::KeyValidationError;
 
 /// The one block of a PEM text (RFC 7468): its label and its bytes.
-pub(super) fn read(text: &str) -> Result<(&str, Zeroizing<Vec<u8>>), KeyScreenError> {
+pub(super) fn read(text: &str) -> Result<(&str, Zeroizing<Vec<u8>>), KeyValidationError> {
     let begin = text
         .find(BEGIN)
         .ok_or_else(|| malformed("text without a BEGIN line"))?;
@@ -25,7 +25,7 @@ pub(super) fn read(text: &str) -> Result<(&str, Zeroizing<Vec<u8>>), KeyScreenEr
         return Err(malformed("more than one block"));
     }
     if label.contains("ENCRYPTED") || body.contains("ENCRYPTED") {
-        return Err(KeyScreenError::Encrypted);
+        return Err(KeyValidationError::Encrypted);
     }
     let packed: Zeroizing<String> =
         Zeroizing::new(body.chars().filter(|c| !c.is_ascii_whitespace()).collect());
@@ -52,8 +52,8 @@ pub(super) fn write(label: &str, bytes: &[u8]) -> String {
     text
 }
 
-fn malformed(found: &str) -> KeyScreenError {
-    KeyScreenError::malformed(found, "one PEM block")
+fn malformed(found: &str) -> KeyValidationError {
+    KeyValidationError::malformed(found, "one PEM block")
 }
 
 const BEGIN: &str = "-----BEGIN ";

@@ -12,18 +12,18 @@ use aws_lc_rs::signature::{
 use hexline_model::Secret;
 
 use super::jwk::{self, Family, Jwk, Purpose};
-use super::verifying::{hmac_key, jwk_hmac_key, screen_rsa, uncompressed};
-use super::{KeyScreenError, VerifyingKey, der, pem};
+use super::verifying::{hmac_key, jwk_hmac_key, uncompressed, validate_rsa};
+use super::{KeyValidationError, VerifyingKey, der, pem};
 use crate::Algorithm;
 
-/// A key that signs tokens with one algorithm. Parsed and screened; cheap to clone.
+/// A key that signs tokens with one algorithm. Parsed and validated; cheap to clone.
 ///
 /// ```
-/// use hexline_token::{Algorithm, KeyScreenError, PrivateKey};
+/// use hexline_token::{Algorithm, KeyValidationError, PrivateKey};
 /// let key = PrivateKey::generate(Algorithm::EdDsa)?;
 /// let public = key.verifying_key().to_jwk(None).expect("not a secret");
 /// assert!(public.starts_with(r#"{"kty":"OKP","crv":"Ed25519""#));
-/// # Ok::<(), KeyScreenError>(())
+/// # Ok::<(), KeyValidationError>(())
 /// ```
 #[derive(Clone)]
 pub struct PrivateKey {
@@ -41,14 +41,14 @@ enum Material {
 
 impl PrivateKey {
     /// A secret. Its bytes are those of the text as shown to people, never decoded first.
-    pub fn hmac(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyScreenError> {
+    pub fn hmac(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyValidationError> {
         Ok(Self::from_hmac(algorithm, hmac_key(algorithm, secret)?))
     }
 
     /// A new key pair (RSA: 2048 bits). Secrets are not made here: they are text that somebody
     /// has to keep.
-    pub fn generate(algorithm: Algorithm) -> Result<Self, KeyScreenError> {
-        let failed = |_| KeyScreenError::Inconsistent;
+    pub fn generate(algorithm: Algorithm) -> Result<Self, KeyValidationError> {
+        let failed = |_| KeyValidationError::Inconsistent;
         match algorithm {
             Algorithm::Es256 => Self::p256(
                 EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?,
@@ -59,7 +59,7 @@ impl PrivateKey {
                 RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?,
             ),
             Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => {
-                Err(KeyScreenError::AlgorithmMismatch {
+                Err(KeyValidationError::AlgorithmMismatch {
                     kind: "generated",
                     algorithm,
                 })
@@ -72,7 +72,7 @@ impl PrivateKey {
     pub fn from_pkcs8_pem(
         algorithm: impl Into<Option<Algorithm>>,
         text: &str,
-    ) -> Result<Self, KeyScreenError> {
+    ) -> Result<Self, KeyValidationError> {
         let (label, bytes) = pem::read(text)?;
         match label {
             "PRIVATE KEY" => Self::from_pkcs8_der(algorithm, &bytes),
@@ -89,7 +89,7 @@ impl PrivateKey {
                     RsaKeyPair::from_der(&bytes).map_err(|_| unreadable())?,
                 )
             }
-            _ => Err(KeyScreenError::malformed(
+            _ => Err(KeyValidationError::malformed(
                 "another PEM block",
                 "a PRIVATE KEY block",
             )),
@@ -100,7 +100,7 @@ impl PrivateKey {
     pub fn from_pkcs8_der(
         algorithm: impl Into<Option<Algorithm>>,
         bytes: &[u8],
-    ) -> Result<Self, KeyScreenError> {
+    ) -> Result<Self, KeyValidationError> {
         let algorithm = algorithm.into();
         if let Ok(key) = Ed25519KeyPair::from_pkcs8(bytes) {
             chosen(Family::Ed25519, algorithm)?;
@@ -116,10 +116,10 @@ impl PrivateKey {
 
     /// A private JWK, or an `oct` one whose `k` is base64url-decoded. The algorithm is its `alg`,
     /// else ES256, EdDSA, RS256 or HS256 by its type.
-    pub fn from_jwk(text: &str) -> Result<Self, KeyScreenError> {
+    pub fn from_jwk(text: &str) -> Result<Self, KeyValidationError> {
         let jwk = Jwk::parse(text)?;
-        let (family, algorithm) = jwk.screen(Purpose::Signing)?;
-        let inconsistent = |_| KeyScreenError::Inconsistent;
+        let (family, algorithm) = jwk.validate(Purpose::Signing)?;
+        let inconsistent = |_| KeyValidationError::Inconsistent;
         match family {
             Family::Secret => {
                 let key = jwk_hmac_key(algorithm, &jwk::bytes(jwk.k.as_ref(), "k")?)?;
@@ -146,13 +146,13 @@ impl PrivateKey {
             }
             Family::Rsa => {
                 if jwk.has_more_primes() {
-                    return Err(KeyScreenError::Unsupported {
+                    return Err(KeyValidationError::Unsupported {
                         found: "an RSA key of more than two primes".to_owned(),
                     });
                 }
                 let modulus = jwk::natural(jwk.n.as_ref(), "n")?;
                 let exponent = jwk::natural(jwk.e.as_ref(), "e")?;
-                screen_rsa(&modulus, &exponent)?;
+                validate_rsa(&modulus, &exponent)?;
                 let d = jwk::natural(jwk.d.as_ref(), "d")?;
                 let p = jwk::natural(jwk.p.as_ref(), "p")?;
                 let q = jwk::natural(jwk.q.as_ref(), "q")?;
@@ -186,7 +186,7 @@ impl PrivateKey {
         }
     }
 
-    fn p256(key: EcdsaKeyPair) -> Result<Self, KeyScreenError> {
+    fn p256(key: EcdsaKeyPair) -> Result<Self, KeyValidationError> {
         let verifying = VerifyingKey::p256(key.public_key().as_ref())?;
         let material = Arc::new(Material::P256(key));
         Ok(Self {
@@ -196,7 +196,7 @@ impl PrivateKey {
         })
     }
 
-    fn ed25519(key: Ed25519KeyPair) -> Result<Self, KeyScreenError> {
+    fn ed25519(key: Ed25519KeyPair) -> Result<Self, KeyValidationError> {
         let verifying = VerifyingKey::ed25519(key.public_key().as_ref())?;
         let material = Arc::new(Material::Ed25519(key));
         Ok(Self {
@@ -206,7 +206,7 @@ impl PrivateKey {
         })
     }
 
-    fn rsa(algorithm: Algorithm, key: RsaKeyPair) -> Result<Self, KeyScreenError> {
+    fn rsa(algorithm: Algorithm, key: RsaKeyPair) -> Result<Self, KeyValidationError> {
         let public = der::rsa_public(key.public_key().as_ref())?;
         let verifying = VerifyingKey::rsa(algorithm, public.modulus, public.exponent)?;
         Ok(Self {
@@ -263,13 +263,13 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-fn chosen(family: Family, algorithm: Option<Algorithm>) -> Result<Algorithm, KeyScreenError> {
+fn chosen(family: Family, algorithm: Option<Algorithm>) -> Result<Algorithm, KeyValidationError> {
     let algorithm = algorithm.unwrap_or(family.default_algorithm());
     family.check(algorithm).map(|()| algorithm)
 }
 
-fn unreadable() -> KeyScreenError {
-    KeyScreenError::malformed(
+fn unreadable() -> KeyValidationError {
+    KeyValidationError::malformed(
         "bytes that are no supported private key",
         "a key of P-256, Ed25519 or RSA (2048 to 8192 bits)",
     )

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use super::jwk::{Jwk, flawed};
-use super::{KeyScreenError, VerifyingKey};
+use super::{KeyValidationError, VerifyingKey};
 use crate::json::Reader;
 
 /// The usable keys of a JWKS document (RFC 7517 §5).
@@ -17,7 +17,7 @@ use crate::json::Reader;
 /// let set = KeySet::parse(&document)?;
 /// assert!(set.select(Some("2026")).is_some() && set.select(None).is_some());
 /// assert!(set.select(Some("2025")).is_none());
-/// # Ok::<(), hexline_token::KeyScreenError>(())
+/// # Ok::<(), hexline_token::KeyValidationError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct KeySet {
@@ -26,20 +26,20 @@ pub struct KeySet {
 
 impl KeySet {
     /// Reads a published set: public keys only.
-    pub fn parse(text: &str) -> Result<Self, KeyScreenError> {
+    pub fn parse(text: &str) -> Result<Self, KeyValidationError> {
         let set = Self::parse_any(text)?;
         if set
             .keys
             .iter()
             .any(|(_, key)| key.algorithm().is_symmetric())
         {
-            return Err(KeyScreenError::SecretInSet);
+            return Err(KeyValidationError::SecretInSet);
         }
         Ok(set)
     }
 
     /// Reads a set that may be one of secrets, which only a local caller can have.
-    pub(crate) fn parse_any(text: &str) -> Result<Self, KeyScreenError> {
+    pub(crate) fn parse_any(text: &str) -> Result<Self, KeyValidationError> {
         let mut found: Option<Vec<Jwk<'_>>> = None;
         let mut reader = Reader::new(text);
         reader
@@ -57,22 +57,24 @@ impl KeySet {
             })
             .and_then(|()| reader.end())
             .map_err(flawed)?;
-        Self::screen(&found.ok_or_else(|| KeyScreenError::malformed("no keys", "a JWKS"))?)
+        Self::validate(&found.ok_or_else(|| KeyValidationError::malformed("no keys", "a JWKS"))?)
     }
 
-    fn screen(found: &[Jwk<'_>]) -> Result<Self, KeyScreenError> {
+    fn validate(found: &[Jwk<'_>]) -> Result<Self, KeyValidationError> {
         let mut keys: Vec<(Option<Box<str>>, VerifyingKey)> = Vec::new();
         let secrets = found.iter().filter(|jwk| jwk.is_secret()).count();
         if secrets != 0 && secrets != found.len() {
-            return Err(KeyScreenError::MixedSet);
+            return Err(KeyValidationError::MixedSet);
         }
         for jwk in found {
             if jwk.is_private() {
-                return Err(KeyScreenError::PrivateMember);
+                return Err(KeyValidationError::PrivateMember);
             }
             let key = match VerifyingKey::from_parsed(jwk) {
                 Ok(key) => key,
-                Err(KeyScreenError::Unsupported { .. } | KeyScreenError::WrongUse { .. }) => {
+                Err(
+                    KeyValidationError::Unsupported { .. } | KeyValidationError::WrongUse { .. },
+                ) => {
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -82,12 +84,12 @@ impl KeySet {
                 .as_ref()
                 .map(|kid| Cow::into_owned(kid.clone()).into_boxed_str());
             if kid.is_some() && keys.iter().any(|(other, _)| *other == kid) {
-                return Err(KeyScreenError::DuplicateKid);
+                return Err(KeyValidationError::DuplicateKid);
             }
             keys.push((kid, key));
         }
         if keys.is_empty() {
-            return Err(KeyScreenError::EmptySet);
+            return Err(KeyValidationError::EmptySet);
         }
         Ok(Self { keys })
     }

@@ -9,18 +9,18 @@ use aws_lc_rs::{constant_time, hmac};
 
 use super::der::{self, PublicInfo};
 use super::jwk::{self, Family, Jwk, Purpose};
-use super::{KeyScreenError, edwards, pem, roca};
+use super::{KeyValidationError, edwards, pem, roca};
 use crate::{Algorithm, base64url};
 
-/// A key that checks signatures of one algorithm. Parsed and screened; cheap to clone.
+/// A key that checks signatures of one algorithm. Parsed and validated; cheap to clone.
 ///
 /// ```
-/// use hexline_token::{Algorithm, KeyScreenError, VerifyingKey};
+/// use hexline_token::{Algorithm, KeyValidationError, VerifyingKey};
 /// let key = VerifyingKey::hmac(Algorithm::Hs256, b"a secret of at least 32 bytes ...")?;
 /// assert_eq!(key.algorithm(), Algorithm::Hs256);
 /// assert_eq!(format!("{key:?}"), "VerifyingKey(HS256)");
 /// assert!(VerifyingKey::hmac(Algorithm::Hs256, b"hunter2").is_err());
-/// # Ok::<(), KeyScreenError>(())
+/// # Ok::<(), KeyValidationError>(())
 /// ```
 #[derive(Clone)]
 pub struct VerifyingKey {
@@ -47,7 +47,7 @@ enum Material {
 
 impl VerifyingKey {
     /// A secret. Its bytes are those of the text as shown to people, never decoded first.
-    pub fn hmac(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyScreenError> {
+    pub fn hmac(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyValidationError> {
         let key = hmac_key(algorithm, secret)?;
         Ok(Self::from_hmac(algorithm, Arc::new(key)))
     }
@@ -56,7 +56,7 @@ impl VerifyingKey {
     ///
     /// The algorithm is its `alg`, else ES256, EdDSA, RS256 or HS256 by its type. A JWK with
     /// private members is refused: whoever registers it has shown it to too many already.
-    pub fn from_jwk(text: &str) -> Result<Self, KeyScreenError> {
+    pub fn from_jwk(text: &str) -> Result<Self, KeyValidationError> {
         Self::from_parsed(&Jwk::parse(text)?)
     }
 
@@ -65,7 +65,7 @@ impl VerifyingKey {
     pub fn from_pem(
         algorithm: impl Into<Option<Algorithm>>,
         text: &str,
-    ) -> Result<Self, KeyScreenError> {
+    ) -> Result<Self, KeyValidationError> {
         let (label, bytes) = pem::read(text)?;
         let algorithm = algorithm.into();
         let chosen = |family: Family| {
@@ -75,9 +75,11 @@ impl VerifyingKey {
         let info = match label {
             "PUBLIC KEY" => der::public_info(&bytes)?,
             "RSA PUBLIC KEY" => PublicInfo::Rsa(der::rsa_public(&bytes)?),
-            label if label.ends_with("PRIVATE KEY") => return Err(KeyScreenError::PrivateMember),
+            label if label.ends_with("PRIVATE KEY") => {
+                return Err(KeyValidationError::PrivateMember);
+            }
             _ => {
-                return Err(KeyScreenError::malformed(
+                return Err(KeyValidationError::malformed(
                     "another PEM block",
                     "a PUBLIC KEY block",
                 ));
@@ -96,10 +98,10 @@ impl VerifyingKey {
         }
     }
 
-    pub(super) fn from_parsed(jwk: &Jwk<'_>) -> Result<Self, KeyScreenError> {
-        let (family, algorithm) = jwk.screen(Purpose::Verifying)?;
+    pub(super) fn from_parsed(jwk: &Jwk<'_>) -> Result<Self, KeyValidationError> {
+        let (family, algorithm) = jwk.validate(Purpose::Verifying)?;
         if jwk.is_private() {
-            return Err(KeyScreenError::PrivateMember);
+            return Err(KeyValidationError::PrivateMember);
         }
         match family {
             Family::Secret => {
@@ -129,8 +131,8 @@ impl VerifyingKey {
         }
     }
 
-    pub(super) fn p256(point: &[u8]) -> Result<Self, KeyScreenError> {
-        let off_curve = KeyScreenError::Point { curve: "P-256" };
+    pub(super) fn p256(point: &[u8]) -> Result<Self, KeyValidationError> {
+        let off_curve = KeyValidationError::Point { curve: "P-256" };
         let point: [u8; 65] = point.try_into().map_err(|_| off_curve.clone())?;
         if point[0] != 4 {
             return Err(off_curve);
@@ -142,8 +144,8 @@ impl VerifyingKey {
         })
     }
 
-    pub(super) fn ed25519(point: &[u8]) -> Result<Self, KeyScreenError> {
-        let off_curve = KeyScreenError::Point { curve: "Ed25519" };
+    pub(super) fn ed25519(point: &[u8]) -> Result<Self, KeyValidationError> {
+        let off_curve = KeyValidationError::Point { curve: "Ed25519" };
         let point: [u8; 32] = point.try_into().map_err(|_| off_curve.clone())?;
         if !edwards::is_sound(&point) {
             return Err(off_curve);
@@ -159,8 +161,8 @@ impl VerifyingKey {
         algorithm: Algorithm,
         modulus: &[u8],
         exponent: &[u8],
-    ) -> Result<Self, KeyScreenError> {
-        screen_rsa(modulus, exponent)?;
+    ) -> Result<Self, KeyValidationError> {
+        validate_rsa(modulus, exponent)?;
         let parameters = match algorithm {
             Algorithm::Ps256 => &RSA_PSS_2048_8192_SHA256,
             _ => &RSA_PKCS1_2048_8192_SHA256,
@@ -170,7 +172,7 @@ impl VerifyingKey {
             e: exponent,
         }
         .to_parsed_public_key(parameters)
-        .map_err(|_| KeyScreenError::Inconsistent)?;
+        .map_err(|_| KeyValidationError::Inconsistent)?;
         let (modulus, exponent) = (modulus.into(), exponent.into());
         Ok(Self {
             algorithm,
@@ -243,13 +245,16 @@ impl fmt::Debug for VerifyingKey {
 
 /// Makes the key of an HMAC from a secret of at least 256 bits, whatever the hash is, so that a
 /// secret of 43 characters, which is what this system makes, serves all three.
-pub(super) fn hmac_key(algorithm: Algorithm, secret: &[u8]) -> Result<hmac::Key, KeyScreenError> {
+pub(super) fn hmac_key(
+    algorithm: Algorithm,
+    secret: &[u8],
+) -> Result<hmac::Key, KeyValidationError> {
     let digest = match algorithm {
         Algorithm::Hs256 => hmac::HMAC_SHA256,
         Algorithm::Hs384 => hmac::HMAC_SHA384,
         Algorithm::Hs512 => hmac::HMAC_SHA512,
         _ => {
-            return Err(KeyScreenError::AlgorithmMismatch {
+            return Err(KeyValidationError::AlgorithmMismatch {
                 kind: "secret",
                 algorithm,
             });
@@ -263,15 +268,15 @@ pub(super) fn hmac_key(algorithm: Algorithm, secret: &[u8]) -> Result<hmac::Key,
 pub(super) fn jwk_hmac_key(
     algorithm: Algorithm,
     secret: &[u8],
-) -> Result<hmac::Key, KeyScreenError> {
+) -> Result<hmac::Key, KeyValidationError> {
     let key = hmac_key(algorithm, secret)?;
     long_enough(secret, key.algorithm().digest_algorithm().output_len())?;
     Ok(key)
 }
 
-fn long_enough(secret: &[u8], wanted: usize) -> Result<(), KeyScreenError> {
+fn long_enough(secret: &[u8], wanted: usize) -> Result<(), KeyValidationError> {
     if secret.len() < wanted {
-        return Err(KeyScreenError::HmacTooShort {
+        return Err(KeyValidationError::HmacTooShort {
             bits: secret.len() * 8,
             wanted: wanted * 8,
         });
@@ -280,16 +285,16 @@ fn long_enough(secret: &[u8], wanted: usize) -> Result<(), KeyScreenError> {
 }
 
 /// Sizes and exponent; both numbers come without leading zeros.
-pub(super) fn screen_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyScreenError> {
+pub(super) fn validate_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyValidationError> {
     let bits = bit_length(modulus);
     if !(2048..=8192).contains(&bits) {
-        return Err(KeyScreenError::RsaSize { bits });
+        return Err(KeyValidationError::RsaSize { bits });
     }
     if modulus.last().is_none_or(|b| b & 1 == 0) {
-        return Err(KeyScreenError::RsaModulus);
+        return Err(KeyValidationError::RsaModulus);
     }
     if roca::is_weak(modulus) {
-        return Err(KeyScreenError::RsaWeak);
+        return Err(KeyValidationError::RsaWeak);
     }
     let value = (exponent.len() <= 8).then(|| {
         exponent
@@ -298,7 +303,7 @@ pub(super) fn screen_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyScree
     });
     match value {
         Some(65_537..0x2_0000_0000) if exponent.last().is_some_and(|b| b & 1 == 1) => Ok(()),
-        _ => Err(KeyScreenError::RsaExponent),
+        _ => Err(KeyValidationError::RsaExponent),
     }
 }
 

@@ -3,7 +3,7 @@ use hexline_model::Timestamp;
 
 use super::event::Event;
 use crate::compact::Compact;
-use crate::{Algorithm, Json, KeyScreenError, PrivateKey, VerifyingKey, base64url};
+use crate::{Algorithm, Json, KeyValidationError, PrivateKey, VerifyingKey, base64url};
 
 /// The MIME type of what is sent, [`Event`] as JSON.
 pub const MEDIA_TYPE: &str = "application/hexline-event+json";
@@ -117,7 +117,7 @@ impl Keys {
     }
 
     /// Trusts a key of the app by its id and secret (HS256).
-    pub fn key(self, id: impl Into<String>, secret: &str) -> Result<Self, KeyScreenError> {
+    pub fn key(self, id: impl Into<String>, secret: &str) -> Result<Self, KeyValidationError> {
         let key = VerifyingKey::hmac(Algorithm::Hs256, secret.as_bytes())?;
         Ok(self.verifying_key(id, key))
     }

@@ -76,7 +76,7 @@ fn corpus() -> Vec<Vec<u8>> {
         })
         .map(String::into_bytes)
         .collect();
-    for line in crate::screen::cases() {
+    for line in crate::validate::cases() {
         corpus.push(format!("l{}", line["line"]).into_bytes());
         corpus.push(format!("k{}", line["jwk"]).into_bytes());
         corpus.push(format!("k{}", line["jwks"]).into_bytes());

@@ -1,4 +1,4 @@
-use hexline_token::{Algorithm, KeyScreenError, KeySet, PrivateKey, VerifyingKey, jws};
+use hexline_token::{Algorithm, KeySet, KeyValidationError, PrivateKey, VerifyingKey, jws};
 use serde_json::{Value, json};
 
 use crate::keys::Key;
@@ -42,11 +42,11 @@ fn a_private_jwk_signs_for_its_public_one() {
     let other = p256.replace("jpsQ", "kpsQ");
     assert_eq!(
         PrivateKey::from_jwk(&other).err(),
-        Some(KeyScreenError::Inconsistent)
+        Some(KeyValidationError::Inconsistent)
     );
     assert_eq!(
         VerifyingKey::from_jwk(p256).err(),
-        Some(KeyScreenError::PrivateMember)
+        Some(KeyValidationError::PrivateMember)
     );
     let rsa = PrivateKey::from_jwk(RSA_JWK).expect("sound");
     assert_eq!(rsa.algorithm(), Algorithm::Ps256);
@@ -54,7 +54,7 @@ fn a_private_jwk_signs_for_its_public_one() {
     let mut swapped: Value = serde_json::from_str(RSA_JWK).expect("JSON");
     (swapped["p"], swapped["q"]) = (swapped["q"].clone(), swapped["p"].clone());
     let refused = PrivateKey::from_jwk(&swapped.to_string());
-    assert_eq!(refused.err(), Some(KeyScreenError::Inconsistent));
+    assert_eq!(refused.err(), Some(KeyValidationError::Inconsistent));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn public_keys_are_read_from_pem() {
         .to_pkcs8_pem()
         .expect("not a secret");
     let refused = VerifyingKey::from_pem(None, private.expose());
-    assert_eq!(refused.err(), Some(KeyScreenError::PrivateMember));
+    assert_eq!(refused.err(), Some(KeyValidationError::PrivateMember));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn broken_pem_is_refused_in_words() {
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----";
     assert_eq!(
         PrivateKey::from_pkcs8_pem(None, encrypted).err(),
-        Some(KeyScreenError::Encrypted)
+        Some(KeyValidationError::Encrypted)
     );
 }
 

@@ -15,8 +15,8 @@ mod cases;
 mod check;
 #[path = "../../examples/vectors/keys.rs"]
 mod keys;
-#[path = "../../examples/vectors/screen.rs"]
-mod screen;
+#[path = "../../examples/vectors/validate.rs"]
+mod validate;
 #[path = "../../examples/vectors/verify/mod.rs"]
 mod verify;
 #[path = "../../examples/vectors/webhooks.rs"]

@@ -14,21 +14,21 @@ use crate::vault::{Purpose, Sealer};
 /// A usable key with its app's rules, as they were when it was looked up. Cheap to clone.
 #[derive(Clone)]
 pub struct KeyHandle {
-    pub(super) key: Arc<HeldKey>,
-    pub(super) app: Arc<HeldApp>,
+    pub(super) key: Arc<CachedKey>,
+    pub(super) app: Arc<CachedApp>,
     pub(super) verifying: VerifyingKey,
     /// Which JWK of a set it is.
     pub(super) kid: Option<Box<str>>,
 }
 
 /// An app with what follows from its settings.
-pub(super) struct HeldApp {
+pub(super) struct CachedApp {
     pub(super) app: App,
     pub(super) rules: Rules,
 }
 
 /// A key with what follows from its record.
-pub(super) struct HeldKey {
+pub(super) struct CachedKey {
     /// As it is stored; its last use may be behind `used`.
     pub(super) record: KeyRecord,
     pub(super) ceiling: Option<Arc<Grants>>,
@@ -107,7 +107,7 @@ pub(super) enum End {
     Expired(Timestamp),
 }
 
-impl HeldKey {
+impl CachedKey {
     pub(super) fn end(&self, now: Timestamp) -> Option<End> {
         if let KeyState::Revoked { at } = self.record.state {
             return Some(End::Revoked(at));

@@ -1,7 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hexline_model::{AppId, Entropy, KeyId, Secret, Timestamp};
-use hexline_token::{Algorithm, Grants, KeyScreenError, KeySet, VerifyingKey};
+use hexline_token::{Algorithm, Grants, KeySet, KeyValidationError, VerifyingKey};
 use zeroize::Zeroizing;
 
 use super::error::KeyError;
@@ -11,13 +11,13 @@ use crate::vault::{Purpose, Sealer};
 
 /// Decides whether an order for a key is good, before anything is written.
 #[derive(Debug)]
-pub(super) struct Screen {
+pub(super) struct KeyValidator {
     pub(super) jwks_urls: UrlRule,
 }
 
 /// An order that passed; all that it lacks is an app.
 #[derive(Debug)]
-pub(super) struct Screened {
+pub(super) struct ValidKey {
     pub(super) id: KeyId,
     label: String,
     expires: Option<Timestamp>,
@@ -45,13 +45,13 @@ pub(super) fn check_label(label: &str) -> Result<(), KeyError> {
     Ok(())
 }
 
-impl Screen {
-    pub(super) fn check(
+impl KeyValidator {
+    pub(super) fn validate(
         &self,
         order: NewKey,
         now: Timestamp,
         entropy: &dyn Entropy,
-    ) -> Result<Screened, KeyError> {
+    ) -> Result<ValidKey, KeyError> {
         check_label(&order.label)?;
         if let Some(expires) = order.expires.filter(|at| *at <= now) {
             return Err(KeyError::Order {
@@ -72,7 +72,7 @@ impl Screen {
                 expected: "at most 64 KiB",
             });
         }
-        Ok(Screened {
+        Ok(ValidKey {
             id: id.unwrap_or_else(|| KeyId::generate(entropy)),
             label: order.label,
             expires: order.expires,
@@ -172,7 +172,7 @@ impl Screen {
     }
 }
 
-impl Screened {
+impl ValidKey {
     /// The key as it will be stored.
     pub(super) fn record(&self, app: AppId, now: Timestamp, sealer: &Sealer) -> KeyRecord {
         let material = match &self.material {
@@ -226,13 +226,13 @@ fn require_symmetric(algorithm: Algorithm) -> Result<(), KeyError> {
     }
 }
 
-/// A PEM file may hold more than its first block, which is all that was screened: a private key
+/// A PEM file may hold more than its first block, which is all that was validated: a private key
 /// that stands beside the public one must not be stored.
 fn one_block(pem: String) -> Result<String, KeyError> {
     if pem.matches("-----BEGIN ").count() == 1 && !pem.contains('\0') {
         return Ok(pem);
     }
-    Err(KeyScreenError::Malformed {
+    Err(KeyValidationError::Malformed {
         found: "more than one PEM block".to_owned(),
         expected: "one PUBLIC KEY block".to_owned(),
     }
