@@ -1,13 +1,14 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hexline_fanout::{Link, Receiver as _};
+use hexline_fanout::{Joining, Link, Recall, Receiver as _};
 use hexline_protocol::{ErrorCode, Id, Incoming, Item, PONG, RawCall, Reply};
-use hexline_services::{Effect, Outcome};
+use hexline_services::{Effect, Join, Outcome};
+use tokio::sync::oneshot;
 
 use super::connection::Connection;
 use super::dispatch::{CallFailure, Step};
-use super::in_flight::{CallsInFlight, Frame, RunningCall, Waiting};
+use super::in_flight::{CallsInFlight, Finished, Frame, RunningCall, Waiting};
 use super::responses::Responses;
 use super::session::ClientSessionContext;
 
@@ -63,7 +64,8 @@ impl Calls {
                 1
             }
             Incoming::Batch(items) => {
-                self.take_calls(context, &items, Responses::Batch(Vec::new()), bytes);
+                let responses = Responses::Batch(Vec::with_capacity(items.len()));
+                self.take_calls(context, &items, responses, bytes);
                 items.len()
             }
             Incoming::Unreadable(code, why) => {
@@ -82,15 +84,21 @@ impl Calls {
         let mut progress = Poll::Pending;
         while context.connection.outbox.has_room_for_answers() {
             if let Some(running) = &mut flight.running {
-                let Poll::Ready(result) = running.poll(cx) else {
+                let Poll::Ready(finished) = running.poll(cx) else {
                     break;
                 };
                 let (id, responses) = (running.id(), &mut flight.frame.responses);
-                match result {
-                    Ok(outcome) => self.carry_out(context, id, outcome, responses),
-                    Err(failure) => context.fail(id, &failure, responses),
-                }
-                flight.running = None;
+                flight.running = match finished {
+                    Finished::Call(Ok(outcome)) => self.carry_out(context, id, outcome, responses),
+                    Finished::Call(Err(failure)) => {
+                        context.fail(id, &failure, responses);
+                        None
+                    }
+                    Finished::Join(response) => {
+                        responses.add_all(response);
+                        None
+                    }
+                };
             } else if let Some(waiting) = flight.frame.rest.pop_front() {
                 let responses = &mut flight.frame.responses;
                 match waiting {
@@ -178,39 +186,80 @@ impl Calls {
         match result {
             Ok(Step::Done(outcome)) => self.carry_out(context, call.id, outcome, responses),
             Ok(Step::Later(future)) => {
-                return Some(RunningCall::spawn(shared.spawn.as_ref(), call.id, future));
+                Some(RunningCall::spawn(shared.spawn.as_ref(), call.id, future))
             }
-            Err(failure) => context.fail(call.id, &failure, responses),
+            Err(failure) => {
+                context.fail(call.id, &failure, responses);
+                None
+            }
         }
-        None
     }
 
-    /// Queues the reply; then what follows from it happens.
+    /// Queues the reply; then what follows from it happens. A join may have to fetch what it missed
+    /// first.
     fn carry_out(
         &mut self,
         context: CallContext<'_>,
         id: Option<Id<'_>>,
         outcome: Outcome<Reply>,
         responses: &mut Responses,
-    ) {
-        let connection = context.connection;
-        let mut respond = |reply: &Reply| {
-            if let Some(id) = id {
-                responses.add(connection, hexline_protocol::result(id, reply));
-            }
-        };
+    ) -> Option<RunningCall> {
         match outcome {
             Outcome::Done { reply, effects } => {
-                respond(&reply);
-                for effect in effects {
-                    self.apply(connection, effect);
+                if let Some(id) = id {
+                    let response = hexline_protocol::result(id, &reply);
+                    responses.add(context.connection, response);
                 }
+                for effect in effects {
+                    self.apply(context.connection, effect);
+                }
+                None
             }
             Outcome::Join(join) => {
+                if let Some(recall) = join.recall {
+                    return self.join_recalling(context, id, &join, recall, responses);
+                }
                 self.link.join(&join.channel, join.presence, |joined| {
-                    let reply = Reply::of(&(join.reply)(join.presence, joined.visible));
+                    let reply = (join.reply)(join.presence, joined);
                     responses.keep(hexline_protocol::result(id?, &reply))
                 });
+                None
+            }
+        }
+    }
+
+    /// Joins, and tells of the past. Whoever has it makes the response, and queues it in its turn;
+    /// that of a batch comes here.
+    fn join_recalling(
+        &mut self,
+        context: CallContext<'_>,
+        id: Option<Id<'_>>,
+        join: &Join,
+        recall: Recall,
+        responses: &mut Responses,
+    ) -> Option<RunningCall> {
+        let (sender, mut response) = oneshot::channel();
+        let (is_batch, id) = (responses.are_batch(), id.map(Id::to_owned));
+        let (presence, reply) = (join.presence, join.reply);
+        let reply = move |joined| {
+            let reply = reply(presence, joined);
+            let response = hexline_protocol::result(id.as_ref()?.as_id(), &reply);
+            if !is_batch {
+                return Some(response);
+            }
+            // Nobody waits for it if the connection has gone.
+            let _ = sender.send(response);
+            None
+        };
+        let link = &mut self.link;
+        match link.join_recalling(&join.channel, presence, recall, reply) {
+            Joining::Done => {
+                responses.add_all(response.try_recv().ok());
+                None
+            }
+            Joining::Later(fetch) => {
+                let spawn = context.shared.spawn.as_ref();
+                Some(RunningCall::fetch(spawn, fetch, response))
             }
         }
     }

@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use hexline_fanout::PendingJoin;
 use hexline_protocol::{ErrorCode, Id, OwnedCall, OwnedId, Reply};
 use hexline_services::Outcome;
 use tokio::sync::oneshot;
@@ -42,9 +43,29 @@ pub(super) enum Waiting {
 }
 
 /// A call that runs as a task of the server. Dropping it loses the outcome, and stops nothing.
-pub(super) struct RunningCall {
-    id: Option<OwnedId>,
-    outcome: oneshot::Receiver<Result<Outcome<Reply>, CallFailure>>,
+pub(super) enum RunningCall {
+    /// A service carries it out.
+    Call {
+        /// To be echoed.
+        id: Option<OwnedId>,
+        /// What it comes to.
+        outcome: oneshot::Receiver<Result<Outcome<Reply>, CallFailure>>,
+    },
+    /// What a member missed is fetched, and its response queued.
+    Join {
+        /// When that is done.
+        done: oneshot::Receiver<()>,
+        /// The response, where it goes out with those of a batch.
+        response: oneshot::Receiver<Bytes>,
+    },
+}
+
+/// What has run.
+pub(super) enum Finished {
+    /// A call, which has to be answered.
+    Call(Result<Outcome<Reply>, CallFailure>),
+    /// A join, which was; in a batch this is what it was answered.
+    Join(Option<Bytes>),
 }
 
 impl CallsInFlight {
@@ -107,29 +128,51 @@ impl RunningCall {
             // Nobody waits for the outcome if the connection has gone.
             let _ = sender.send(future.await);
         }));
-        Self {
+        Self::Call {
             id: id.map(Id::to_owned),
             outcome,
         }
     }
 
-    pub(super) fn id(&self) -> Option<Id<'_>> {
-        self.id.as_ref().map(OwnedId::as_id)
+    pub(super) fn fetch(
+        spawn: &dyn Spawn,
+        fetch: PendingJoin,
+        response: oneshot::Receiver<Bytes>,
+    ) -> Self {
+        let (sender, done) = oneshot::channel();
+        spawn.spawn(Box::pin(async move {
+            fetch.await;
+            // Nobody waits for it if the connection has gone.
+            let _ = sender.send(());
+        }));
+        Self::Join { done, response }
     }
 
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Outcome<Reply>, CallFailure>> {
-        Pin::new(&mut self.outcome).poll(cx).map(|outcome| {
-            // It was cut off, or has panicked: what it did up to there is done.
-            outcome.unwrap_or_else(|_| {
-                Err(CallFailure {
-                    code: ErrorCode::InternalError,
-                    message: "the call was begun and has not come to its end".to_owned(),
-                })
-            })
-        })
+    pub(super) fn id(&self) -> Option<Id<'_>> {
+        match self {
+            Self::Call { id, .. } => id.as_ref().map(OwnedId::as_id),
+            Self::Join { .. } => None,
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+        match self {
+            Self::Call { outcome, .. } => Pin::new(outcome).poll(cx).map(|outcome| {
+                // It was cut off, or has panicked: what it did up to there is done.
+                Finished::Call(outcome.unwrap_or_else(|_| Err(cut_off())))
+            }),
+            // Cut off, it was answered all the same: that nothing was recovered.
+            Self::Join { done, response } => Pin::new(done)
+                .poll(cx)
+                .map(|_| Finished::Join(response.try_recv().ok())),
+        }
+    }
+}
+
+fn cut_off() -> CallFailure {
+    CallFailure {
+        code: ErrorCode::InternalError,
+        message: "the call was begun and has not come to its end".to_owned(),
     }
 }
 

@@ -38,6 +38,17 @@ impl Responses {
         }
     }
 
+    /// Adds what a batch was waiting for, if there is anything.
+    pub(super) fn add_all(&mut self, response: Option<Bytes>) {
+        if let Self::Batch(responses) = self {
+            responses.extend(response);
+        }
+    }
+
+    pub(super) fn are_batch(&self) -> bool {
+        matches!(self, Self::Batch(_))
+    }
+
     /// All calls were carried out.
     pub(super) fn finish(self, connection: &Connection) {
         if let Self::Batch(responses) = self {

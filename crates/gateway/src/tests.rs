@@ -1,6 +1,7 @@
 mod answers;
 mod batches;
 mod in_flight;
+mod recall;
 mod slow;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,13 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hexline_fanout::Fanout;
+use bytes::Bytes;
 use hexline_model::{AppId, Clock, KeyId, ManualClock, Route, Subject, SystemEntropy, Timestamp};
 use hexline_protocol::CloseCode;
 use hexline_services::Caller;
 use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
 use hexline_services::keys::{KeyOptions, KeyService, NewKey, Standing};
-use hexline_services::signal::{Announcements, SignalService};
+use hexline_services::signal::SignalService;
 use hexline_services::vault::{MasterKey, Sealer};
 use hexline_store::{Database, DatabaseConfig};
 use hexline_token::{Algorithm, Grants, Permissions};
@@ -30,6 +31,7 @@ use super::metrics::Metrics;
 use super::outbox::{Outgoing, Take};
 use super::peer::Peer;
 use super::session::{ClientSession, ClientSessionContext};
+use recall::SlowHistory;
 use slow::{HandDriven, SlowService, WithSlow};
 
 /// A hub over real keys, with a clock that stands still.
@@ -40,6 +42,7 @@ struct Rig {
     context: Arc<ClientSessionContext>,
     slow: Arc<SlowService>,
     tasks: Arc<HandDriven>,
+    history: SlowHistory,
     app: AppId,
     key: KeyId,
     _dir: tempfile::TempDir,
@@ -71,10 +74,11 @@ impl Rig {
         let mut limits = Limits::default();
         edit(&mut limits);
         let (limits, metrics) = (Arc::new(limits), Arc::new(Metrics::default()));
+        let history = SlowHistory::default();
         let hub = Hub::new(
             Arc::clone(&limits),
             Arc::clone(keys.registry()),
-            Arc::new(Fanout::new(Arc::new(Announcements))),
+            history.fanout(),
             shared(),
             Arc::clone(&metrics),
         );
@@ -99,6 +103,7 @@ impl Rig {
             context,
             slow,
             tasks,
+            history,
             app,
             key,
             _dir: dir,

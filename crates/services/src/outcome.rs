@@ -1,8 +1,7 @@
 use bytes::Bytes;
-use hexline_fanout::Presence;
+use hexline_fanout::{Joined, Presence, Recall};
 use hexline_model::ChannelName;
 use hexline_protocol::Reply;
-use hexline_protocol::signal::Joined;
 use serde::Serialize;
 
 /// What a call came to: what its caller is told, and what then happens to the caller's own connection.
@@ -29,8 +28,10 @@ pub struct Join {
     pub channel: ChannelName,
     /// How to join it.
     pub presence: Presence,
-    /// Makes the reply: of how it was to be joined, and whether the member is visible.
-    pub reply: fn(Presence, bool) -> Joined,
+    /// What it asks for of the channel's past. That may have to be fetched.
+    pub recall: Option<Recall>,
+    /// Makes the reply: of how it was to be joined, and what came of that.
+    pub reply: fn(Presence, Joined) -> Reply,
 }
 
 /// Something that happens to the caller's connection, which may have none: then nothing does.

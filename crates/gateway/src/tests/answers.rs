@@ -1,6 +1,5 @@
 //! An answer goes out before what follows from its call.
 
-use bytes::Bytes;
 use hexline_fanout::Presence;
 use hexline_model::ChannelName;
 use hexline_services::Effect;

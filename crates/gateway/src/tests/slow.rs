@@ -7,11 +7,13 @@ use hexline_protocol::{ErrorCode, RawCall, Reply};
 use hexline_services::{Effect, Outcome};
 use tokio::sync::oneshot;
 
+use super::recall::recalling;
 use super::*;
 use crate::dispatch::{CallFailure, Dispatch, Step};
 use crate::spawn::{Spawn, Task};
 
-/// `slow.NAME` lasts until the test ends it; `quick.NAME` is done at once.
+/// `slow.NAME` lasts until the test ends it; `quick.NAME` is done at once; `recall.all` joins a channel
+/// whose past is fetched.
 #[derive(Default)]
 pub(super) struct SlowService {
     open: Mutex<Vec<(String, oneshot::Sender<Ended>)>>,
@@ -65,6 +67,9 @@ impl Dispatch for WithSlow {
         if let Some(name) = call.method.strip_prefix("quick.") {
             begin(name);
             return Ok(Step::Done(done(name)));
+        }
+        if call.method == "recall.all" {
+            return Ok(Step::Done(recalling()));
         }
         let Some(name) = call.method.strip_prefix("slow.") else {
             return services.dispatch(caller, link, call, note);

@@ -2,10 +2,10 @@
 
 use hexline_fanout::{Link, Presence};
 use hexline_model::{ChannelName, Destination};
-use hexline_protocol::Done;
 use hexline_protocol::signal::{
     Delivered, JoinParams, Joined, LeaveParams, PublishParams, SendParams,
 };
+use hexline_protocol::{Done, Reply};
 
 use super::{SignalError, SignalService};
 use crate::{Caller, Effect, Join, Outcome};
@@ -44,7 +44,10 @@ pub fn join(
     Ok(Outcome::Join(Join {
         channel,
         presence,
-        reply: |wanted: Presence, visible| Joined::new(visible || !wanted.is_visible()),
+        recall: None,
+        reply: |wanted: Presence, joined| {
+            Reply::of(&Joined::new(joined.visible || !wanted.is_visible()))
+        },
     }))
 }
 
