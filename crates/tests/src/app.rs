@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use hexline_model::{AppId, Identity, KeyId, Subject, SystemClock};
+use hexline_model::{AppId, Clock as _, Identity, KeyId, Subject, SystemClock, Timestamp};
 use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
 use hexline_services::keys::{KeyService, NewKey};
 use hexline_services::revocations::Scope;
@@ -13,6 +13,7 @@ use hexline_token::{Algorithm, Grants, TokenBuilder};
 use serde_json::{Map, Value, json};
 use tokio_tungstenite::tungstenite::http::Request;
 
+use crate::clock::TestClock;
 use crate::http::{Refusal, refusal_of, upgrade};
 use crate::server::TestServer;
 use crate::socket::Socket;
@@ -26,6 +27,7 @@ pub struct TestApp {
     secret: String,
     base: String,
     at: SocketAddr,
+    clock: TestClock,
 }
 
 impl TestApp {
@@ -43,6 +45,7 @@ impl TestApp {
             secret,
             base: server.base(),
             at: server.at(),
+            clock: server.clock(),
         }
     }
 
@@ -53,6 +56,7 @@ impl TestApp {
             keys: server.keys(),
             base: server.base(),
             at: server.at(),
+            clock: server.clock(),
             ..self.clone()
         }
     }
@@ -110,6 +114,11 @@ impl TestApp {
 
     pub(crate) fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Now, for the app's server.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

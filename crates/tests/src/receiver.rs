@@ -2,12 +2,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use hexline_model::SystemClock;
 use hexline_token::webhook::{self, Delivery, Keys, MEDIA_TYPE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::app::TestApp;
 use crate::within;
 
 /// An app's server that is told of events.
@@ -97,11 +97,11 @@ impl WebhookReceiver {
 }
 
 impl WebhookRequest {
-    /// Checks it as an app's server does, with the key's id and secret.
-    pub fn check(&self, key: &str, secret: &str) -> Delivery {
-        let keys = Keys::new().key(key, secret).expect("a good secret");
-        let now = SystemClock::new().now();
-        webhook::verify(&self.authorization, &self.body, &keys, now).expect("it is signed")
+    /// Checks it as the app's server does.
+    pub fn check(&self, app: &TestApp) -> Delivery {
+        let keys = Keys::new().key(app.key_id(), app.secret());
+        let keys = keys.expect("a good secret");
+        webhook::verify(&self.authorization, &self.body, &keys, app.now()).expect("it is signed")
     }
 }
 

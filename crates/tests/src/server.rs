@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hexline_model::{Clock as _, Monotonic};
 use hexline_server::config::{Config, Limits, LogConfig};
 use hexline_server::{Running, Server};
 use tempfile::TempDir;
@@ -35,6 +36,15 @@ impl TestServer {
 
     /// Starts a server whose configuration was changed.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by(TestClock::new(), change).await
+    }
+
+    /// Starts a server for which time passes by itself: for what the kernel or a browser does.
+    pub async fn start_in_real_time(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_by(TestClock::of_machine(), change).await
+    }
+
+    async fn start_by(clock: TestClock, change: impl FnOnce(&mut Config)) -> Self {
         let data = TempDir::new().expect("a directory");
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -53,7 +63,6 @@ impl TestServer {
             ..Config::defaults()
         };
         change(&mut config);
-        let clock = TestClock::new();
         let running = run(&config, &clock).await;
         Self {
             at: running.local_addr(),
@@ -117,9 +126,47 @@ impl TestServer {
         url.map(|url| url.expose().clone())
     }
 
-    /// Turns the server's calendar forward.
+    /// Lets time pass for the server.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    /// Lets time pass for the server, a little again and again, until what is waited for has
+    /// happened: for what follows from several waits, of which nobody outside sees when one begins.
+    pub async fn advance_until<T>(&self, step: Duration, effect: impl Future<Output = T>) -> T {
+        let client = crate::client();
+        let passing = async {
+            loop {
+                self.advance(step);
+                // The server answers: it has got to do what there was to do, or most of it.
+                let asked = client.get(self.url("/healthz")).send().await;
+                drop(asked);
+            }
+        };
+        within("what time brings", async {
+            tokio::select! {
+                done = effect => done,
+                never = passing => never,
+            }
+        })
+        .await
+    }
+
+    pub(crate) fn clock(&self) -> TestClock {
+        self.clock.clone()
+    }
+
+    /// How much time has passed for the server since it was made.
+    pub fn passed(&self) -> Duration {
+        self.clock.monotonic().since(Monotonic::default())
+    }
+
+    /// Stops the server as SIGTERM would, and lets time pass: for clients that do not answer.
+    pub async fn stop_while_time_passes(&mut self) {
+        self.begin_stop();
+        let mut stopping = self.stopping.take().expect("it has begun");
+        let stopped = self.advance_until(Duration::from_millis(100), &mut stopping);
+        stopped.await.expect("no panic");
     }
 
     /// The data directory.

@@ -294,6 +294,16 @@ impl Socket {
             .expect("the socket takes the pong");
     }
 
+    /// Waits for a ping of the server, and says nothing.
+    pub async fn unanswered_ping(&mut self) {
+        use tokio::io::AsyncReadExt;
+        let mut frame = [0; 2];
+        within("a ping", self.stream.get_mut().read_exact(&mut frame))
+            .await
+            .expect("the socket is open");
+        assert_eq!(frame, [0x89, 0], "a ping without a payload");
+    }
+
     /// Reads to the end without ever answering; gives the number of pings and the close code.
     pub async fn closed_without_a_sign(mut self) -> (usize, Option<u16>) {
         use tokio::io::AsyncReadExt;

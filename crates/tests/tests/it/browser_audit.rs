@@ -5,7 +5,7 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_stand_in_the_address_and_survive_a_sign_in_and_the_way_back() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let made = operator.post("/apps", &json!({"name": "shop"})).await;
     let app = made["id"].as_str().expect("an id").to_owned();

@@ -57,7 +57,7 @@ async fn a_changed_password_shows_the_passkeys_and_takes_those_that_are_not_know
 }
 
 async fn start() -> (TestServer, TestOperator) {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     (server, operator)
 }

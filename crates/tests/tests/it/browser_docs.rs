@@ -4,7 +4,7 @@ use hexline_tests::{Browser, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_of_the_api_page_opens_and_fits_at_every_width() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
     for width in [360, 1440] {

@@ -6,7 +6,7 @@ use crate::browser_prefix::proxy_that_changes_heads;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_set_up_link_makes_an_owner_and_leaves_the_address_bar() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
     let link = server.console_setup_url().expect("nobody is there yet");
@@ -36,7 +36,7 @@ async fn the_set_up_link_makes_an_owner_and_leaves_the_address_bar() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invitation_says_whom_it_is_for_and_when_it_is_used_up() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let owner = server.operator().await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
@@ -71,7 +71,7 @@ async fn an_invitation_says_whom_it_is_for_and_when_it_is_used_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_was_not_used_is_not_called_used_behind_a_proxy_that_changes_host() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let inside = |head: String| head.replacen("Host: 127.0.0.1", "Host: inside", 1);
     let proxy = proxy_that_changes_heads(server.at(), inside).await;
     let outside = |link: &str| link.replacen(&server.base(), &format!("http://{proxy}"), 1);
@@ -105,7 +105,7 @@ async fn a_link_that_was_not_used_is_not_called_used_behind_a_proxy_that_changes
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_signed_in_signs_in_and_goes_on_to_the_page_that_was_wanted() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     server.operator().await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
@@ -126,7 +126,7 @@ async fn who_is_not_signed_in_signs_in_and_goes_on_to_the_page_that_was_wanted()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guesser_is_told_to_wait() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     server.operator().await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
@@ -165,7 +165,7 @@ async fn sign_in(tab: &Tab, password: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_on_a_page_of_somebody_else_leads_in() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
@@ -181,7 +181,7 @@ async fn a_link_on_a_page_of_somebody_else_leads_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_keyboard_alone_is_enough() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;

@@ -152,7 +152,7 @@ async fn who_is_invited_only_is_shown_as_such() {
 }
 
 async fn start() -> (TestServer, TestOperator, TestApp) {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let app = server.app("shop").await;
     (server, operator, app)

@@ -5,7 +5,7 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn revoking_a_key_shows_the_keys_that_it_made_and_may_leave_them() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let app = server.app("shop").await;
     let (maker, other) = (app.another_key(None).await, app.another_key(None).await);
@@ -50,7 +50,7 @@ async fn revoking_a_key_shows_the_keys_that_it_made_and_may_leave_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_warning_before_a_revocation_counts_no_connections_of_keys_that_are_kept() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let app = server.app("shop").await;
     let maker = app.another_key(None).await;

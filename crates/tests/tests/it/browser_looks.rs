@@ -5,7 +5,7 @@ use hexline_tests::{Browser, OWNER_PASSWORD, Tab, TestApp, TestOperator, TestSer
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_entrance_looks_well() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     server.operator().await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
@@ -25,7 +25,7 @@ async fn the_entrance_looks_well() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_looks_well_with_something_on_it() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let app = server.app("shop").await;
     furnish(&operator, &server, &app).await;
@@ -54,7 +54,7 @@ async fn every_page_looks_well_with_something_on_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_looks_well_with_nothing_on_it() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
@@ -80,7 +80,7 @@ async fn every_page_looks_well_with_nothing_on_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_is_shown_nothing_to_write_with() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let app = server.app("shop").await;
     let hidden = server.app("hidden").await;

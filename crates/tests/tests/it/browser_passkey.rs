@@ -4,7 +4,7 @@ use hexline_tests::{Browser, OWNER_EMAIL, OWNER_PASSWORD, TestServer, one_time_c
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passkey_that_was_added_signs_in_alone() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
@@ -28,7 +28,7 @@ async fn a_passkey_that_was_added_signs_in_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_code_of_an_authenticator_app_is_asked_for_once_it_is_set_up() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;

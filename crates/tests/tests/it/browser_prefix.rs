@@ -21,7 +21,7 @@ async fn the_console_works_behind_a_proxy_that_strips_the_prefix() {
 }
 
 async fn below_a_prefix() -> TestServer {
-    TestServer::start_with(|config| {
+    TestServer::start_in_real_time(|config| {
         config.public_url = Some(format!("http://localhost{PREFIX}"));
     })
     .await

@@ -171,7 +171,7 @@ async fn closes(tab: &Tab) -> serde_json::Value {
 }
 
 async fn start() -> (TestServer, TestOperator, TestApp) {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let app = server.app("shop").await;
     (server, operator, app)

@@ -4,7 +4,7 @@ use hexline_tests::{Browser, Tab, TestServer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn figures_that_no_longer_come_are_greyed_and_say_of_when_they_are() {
-    let mut server = TestServer::start().await;
+    let mut server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let app = server.app("shop").await;
     let socket = app.connect("alice/web1").await;

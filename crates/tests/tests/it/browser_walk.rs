@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_the_set_up_link_to_a_key_that_works_and_is_revoked() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
 

@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_is_added_tried_out_and_told_again() {
-    let server = TestServer::start_with(|config| config.webhooks.allow_private = true).await;
+    let server =
+        TestServer::start_in_real_time(|config| config.webhooks.allow_private = true).await;
     let operator = server.operator().await;
     let app = server.app("shop").await;
     let receiver = receiver().await;

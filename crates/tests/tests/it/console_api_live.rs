@@ -1,5 +1,7 @@
 //! Who is connected, as the Console's API tells and shows it.
 
+use std::time::Duration;
+
 use hexline_tests::{OWNER_EMAIL, OWNER_PASSWORD, TestOperator, TestServer, refusal, within};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -92,19 +94,24 @@ async fn the_stream_shows_who_comes_and_goes_and_ends_with_the_session() {
     let mut alice = app.connect("alice/web").await;
     alice.call("signal.join", json!({"id": "room"})).await;
     for events in [&mut own, &mut all] {
-        assert_eq!(events.changed().await["connections"], 1);
-        let stats = events.stats().await;
-        assert_eq!(stats["connections"], 1);
-        assert!(stats["at_ms"].is_i64());
-        while events.stats().await["messages_in"] != 1 {}
+        let seen = async {
+            assert_eq!(events.changed().await["connections"], 1);
+            let stats = events.stats().await;
+            assert_eq!(stats["connections"], 1);
+            assert!(stats["at_ms"].is_i64());
+            while events.stats().await["messages_in"] != 1 {}
+        };
+        server.advance_until(TICK, seen).await;
     }
     alice.close().await;
     for events in [&mut own, &mut all] {
-        assert_eq!(events.changed().await["connections"], 0);
+        let seen = async { assert_eq!(events.changed().await["connections"], 0) };
+        server.advance_until(TICK, seen).await;
     }
     owner.delete("/session").await;
     for mut events in [own, all] {
-        while events.next().await.is_some() {}
+        let end = async { while events.next().await.is_some() {} };
+        server.advance_until(TICK, end).await;
     }
 }
 
@@ -133,7 +140,8 @@ async fn the_stream_adds_up_only_what_the_operator_sees() {
     let vic = vic.clone().find(|o| o["role"] == "viewer").expect("vic");
     let path = format!("/operators/{}", vic["id"].as_str().expect("an id"));
     owner.patch(&path, &json!({"apps": [other.id()]})).await;
-    while one.next().await.is_some() {}
+    let end = async { while one.next().await.is_some() {} };
+    server.advance_until(TICK, end).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,15 +198,18 @@ async fn a_session_follows_eight_streams_and_no_more() {
     Events::of(&other, "/live").await.stats().await;
     // One that ends makes room.
     streams.pop();
-    within("room for another", async {
-        let status = async || {
-            let request = owner.request(Method::GET, "/live").send().await;
-            request.expect("an answer").status().as_u16()
-        };
-        while status().await == 429 {}
-    })
-    .await;
+    server
+        .advance_until(TICK, async {
+            let status = async || {
+                let request = owner.request(Method::GET, "/live").send().await;
+                request.expect("an answer").status().as_u16()
+            };
+            while status().await == 429 {}
+        })
+        .await;
 }
+
+const TICK: Duration = Duration::from_secs(1);
 
 /// A stream of Server-Sent Events.
 struct Events {

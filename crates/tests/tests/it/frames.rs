@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hexline_server::config::Limits;
 use hexline_tests::{Socket, TestServer};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -105,30 +106,29 @@ async fn the_clients_close_is_answered_and_the_leave_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_is_pinged_and_then_closed_with_4010() {
-    let server = TestServer::start_with(|config| {
-        config.limits.ping_after = Duration::from_millis(300);
-        config.limits.idle_close = Duration::from_millis(1200);
-    })
-    .await;
+    let server = TestServer::start().await;
     let app = server.app("one").await;
-    let silent = app.connect("bob/web").await;
-    let (pings, code) = silent.closed_without_a_sign().await;
-    assert!(pings >= 1, "the server asks before it closes");
-    assert_eq!(code, Some(4010));
+    let mut silent = app.connect("bob/web").await;
+    let Limits {
+        ping_after,
+        idle_close,
+        ..
+    } = Limits::default();
+    server.advance(ping_after);
+    silent.unanswered_ping().await;
+    server.advance(idle_close - ping_after);
+    assert_eq!(silent.closed_without_a_sign().await, (0, Some(4010)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pong_is_a_sign_of_life() {
-    let server = TestServer::start_with(|config| {
-        config.limits.ping_after = Duration::from_millis(200);
-        config.limits.idle_close = Duration::from_millis(800);
-    })
-    .await;
+    let server = TestServer::start().await;
     let app = server.app("one").await;
     let mut bob = app.connect("bob/web").await;
     // Each ping is answered; six of them take longer than an idle connection lives.
     for _ in 0..6 {
-        bob.server_ping().await;
+        let ping = bob.server_ping();
+        server.advance_until(Duration::from_secs(1), ping).await;
     }
     assert_eq!(bob.after_ping().await, []);
 }

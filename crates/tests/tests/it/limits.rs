@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hexline_model::{Secret, SystemClock};
+use hexline_model::Secret;
 use hexline_tests::{Socket, TestServer, refusal};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -18,21 +18,19 @@ async fn calls_over_the_rate_are_read_later_and_none_is_dropped() {
     let app = server.app("one").await;
     let mut alice = app.connect("alice/web").await;
     let mut bob = app.connect("bob/web").await;
-    let clock = SystemClock::new();
-    let started = clock.monotonic();
     for n in 0..60 {
         alice
             .notify("signal.send", json!({"to": "bob", "n": n}))
             .await;
     }
-    for n in 0..60 {
+    for n in 0..10 {
         assert_eq!(bob.expect("signal.send").await["n"], n);
     }
-    let took = clock.monotonic().since(started);
-    assert!(
-        took >= Duration::from_millis(400),
-        "50 calls over the burst at 100 a second, in {took:?}"
-    );
+    for n in 10..60 {
+        assert_eq!(bob.after_ping().await, [], "it is not read yet");
+        server.advance(Duration::from_millis(10));
+        assert_eq!(bob.expect("signal.send").await["n"], n);
+    }
 }
 
 /// A client that sends and neither reads nor pauses, until it is closed.
@@ -48,8 +46,6 @@ async fn all_that_is_asked_for_at_once_after_connecting_is_answered_on_that_conn
     let server = TestServer::start_with(|config| {
         config.limits.calls_per_second = 500;
         config.limits.call_burst = 100;
-        // Enough for 500 calls that wait, whatever the kernel's buffers hold. 401 do: 400 KB.
-        config.limits.rate_patience = Duration::from_secs(1);
     })
     .await;
     let app = server.app("one").await;
@@ -59,21 +55,26 @@ async fn all_that_is_asked_for_at_once_after_connecting_is_answered_on_that_conn
         let call = json!({"jsonrpc": "2.0", "id": id, "method": "signal.send", "params": params});
         alice.text(call.to_string()).await;
     }
-    for id in 1..=1501 {
-        assert_eq!(alice.frame().await["id"], id);
-    }
-    // At its pace it is never closed.
-    for _ in 0..500 {
-        alice.call("signal.leave", json!({"id": "x"})).await;
-    }
+    let answers = async {
+        for id in 1..=1501 {
+            assert_eq!(alice.frame().await["id"], id);
+        }
+        // At its pace it is never closed.
+        for _ in 0..500 {
+            alice.call("signal.leave", json!({"id": "x"})).await;
+        }
+    };
+    server
+        .advance_until(Duration::from_millis(20), answers)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sends_without_pause_is_closed_with_4029_and_its_neighbours_go_on() {
     let server = TestServer::start_with(|config| {
-        config.limits.calls_per_second = 200;
+        config.limits.calls_per_second = 1;
         config.limits.call_burst = 100;
-        config.limits.rate_patience = Duration::from_millis(300);
+        config.limits.rate_patience = Duration::from_secs(10);
         config.metrics_bearer = Some(Secret::new("figures-7f".to_owned()));
     })
     .await;
@@ -86,7 +87,8 @@ async fn who_sends_without_pause_is_closed_with_4029_and_its_neighbours_go_on() 
         .call("signal.join", json!({"id": "room", "presence": true}))
         .await;
     bob.expect("signal.join").await;
-    flood(&mut alice).await;
+    let flood = flood(&mut alice);
+    server.advance_until(Duration::from_secs(1), flood).await;
     bob.expect("signal.leave").await;
     assert_eq!(bob.after_ping().await, []);
     let metrics = hexline_tests::client()
@@ -112,13 +114,14 @@ async fn every_call_of_a_batch_counts() {
     let app = server.app("one").await;
     let call = r#"{"jsonrpc":"2.0","method":"signal.send","params":{"to":"x"}}"#;
     let mut alice = app.connect("alice/web").await;
-    let clock = SystemClock::new();
-    let started = clock.monotonic();
+    let started = server.passed();
     for _ in 0..6 {
         alice.text(format!("[{}]", [call; 10].join(","))).await;
     }
-    assert_eq!(alice.after_ping().await, []);
-    let took = clock.monotonic().since(started);
+    let step = Duration::from_millis(10);
+    let pushes = server.advance_until(step, alice.after_ping()).await;
+    assert_eq!(pushes, []);
+    let took = server.passed() - started;
     assert!(
         took >= Duration::from_millis(450),
         "51 calls over the burst at 100 a second, in {took:?}"
@@ -193,7 +196,7 @@ async fn who_calls_without_reading_the_answers_is_closed_and_harms_nobody() {
     bob.expect("signal.join").await;
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"signal.dance"}"#;
     let flood = async { while alice.try_message(Message::text(call)).await.is_ok() {} };
-    hexline_tests::within("the server closes", flood).await;
+    server.advance_until(Duration::from_secs(1), flood).await;
     bob.expect("signal.leave").await;
     assert_eq!(bob.after_ping().await, []);
     // What it had not read by then may have been lost with the connection.
@@ -430,7 +433,6 @@ async fn a_client_that_stops_reading_is_closed_with_4008_and_the_others_go_on() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_stalls_closes_with_4008_although_the_outbox_has_room() {
     let server = TestServer::start_with(|config| {
-        config.limits.write_stall = Duration::from_millis(500);
         config.limits.outbox_bytes = 64 * 1024 * 1024;
     })
     .await;
@@ -450,7 +452,8 @@ async fn a_write_that_stalls_closes_with_4008_although_the_outbox_has_room() {
             .notify("signal.send", json!({"to": "slow", "n": n, "text": text}))
             .await;
     }
-    alice.expect("signal.leave").await;
+    let left = alice.expect("signal.leave");
+    server.advance_until(Duration::from_secs(1), left).await;
     assert_eq!(slow.closed().await, 4008);
 }
 

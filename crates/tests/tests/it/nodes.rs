@@ -59,7 +59,7 @@ async fn a_server_that_is_refused_leaves_the_schema_as_it_was() {
 async fn with_postgres_away_messages_flow_and_readyz_says_degraded_until_it_is_back() {
     let directory = tempfile::tempdir().expect("a directory");
     let (mut proxy, through) = proxied_database().await;
-    let server = TestServer::start_with(|config| {
+    let server = TestServer::start_in_real_time(|config| {
         config.database = Some(through);
         config.master_key_file = Some(directory.path().join("master.key"));
         config.metrics_bearer = Some(Secret::new(BEARER.to_owned()));
@@ -119,14 +119,14 @@ async fn a_server_registers_again_beside_an_isolated_one() {
     let database = new_database().await;
     let (mut proxy, through) = proxied(&database).await;
     let key = directory.path().join("master.key");
-    let plain = TestServer::start_with(|config| {
+    let plain = TestServer::start_in_real_time(|config| {
         config.database = Some(through);
         config.master_key_file = Some(key.clone());
         config.metrics_bearer = Some(Secret::new(BEARER.to_owned()));
     })
     .await;
     // Through no proxy: it keeps its registration.
-    let _isolated = TestServer::start_with(|config| {
+    let _isolated = TestServer::start_in_real_time(|config| {
         config.database = Some(database);
         config.master_key_file = Some(key);
         config.isolated = true;

@@ -28,7 +28,7 @@ async fn told(server: &TestServer, token: &str, arguments: &[&str]) -> Told {
 }
 
 async fn shop() -> (TestServer, TestApp, String) {
-    let server = TestServer::start().await;
+    let server = TestServer::start_in_real_time(|_| {}).await;
     let app = server.app("shop").await;
     let token = app.platform_token();
     (server, app, token)

@@ -19,11 +19,15 @@ async fn a_receiver_that_fails_for_a_while_gets_every_event_in_order_once_it_is_
             drop(app.connect(&format!("{user}/web")).await);
         }
     }
-    for _ in 0..10 {
-        assert_eq!(receiver.next().await.status, 500);
-    }
+    let failures = async {
+        for _ in 0..10 {
+            assert_eq!(receiver.next().await.status, 500);
+        }
+    };
+    server.advance_until(STEP, failures).await;
     receiver.answer(200);
-    in_order(&server, &mut receiver, &app).await;
+    let recovery = in_order(&server, &mut receiver, &app);
+    server.advance_until(STEP, recovery).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,13 +49,15 @@ async fn a_restart_in_between_loses_none() {
     }
     receiver.next().await;
     server.restart().await;
-    receiver.next().await;
+    server.advance_until(STEP, receiver.next()).await;
     // While it is answering nobody, so that the second stop cuts off what is under way.
     receiver.answer(0);
-    while receiver.next().await.status != 0 {}
+    let unanswered = async { while receiver.next().await.status != 0 {} };
+    server.advance_until(STEP, unanswered).await;
     server.restart().await;
     receiver.answer(200);
-    in_order(&server, &mut receiver, &app).await;
+    let recovery = in_order(&server, &mut receiver, &app);
+    server.advance_until(STEP, recovery).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +123,7 @@ async fn what_is_given_up_is_parked_and_lets_the_next_one_pass() {
             &Value::Null,
         )
         .await;
-    let again = receiver.accepted().await.check(&app.key_id(), app.secret());
+    let again = receiver.accepted().await.check(&app);
     assert_eq!(again.event.id, parked[0]["event"].as_str().expect("an id"));
 }
 
@@ -158,7 +164,7 @@ async fn no_redirect_is_followed() {
     assert_eq!(attempt["status"], 307);
     front.next().await;
     // Tried again, and still not followed.
-    front.next().await;
+    server.advance_until(STEP, front.next()).await;
     assert!(behind.rest().is_empty());
 }
 
@@ -192,7 +198,7 @@ async fn in_order(server: &TestServer, receiver: &mut WebhookReceiver, app: &Tes
     let mut told: HashMap<String, Vec<(String, String, String)>> = HashMap::new();
     while seen.len() < USERS.len() * 10 {
         let received = receiver.accepted().await;
-        let delivery = received.check(&app.key_id(), app.secret());
+        let delivery = received.check(app);
         assert!(jtis.insert(delivery.token_id), "no token is used twice");
         let id = delivery.event.id.clone();
         if !seen.insert(id.clone()) {
@@ -227,5 +233,8 @@ async fn in_order(server: &TestServer, receiver: &mut WebhookReceiver, app: &Tes
         assert!(open.is_empty());
     }
 }
+
+/// Much less than the time that an answer may take.
+const STEP: Duration = Duration::from_millis(50);
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];

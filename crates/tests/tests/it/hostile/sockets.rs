@@ -62,7 +62,7 @@ impl TlsServer {
         };
         std::fs::write(&tls.key_file, made.signing_key.serialize_pem()).expect("written");
         std::fs::write(&tls.cert_file, made.cert.pem()).expect("written");
-        let server = TestServer::start_with(|config| {
+        let server = TestServer::start_in_real_time(|config| {
             change(config);
             config.tls = Some(tls);
         })
@@ -148,7 +148,7 @@ async fn trickles_a_head(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_socket_is_closed_whatever_it_sent_before() {
-    let server = TestServer::start_with(impatient).await;
+    let server = TestServer::start_in_real_time(impatient).await;
     join_all(SILENT.map(|(what, sent)| {
         let server = &server;
         async move { is_closed_after(what, sent, connect(server).await).await }
@@ -173,7 +173,7 @@ async fn a_silent_socket_is_closed_over_tls_too_whatever_it_sent_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_comes_line_by_line_and_never_ends_is_cut_off() {
     let tls = TlsServer::start().await;
-    let server = TestServer::start_with(impatient).await;
+    let server = TestServer::start_in_real_time(impatient).await;
     tokio::join!(
         async { trickles_a_head(connect(&server).await).await },
         async { trickles_a_head(tls.connect().await).await },
@@ -188,7 +188,7 @@ async fn a_head_that_comes_line_by_line_and_never_ends_is_cut_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_is_closed_after_its_answer() {
     let tls = TlsServer::start().await;
-    let server = TestServer::start_with(impatient).await;
+    let server = TestServer::start_in_real_time(impatient).await;
     let mut clear = connect(&server).await;
     asks(&mut clear).await;
     asks(&mut clear).await;
@@ -201,7 +201,7 @@ async fn an_idle_connection_is_closed_after_its_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_http_2_preface_is_refused_without_waiting() {
     // So patient that the test would not see the end of it.
-    let server = TestServer::start_with(|config| {
+    let server = TestServer::start_in_real_time(|config| {
         config.limits.header_patience = Duration::from_hours(1);
     })
     .await;
@@ -217,7 +217,7 @@ async fn sockets_that_have_sent_nothing_do_not_hold_a_stop_up() {
         config.limits.header_patience = Duration::from_hours(1);
         config.drain = Duration::from_hours(1);
     };
-    let mut clear = TestServer::start_with(patient).await;
+    let mut clear = TestServer::start_in_real_time(patient).await;
     let _silent = connect(&clear).await;
     // Accepted after the silent one.
     asks(&mut connect(&clear).await).await;
@@ -231,7 +231,7 @@ async fn sockets_that_have_sent_nothing_do_not_hold_a_stop_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_body_is_read_as_long_as_it_makes_progress() {
-    let server = TestServer::start_with(|config| {
+    let server = TestServer::start_in_real_time(|config| {
         impatient(config);
         config.limits.header_patience = Duration::from_secs(2);
         config.token_service.app = Some("one".to_owned());
@@ -259,7 +259,7 @@ async fn a_slow_body_is_read_as_long_as_it_makes_progress() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_answer_may_take_longer_than_a_head() {
-    let server = TestServer::start_with(impatient).await;
+    let server = TestServer::start_in_real_time(impatient).await;
     let whole = client().get(server.url("/openapi.json")).send().await;
     let whole = whole.expect("an answer").bytes().await.expect("a body");
     // More than the buffers of both kernels hold, so that the server has to wait for the reader.
@@ -283,7 +283,7 @@ async fn a_long_answer_may_take_longer_than_a_head() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_and_websockets_are_not_waited_for() {
-    let server = TestServer::start_with(impatient).await;
+    let server = TestServer::start_in_real_time(impatient).await;
     let app = server.app("one").await;
     let mut bob = app.connect("bob/web").await;
     let owner = server.operator().await;
@@ -299,7 +299,7 @@ async fn events_and_websockets_are_not_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_silent_socket_of_an_address_gives_way_to_the_257th() {
-    let server = TestServer::start_with(|config| {
+    let server = TestServer::start_in_real_time(|config| {
         config.limits.header_patience = Duration::from_hours(1);
     })
     .await;
