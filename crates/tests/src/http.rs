@@ -13,7 +13,8 @@ pub struct Refusal {
     pub code: String,
 }
 
-/// An HTTP client that follows no redirect and keeps no connection for another test.
+/// An HTTP client that follows no redirect and keeps no connection: one that is idle is closed by a
+/// server for which a test lets minutes pass.
 pub fn client() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
@@ -23,6 +24,7 @@ pub fn client() -> reqwest::Client {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
+        .pool_max_idle_per_host(0)
         .timeout(crate::PATIENCE)
         .build()
         .expect("the settings are valid")

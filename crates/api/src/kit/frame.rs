@@ -22,7 +22,7 @@ use tower::Service;
 
 use crate::app::App;
 use crate::kit::entrance::enter;
-use crate::kit::error::Refusal;
+use crate::kit::error::{Refusal, Told};
 use crate::kit::request_id::{RequestId, X_REQUEST_ID};
 
 /// What stands around all routes: it names every request and checks what it must have, gives every
@@ -54,10 +54,6 @@ struct Seen {
     method: &'static str,
     peer: Option<IpAddr>,
 }
-
-/// Marks a response whose status says how the server is, and not that something went wrong.
-#[derive(Clone)]
-pub(crate) struct Told;
 
 pin_project! {
     #[project = StateProjection]

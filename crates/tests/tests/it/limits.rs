@@ -88,8 +88,10 @@ async fn who_sends_without_pause_is_closed_with_4029_and_its_neighbours_go_on() 
         .await;
     bob.expect("signal.join").await;
     let flood = flood(&mut alice);
-    server.advance_until(Duration::from_secs(1), flood).await;
-    bob.expect("signal.leave").await;
+    // Its neighbour reads meanwhile, and so answers pings.
+    let step = Duration::from_millis(100);
+    let end = async { tokio::join!(flood, bob.expect("signal.leave")) };
+    server.advance_until(step, end).await;
     assert_eq!(bob.after_ping().await, []);
     let metrics = hexline_tests::client()
         .get(server.url("/metrics"))
@@ -149,18 +151,22 @@ async fn an_answer_larger_than_the_outbox_reaches_a_client_that_reads() {
         }
     }
     let (mut answers, mut pushes) = (0, 0);
-    while answers < 3 || pushes < 30 {
-        match alice.frame().await {
-            serde_json::Value::Array(answer) => {
-                assert_eq!(answer.len(), 20_000);
-                answers += 1;
-            }
-            push => {
-                assert_eq!(push["params"]["n"], pushes % 10);
-                pushes += 1;
+    let reading = async {
+        while answers < 3 || pushes < 30 {
+            match alice.frame().await {
+                serde_json::Value::Array(answer) => {
+                    assert_eq!(answer.len(), 20_000);
+                    answers += 1;
+                }
+                push => {
+                    assert_eq!(push["params"]["n"], pushes % 10);
+                    pushes += 1;
+                }
             }
         }
-    }
+    };
+    let step = Duration::from_millis(10);
+    server.advance_until(step, reading).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use hexline_tests::{TestApp, TestServer, WebhookReceiver, within};
 use hexline_token::webhook::{Keys, WebhookError, verify};
 use serde_json::Value;
 
-use crate::webhooks::{Platform, add, json as parsed, open, ready};
+use crate::webhooks::{LOOK, Platform, add, json as parsed, open, ready};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_fails_for_a_while_gets_every_event_in_order_once_it_is_back() {
@@ -24,10 +24,10 @@ async fn a_receiver_that_fails_for_a_while_gets_every_event_in_order_once_it_is_
             assert_eq!(receiver.next().await.status, 500);
         }
     };
-    server.advance_until(STEP, failures).await;
+    server.advance_until(LOOK, failures).await;
     receiver.answer(200);
-    let recovery = in_order(&server, &mut receiver, &app);
-    server.advance_until(STEP, recovery).await;
+    let told = server.advance_until(LOOK, all(&mut receiver, &app)).await;
+    are_in_order(&server, &app, told).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,15 +49,16 @@ async fn a_restart_in_between_loses_none() {
     }
     receiver.next().await;
     server.restart().await;
-    server.advance_until(STEP, receiver.next()).await;
+    server.advance_until(LOOK, receiver.next()).await;
     // While it is answering nobody, so that the second stop cuts off what is under way.
     receiver.answer(0);
     let unanswered = async { while receiver.next().await.status != 0 {} };
-    server.advance_until(STEP, unanswered).await;
-    server.restart().await;
+    server.advance_until(LOOK, unanswered).await;
+    server.stop().await;
     receiver.answer(200);
-    let recovery = in_order(&server, &mut receiver, &app);
-    server.advance_until(STEP, recovery).await;
+    server.resume().await;
+    let told = server.advance_until(LOOK, all(&mut receiver, &app)).await;
+    are_in_order(&server, &app, told).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,7 +78,8 @@ async fn one_that_hangs_slows_nobody() {
     }
     // It has been asked and still has the request.
     assert_eq!(hanging.next().await.status, 0);
-    in_order(&server, &mut receiver, &app).await;
+    let told = all(&mut receiver, &app).await;
+    are_in_order(&server, &app, told).await;
     other.connect("eve/web").await;
     assert_eq!(
         parsed(&elsewhere.accepted().await.body)["type"],
@@ -123,7 +125,8 @@ async fn what_is_given_up_is_parked_and_lets_the_next_one_pass() {
             &Value::Null,
         )
         .await;
-    let again = receiver.accepted().await.check(&app);
+    let again = server.advance_until(LOOK, receiver.accepted()).await;
+    let again = again.check(&app);
     assert_eq!(again.event.id, parked[0]["event"].as_str().expect("an id"));
 }
 
@@ -164,7 +167,7 @@ async fn no_redirect_is_followed() {
     assert_eq!(attempt["status"], 307);
     front.next().await;
     // Tried again, and still not followed.
-    server.advance_until(STEP, front.next()).await;
+    server.advance_until(LOOK, front.next()).await;
     assert!(behind.rest().is_empty());
 }
 
@@ -179,23 +182,25 @@ async fn first_attempt(server: &TestServer, app: &TestApp, url: &str) -> Value {
         "/webhook-deliveries/{}",
         tried["id"].as_str().expect("an id")
     );
-    within("an attempt", async {
+    let attempt = async {
         loop {
             let shown = platform.get(&path).await;
             if shown["attempts"] != 0 {
                 return shown["log"][0].clone();
             }
         }
-    })
-    .await
+    };
+    server.advance_until(LOOK, attempt).await
 }
 
-/// Five times each user has come and gone: each accepted delivery is checked, one that came again
-/// for want of an outcome is passed over by its event's id, and of each user they come in the order
-/// of the queue, which is that in which they happened.
-async fn in_order(server: &TestServer, receiver: &mut WebhookReceiver, app: &TestApp) {
+/// Of each user what was told: the event's id, its kind and the route.
+type Told = HashMap<String, Vec<(String, String, String)>>;
+
+/// Five times each user has come and gone: each accepted delivery is checked, and one that came
+/// again for want of an outcome is passed over by its event's id.
+async fn all(receiver: &mut WebhookReceiver, app: &TestApp) -> Told {
     let (mut seen, mut jtis) = (HashSet::new(), HashSet::new());
-    let mut told: HashMap<String, Vec<(String, String, String)>> = HashMap::new();
+    let mut told = Told::new();
     while seen.len() < USERS.len() * 10 {
         let received = receiver.accepted().await;
         let delivery = received.check(app);
@@ -209,6 +214,11 @@ async fn in_order(server: &TestServer, receiver: &mut WebhookReceiver, app: &Tes
         let one = (id, delivery.event.kind_text, text("route"));
         told.entry(text("identity")).or_default().push(one);
     }
+    told
+}
+
+/// Of each user they came in the order of the queue, which is that in which they happened.
+async fn are_in_order(server: &TestServer, app: &TestApp, told: Told) {
     let platform = Platform::of(server, app);
     let hooks = platform.get("/webhooks").await;
     let path = format!(
@@ -233,8 +243,5 @@ async fn in_order(server: &TestServer, receiver: &mut WebhookReceiver, app: &Tes
         assert!(open.is_empty());
     }
 }
-
-/// Much less than the time that an answer may take.
-const STEP: Duration = Duration::from_millis(50);
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];

@@ -170,7 +170,11 @@ impl Scene {
             if !answer.is_throttled() {
                 return answer;
             }
-            self.world.server.advance(Duration::from_mins(1));
+            // A minute, in which the other app's user shows that it is there.
+            for _ in 0..3 {
+                self.world.server.advance(Duration::from_secs(20));
+                assert_eq!(self.victoria.after_ping().await, []);
+            }
         }
         self.attempt(operation, at, ids, full).await
     }
