@@ -644,10 +644,10 @@ fn start_upkeep(parts: &Arc<Parts>, tls: Option<Tls>) -> (CancellationToken, Tas
     every(Duration::from_secs(30), Duty::FlushAudit);
     every(Duration::from_hours(1), Duty::SweepAudit);
     if let (Some(tls), Some(files)) = (tls, parts.config.tls.clone()) {
-        let (stop, clock) = (stop.clone(), Arc::clone(&parts.api.app.clock));
+        let following = follow_certificate(tls, files, Arc::clone(&parts.api.app.clock));
+        let stop = stop.clone();
         tasks.spawn(async move {
-            stop.run_until_cancelled(follow_certificate(tls, files, clock))
-                .await;
+            stop.run_until_cancelled(following).await;
         });
     }
     (stop, tasks)
@@ -759,17 +759,26 @@ fn complain(app: &App, error: &dyn std::fmt::Display) {
 }
 
 /// Takes up a renewed certificate without a restart.
-async fn follow_certificate(tls: Tls, files: TlsConfig, clock: Arc<dyn Clock>) {
+fn follow_certificate(
+    tls: Tls,
+    files: TlsConfig,
+    clock: Arc<dyn Clock>,
+) -> impl Future<Output = ()> {
+    // As it is now and not when the task first runs, which may be later.
     let mut known = modified(&files);
-    loop {
-        clock.sleep(Duration::from_secs(30)).await;
-        let found = modified(&files);
-        if found != known {
-            known = found;
-            match tls.reload(&files) {
-                Ok(()) => tracing::info!("took up the new certificate"),
-                Err(error) => {
-                    tracing::error!(error = %format!("{error:#}"), "kept the old certificate");
+    let mut due = clock.sleep(CERTIFICATE_PERIOD);
+    async move {
+        loop {
+            due.await;
+            due = clock.sleep(CERTIFICATE_PERIOD);
+            let found = modified(&files);
+            if found != known {
+                known = found;
+                match tls.reload(&files) {
+                    Ok(()) => tracing::info!("took up the new certificate"),
+                    Err(error) => {
+                        tracing::error!(error = %format!("{error:#}"), "kept the old certificate");
+                    }
                 }
             }
         }
@@ -785,6 +794,9 @@ fn modified(files: &TlsConfig) -> [Option<SystemTime>; 2] {
 }
 
 const BACKLOG: i32 = 4096;
+
+/// How often certificate files are looked at.
+const CERTIFICATE_PERIOD: Duration = Duration::from_secs(30);
 
 /// How much longer than the gateway a socket waits for a stalled write: the gateway has something to
 /// say about it.

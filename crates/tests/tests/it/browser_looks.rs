@@ -28,7 +28,7 @@ async fn every_page_looks_well_with_something_on_it() {
     let server = TestServer::start_in_real_time(|_| {}).await;
     let operator = server.operator().await;
     let app = server.app("shop").await;
-    furnish(&operator, &server, &app).await;
+    seed(&operator, &server, &app).await;
     let _sockets = [
         app.connect("alice/web1").await,
         app.connect("bob/phone").await,
@@ -84,7 +84,7 @@ async fn a_viewer_is_shown_nothing_to_write_with() {
     let operator = server.operator().await;
     let app = server.app("shop").await;
     let hidden = server.app("hidden").await;
-    furnish(&operator, &server, &app).await;
+    seed(&operator, &server, &app).await;
     let id = app.app_id();
     let viewer = operator
         .invited(&server, "vera@example.org", "viewer", Some(&[&id]))
@@ -138,7 +138,7 @@ async fn a_viewer_is_shown_nothing_to_write_with() {
     browser.close().await;
 }
 
-async fn furnish(operator: &TestOperator, server: &TestServer, app: &TestApp) {
+async fn seed(operator: &TestOperator, server: &TestServer, app: &TestApp) {
     let app = app.app_id();
     let order = serde_json::json!({"label": "Production server", "algorithm": "HS256"});
     let made = operator.post(&format!("/apps/{app}/keys"), &order).await;

@@ -1,8 +1,12 @@
 //! The audit log: who changed what, when and from where.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use hexline_tests::{OWNER_EMAIL, Program, TestOperator, TestServer, refusal};
+use hexline_server::config::Config;
+use hexline_tests::{
+    OWNER_EMAIL, OWNER_PASSWORD, Program, TestOperator, TestServer, refusal, within,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -234,6 +238,21 @@ async fn the_log_outlives_a_restart() {
     server.restart().await;
     let after = owner.at(&server).get("/audit?action=app.create").await;
     assert_eq!(after, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_older_than_the_retention_is_swept() {
+    let server = TestServer::start().await;
+    let owner = server.operator().await;
+    owner.post("/apps", &json!({"name": "shop"})).await;
+    let made = "/audit?action=app.create";
+    assert_eq!(owner.get(made).await["items"][0]["action"], "app.create");
+    server.advance(Config::defaults().audit_retention + Duration::from_hours(1));
+    let owner = TestOperator::sign_in(&server, OWNER_EMAIL, OWNER_PASSWORD).await;
+    let swept = async { while owner.get(made).await["items"] != json!([]) {} };
+    within("the sweep", swept).await;
+    let newer = owner.get("/audit").await;
+    assert_ne!(newer["items"], json!([]), "what is newer is kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,17 @@
 //! Behaviours of a whole server, seen from outside.
+//!
+//! A test owns its server's clock (`hexline_tests::TestServer`): no time passes but by `advance` and
+//! its kin, and no option is made short for a test's sake. These alone are exempt, and say so by
+//! `start_in_real_time` or by running a program, because somebody else owns the time:
+//!
+//! * `browser_*`: a browser, whose pages wait and ask again by the machine's clock.
+//! * `program`, `console_flood`, and single tests of `keys`, `log`, `privacy`, `shutdown` and
+//!   `console_api_keys`: the real `hexline` binary serves, a process with a clock of its own.
+//! * `remote`: the command line waits for answers as a program does.
+//! * `nodes`: PostgreSQL goes away and comes back; its driver notices in its own time.
+//! * `hostile::sockets`: how the kernel's sockets and TLS meet silence and drips.
+//!
+//! `keys` shortens the pauses of the Rust client, which are no server's.
 
 mod addressing;
 mod apps;

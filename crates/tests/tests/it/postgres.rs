@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hexline_tests::{TestServer, WebhookReceiver, refusal};
+use hexline_tests::{TestServer, WebhookReceiver, refusal, within};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -106,6 +106,11 @@ async fn two_servers_on_one_postgres_tell_a_webhook_everything_once() {
     // Both servers see these two.
     let key = app.another_key(None).await;
     key.revoke_key().await;
+    two.advance(Duration::from_secs(1));
+    let there = key.at(&two);
+    let token = there.token("bob/web");
+    let seen = async { while there.refused(&token).await.code != "key_revoked" {} };
+    within("the other server sees it", seen).await;
     let mut told = Vec::new();
     while told.len() < 42 {
         told.push(json_of(&receiver.accepted().await.body)["id"].clone());
@@ -113,6 +118,7 @@ async fn two_servers_on_one_postgres_tell_a_webhook_everything_once() {
     // What the other server saw later would be told by the time that the log has settled.
     let platform = app.at(&two).platform();
     let seen = app.at(&two).another_key(None).await;
+    one.advance(Duration::from_secs(1));
     loop {
         let event = json_of(&receiver.accepted().await.body);
         told.push(event["id"].clone());
@@ -124,6 +130,31 @@ async fn two_servers_on_one_postgres_tell_a_webhook_everything_once() {
     let log = format!("/webhooks/{hook}/deliveries?limit=200");
     let log = platform.got(&log).await;
     assert_eq!(log["items"].as_array().expect("a list").len(), 43);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_learns_within_five_seconds_of_a_webhook_that_another_one_made() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (database, master_key) = (new_database().await, directory.path().join("master.key"));
+    let one = known_server_on(&database, &master_key).await;
+    let app = one.app("one").await;
+    let two = known_server_on(&database, &master_key).await;
+    let there = app.at(&two);
+    let mut receiver = WebhookReceiver::answering(200).await;
+    add(&one, &app, &receiver.url(), &["user.connected"]).await;
+    // For the second server no time has passed, so it knows nothing of it.
+    there.connect("early/web").await.close().await;
+    two.advance(Duration::from_secs(5));
+    let connecting = async {
+        loop {
+            there.connect("late/web").await.close().await;
+        }
+    };
+    let told = tokio::select! {
+        told = receiver.accepted() => told,
+        never = connecting => never,
+    };
+    assert_eq!(json_of(&told.body)["data"]["identity"], "late");
 }
 
 /// One name for both, so that a token is good at either.

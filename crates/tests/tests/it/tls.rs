@@ -1,6 +1,7 @@
 //! TLS by certificate files.
 
 use std::path::Path;
+use std::time::Duration;
 
 use hexline_client::{Client, ConnectError, ConnectOptions, Event};
 use hexline_server::Server;
@@ -85,6 +86,30 @@ async fn two_clients_that_trust_the_certificate_talk() {
         http.get(server.url("/healthz")).send().await.is_err(),
         "there is no plain http on that port"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_certificate_is_taken_up_within_half_a_minute() {
+    let files = Files::new();
+    let server = TestServer::start_with(|config| config.tls = Some(files.tls.clone())).await;
+    let app = server.app("one").await;
+    let open = async |pem: &str| {
+        let options = ConnectOptions::new(app.token("alice/web"));
+        let options = options.root_certificates_pem(pem.as_bytes());
+        Client::connect(options.expect("a root")).await
+    };
+    let renewed = write(&files.tls.cert_file, &files.tls.key_file);
+    assert!(open(&files.pem).await.is_ok());
+    server.advance(Duration::from_secs(29));
+    let refused = open(&renewed).await.err();
+    assert!(
+        matches!(refused, Some(ConnectError::Tls { .. })),
+        "{refused:?}"
+    );
+    server.advance(Duration::from_secs(1));
+    let taken_up = async { while open(&renewed).await.is_err() {} };
+    within("the new certificate", taken_up).await;
+    assert!(open(&files.pem).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

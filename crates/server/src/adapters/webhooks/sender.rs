@@ -12,6 +12,9 @@ use reqwest::Method;
 use crate::adapters::guarded::{GuardedHttp, refusal};
 
 /// Makes one HTTP request to a webhook.
+///
+/// An answer is waited for by the server's clock. The HTTP client has a limit of the same length
+/// by the machine's, over which no test has power; on a server in use the two are one.
 pub(super) struct Sender {
     http: GuardedHttp,
     patience: Duration,
