@@ -273,7 +273,11 @@ impl Socket {
         loop {
             match within("a pong", self.stream.next()).await {
                 Some(Ok(Message::Pong(payload))) => return payload.to_vec(),
-                Some(Ok(Message::Ping(_) | Message::Text(_))) => {}
+                Some(Ok(Message::Ping(_))) => {}
+                Some(Ok(Message::Text(text))) => {
+                    let frame = serde_json::from_str(text.as_str()).ok();
+                    self.kept.extend(frame.as_ref().and_then(as_push));
+                }
                 other => panic!("a pong was wanted: {other:?}"),
             }
         }

@@ -10,6 +10,7 @@ use hexline_tests::api::{ApiWorld, Credentials, Hints, Input, Operation, Place};
 use hexline_tests::{Socket, TestApp, claims, within};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_operation_tells_or_changes_anything_of_another_app() {
@@ -170,11 +171,12 @@ impl Scene {
             if !answer.is_throttled() {
                 return answer;
             }
-            // A minute, in which the other app's user shows that it is there.
-            for _ in 0..3 {
-                self.world.server.advance(Duration::from_secs(20));
-                assert_eq!(self.victoria.after_ping().await, []);
-            }
+            self.world.server.advance(Duration::from_mins(1));
+            // The other app's user shows that it is there, by what no counter of it counts.
+            self.victoria
+                .message(Message::Ping(Vec::new().into()))
+                .await;
+            self.victoria.pong().await;
         }
         self.attempt(operation, at, ids, full).await
     }
@@ -327,7 +329,11 @@ impl Answer {
     fn outline(&self) -> Option<Value> {
         fn reduce(value: &mut Value, sent: &str) {
             match value {
-                Value::Object(members) => members.values_mut().for_each(|v| reduce(v, sent)),
+                Value::Object(members) => {
+                    // Of no app: whether the calendar has gone on while the test held the time.
+                    members.remove("clock");
+                    members.values_mut().for_each(|v| reduce(v, sent));
+                }
                 Value::Array(items) => items.iter_mut().for_each(|v| reduce(v, sent)),
                 Value::String(text) if text.len() > 12 || sent.contains(&**text) => text.clear(),
                 Value::Number(_) => *value = json!(0),
