@@ -274,8 +274,8 @@ impl Members {
 
     /// Whether it has neither members nor a past.
     fn is_spent(&self) -> bool {
-        let has_past = |history: &Box<dyn History>| !history.is_empty();
-        self.by_ticket.is_empty() && !self.history.as_ref().is_some_and(has_past)
+        let has_past = |history: &dyn History| !history.is_empty();
+        self.by_ticket.is_empty() && !self.history.as_deref().is_some_and(has_past)
     }
 }
 

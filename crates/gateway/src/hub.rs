@@ -189,7 +189,7 @@ impl Hub {
     }
 
     /// How many connections there are.
-    pub fn len(&self) -> usize {
+    pub fn total(&self) -> usize {
         self.lock().total
     }
 

@@ -1,6 +1,7 @@
 //! The Hexline server: what wires the services, the gateway and the doors into one process.
 //!
-//! `server.rs` starts and stops a server and puts its parts together. `accept/` takes its sockets,
+//! `server.rs` starts and stops a server, `wiring.rs` makes its parts, `upkeep.rs` is what has to be done
+//! every now and then. `accept/` takes its sockets,
 //! `adapters/` reach out, `telemetry.rs` counts. `config/` is what it is told, `datadir.rs` and
 //! `records.rs` where it keeps things, `claim.rs` and `node.rs` that nobody else works there, `control/`
 //! how administrators reach it.
@@ -9,7 +10,7 @@
 //! route (they are in the doors); no global state, so that several servers run in one process.
 //!
 //! To add an option: `config/mod.rs`. To add something that is done every now and then: a `Duty` in
-//! `server.rs`.
+//! `upkeep.rs`.
 
 mod accept;
 mod adapters;
@@ -21,6 +22,8 @@ mod node;
 pub mod records;
 mod server;
 mod telemetry;
+mod upkeep;
+mod wiring;
 
 pub use accept::files_for_sockets;
 pub use adapters::tls::crypto_provider;

@@ -1,44 +1,32 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use hexline_api::{
-    Api, App, AuthState, ClientState, ConsoleState, DEMO_APP, DemoTokens, Doorkeeper, Feed,
-    OperationsState, Options, Places, PlatformState, Probe, Proxies, RateLimits, RequestIds, Tasks,
-    Throttle,
-};
-use hexline_fanout::Fanout;
-use hexline_gateway::{ClientSessionContext, Hub, LogLines, Services};
+use hexline_api::{DEMO_APP, Tasks};
+use hexline_gateway::LogLines;
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
 use hexline_services::apps::{AppName, AppSettings};
-use hexline_services::audit::AuditService;
-use hexline_services::auth::{AuthOptions, AuthService};
-use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{KeyError, KeyService, NewKey};
-use hexline_services::reach::{Reach, UrlRule};
-use hexline_services::signal::{Announcements, SignalService};
-use hexline_services::tokens::TokenService;
-use hexline_services::webhooks::{Backoff, WebhookOptions, WebhookService};
-use hexline_store::{Backend, Database, NodeError};
+use hexline_store::NodeError;
 use hexline_token::Algorithm;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{
-    Doors, DoorsOptions, Gate, GateLimits, Upgrades, files_for_sockets, most_sockets,
+    ConnectionLimiter, Doors, DoorsOptions, SocketLimits, files_for_sockets, most_sockets,
 };
-use crate::adapters::store_probe::DatabaseProbe;
-use crate::adapters::webhooks::hooks::Hooks;
-use crate::adapters::webhooks::{Post, PostOptions};
-use crate::adapters::{jwks::JwksFetcher, outbound::OutboundHttp, tls::Tls};
+use crate::adapters::webhooks::Post;
+use crate::adapters::{jwks::JwksFetcher, tls::Tls};
 use crate::claim::claim;
-use crate::config::{Config, Limits, TlsConfig};
+use crate::config::{Config, Limits};
 use crate::control::{self, ControlSocket, Desk};
 use crate::datadir::DataLock;
 use crate::node::Registration;
-use crate::records;
+use crate::records::{self, Records};
 use crate::telemetry::Metrics;
+use crate::upkeep;
+use crate::wiring::{Parts, Wiring};
 
 /// A Hexline server. Several may run in one process, each with its own data directory.
 #[derive(Debug)]
@@ -63,20 +51,6 @@ pub struct Running {
     control: ControlSocket,
     post: Post,
     _lock: DataLock,
-}
-
-/// What runs beside the doors and what they stand on.
-struct Parts {
-    api: Api,
-    hooks: Arc<Hooks>,
-    key_sets: Arc<JwksFetcher>,
-    metrics: Arc<Metrics>,
-    database: Database,
-    /// Its place among the servers on the database.
-    registration: Arc<Registration>,
-    /// One task per live connection, and what else has to end before the records close.
-    tasks: Arc<Tasks>,
-    config: Config,
 }
 
 /// What `--dev` made, or found from an earlier start.
@@ -120,10 +94,6 @@ impl ServerBuilder {
     }
 
     /// Opens the data directory, listens, and serves until [`Running::shutdown`].
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one list of parts, each made once and handed on"
-    )]
     pub async fn start(self) -> anyhow::Result<Running> {
         let Self {
             config,
@@ -131,180 +101,53 @@ impl ServerBuilder {
             entropy,
         } = self;
         config.check()?;
-        let lock = claim(&config).await?;
-        // A connection is an open file. What the system allows at most is not ours to exceed.
-        let files = rlimit::increase_nofile_limit(u64::MAX).ok();
-        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
-        let listener = listen(config.listen, config.limits.send_buffer_bytes)
-            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let Opened {
+            lock,
+            files,
+            tls,
+            listener,
+            url,
+            node,
+            records,
+            registration,
+            dev,
+        } = Opened::open(&config, &clock, &entropy).await?;
         let local_addr = listener.local_addr()?;
-        let port = local_addr.port();
-        let (at, random) = (Arc::clone(&clock), Arc::clone(&entropy));
-        let url = config.base_url(port);
-        let node = NodeId::generate(&*entropy);
-        let register = async || Registration::new(&config, node, &url, clock.now()).await;
-        // A server that is refused leaves the schema as the other one knows it.
-        let early = match register().await {
-            Err(NodeError::NoTable) => None,
-            registered => Some(registered?),
-        };
-        let records = records::open_at(&config, port, at, random, &lock).await?;
-        let registration = match early {
-            Some(registration) => registration,
-            None => register().await?,
-        };
-        let dev = if config.dev {
-            Some(demo_app(&records.keys).await?)
-        } else {
-            None
-        };
-
         let metrics = Arc::new(Metrics::new());
-        let limits = Arc::new(config.limits.gateway());
         let log = Arc::new(LogLines::new(config.log.peer, Arc::clone(&clock)));
-        let registry = Arc::clone(records.keys.registry());
         let tasks = Arc::new(Tasks::default());
-        let proxies = Proxies::new(config.trusted_proxies.clone());
-        let gate = Gate::new(
-            gate_limits(&config.limits, files),
-            proxies.clone(),
+        let wiring = Wiring {
+            config: &config,
+            database: &records.database,
+            keys: &records.keys,
+            clock: &clock,
+            entropy: &entropy,
+            url: &url,
+            metrics: &metrics,
+            log: &log,
+            tasks: &tasks,
+        };
+        let limiter = ConnectionLimiter::new(
+            socket_limits(&config.limits, files),
+            wiring.proxies(),
             Arc::clone(&clock),
             Arc::clone(&metrics),
         );
-        let webhook_rule = webhook_rule(&config);
-        let provider_rule = config.provider_rule();
-        let (webhooks, waiting) = WebhookService::new(
-            Arc::new(records.database.clone()),
-            Arc::clone(&records.keys),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-            webhook_options(&config, webhook_rule),
-        );
-        let hooks = Hooks::new(
-            Arc::clone(&webhooks),
-            Arc::clone(&registry),
-            Arc::clone(&clock),
-        );
-        let fanout = Fanout::new(Arc::new(Announcements)).observed_by(Arc::clone(&hooks) as _);
-        let fanout = Arc::new(fanout);
-        let hub = Hub::new(
-            Arc::clone(&limits),
-            Arc::clone(&registry),
-            Arc::clone(&fanout),
-            Arc::clone(&clock),
-            Arc::clone(&metrics.gateway),
-        );
+        let (webhooks, waiting) = wiring.webhooks();
+        let hooks = wiring.hooks(&webhooks);
         let key_sets = Arc::new(JwksFetcher::new(
             Arc::clone(&clock),
             Arc::clone(&tasks),
-            provider_rule,
+            config.provider_rule(),
         )?);
-        let door = Doorkeeper::new(
-            registry,
-            Arc::clone(&key_sets) as _,
-            config.limits.failed_tokens_per_minute,
-            config.dev,
-            proxies,
-            Arc::clone(&clock),
-            Arc::clone(&metrics.gateway),
-        )
-        .observed_by(Arc::clone(&hooks) as _);
-        let operators = records.operators;
-        let setup = operators.open_setup().await?;
-        let audit = Arc::new(AuditService::new(
-            Arc::new(records.database.clone()),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-        ));
-        let auth = Arc::new(AuthService::new(
-            Arc::new(records.database.clone()),
-            Arc::clone(&records.keys),
-            Arc::new(TokenService::new(
-                Arc::clone(&records.keys),
-                url.as_str(),
-                Arc::clone(&clock),
-            )),
-            Arc::new(OutboundHttp::new(provider_rule)?),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-            AuthOptions {
-                url: url.clone(),
-                dev: config.dev,
-                urls: provider_rule,
-            },
-        ));
-        let app = Arc::new(App {
-            options: Options {
-                dev: config.dev,
-                tls: config.tls.is_some(),
-                access_log: config.log.access,
-                body_bytes: config.limits.body_bytes,
-            },
-            auth,
-            idempotency: IdempotencyService::new(
-                Arc::new(records.database.clone()),
-                Arc::clone(&records.keys),
-                Arc::clone(&clock),
-                Arc::clone(&entropy),
-            )
-            .keeping(u64::try_from(config.limits.idempotency_bytes_per_app).unwrap_or(u64::MAX)),
-            tokens: TokenService::new(Arc::clone(&records.keys), url.as_str(), Arc::clone(&clock)),
-            url,
-            node,
-            operators: Arc::clone(&operators),
-            webhooks: Arc::clone(&webhooks),
-            audit: Arc::clone(&audit),
-            keys: records.keys,
-            fanout,
-            hub,
-            door,
-            sessions: Arc::new(ClientSessionContext {
-                dispatcher: Box::new(Services {
-                    signal: SignalService::new(config.limits.channels_per_connection)
-                        .presence_per_channel(config.limits.presence_per_channel),
-                }),
-                spawn: Arc::clone(&tasks) as _,
-                limits,
-                metrics: Arc::clone(&metrics.gateway),
-                log: Arc::clone(&log),
-            }),
-            log: Arc::clone(&log),
-            request_ids: RequestIds::new(entropy.as_ref()),
-            metrics: Arc::clone(&metrics.gateway),
-            http_duration: metrics.http_duration.clone(),
-            started: (clock.now(), clock.monotonic()),
-            clock,
-            entropy: Arc::clone(&entropy),
-        });
+        let setup = records.operators.open_setup().await?;
+        let app = wiring.app(node, &records.operators, &webhooks, &hooks, &key_sets)?;
         let registration = Arc::new(registration);
-        let api = doors(
-            &config,
-            &app,
-            &tasks,
-            &metrics,
-            Probe::new(
-                entropy.as_ref(),
-                Arc::new(DatabaseProbe(records.database.clone())),
-                Arc::clone(&registration) as _,
-                metrics.probe_duration.clone(),
-            ),
-        )?;
+        let api = wiring.doors(&app, Arc::clone(&registration) as _)?;
         let hub = Arc::clone(&app.hub);
         app.keys
             .on_event(Box::new(move |event| hub.on_key_event(event)));
-        let post = Post::start(
-            &webhooks,
-            waiting,
-            app.node,
-            log,
-            Arc::clone(&app.clock),
-            PostOptions {
-                rule: webhook_rule,
-                answer_timeout: config.webhooks.answer_timeout,
-                alone: records.database.backend() == Backend::Sqlite,
-            },
-        )
-        .await?;
+        let post = wiring.post(&app, waiting).await?;
         let told = Arc::clone(&hooks);
         app.keys
             .on_event(Box::new(move |event| told.on_key_event(event)));
@@ -317,7 +160,7 @@ impl ServerBuilder {
             entropy,
         )
         .serving(&app.url, local_addr, app.node)
-        .audited(audit)
+        .audited(Arc::clone(&app.audit))
         .connected(Arc::clone(&app.hub));
         let control = control::serve(&config.control_path(), Arc::new(desk))
             .context("cannot open the control socket")?;
@@ -326,7 +169,7 @@ impl ServerBuilder {
             tls: tls.clone(),
             patience: config.limits.header_patience,
         };
-        let doors = Doors::open(listener, gate, api.front(&bases), options)?;
+        let doors = Doors::open(listener, limiter, api.front(&bases), options)?;
         let parts = Arc::new(Parts {
             api,
             hooks,
@@ -337,19 +180,8 @@ impl ServerBuilder {
             tasks,
             config,
         });
-        let (upkeep, upkeep_tasks) = start_upkeep(&parts, tls);
-        let config = &parts.config;
-        tracing::info!(
-            listen = %local_addr,
-            tls = config.tls.is_some(),
-            dev = config.dev,
-            open_files = files,
-            "listening"
-        );
-        for concern in config.concerns() {
-            tracing::warn!("{concern}");
-        }
-        warn_of_few_files(files, config.limits.connections);
+        let (upkeep, upkeep_tasks) = upkeep::start(&parts, tls);
+        announce(&parts.config, local_addr, files);
         Ok(Running {
             parts,
             local_addr,
@@ -361,6 +193,67 @@ impl ServerBuilder {
             control,
             post,
             _lock: lock,
+        })
+    }
+}
+
+/// What a server has before it serves.
+struct Opened {
+    lock: DataLock,
+    /// How many files the system lets it open.
+    files: Option<u64>,
+    tls: Option<Tls>,
+    listener: TcpListener,
+    /// The public URL.
+    url: String,
+    node: NodeId,
+    records: Records,
+    registration: Registration,
+    dev: Option<DevApp>,
+}
+
+impl Opened {
+    async fn open(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        entropy: &Arc<dyn Entropy>,
+    ) -> anyhow::Result<Self> {
+        let lock = claim(config).await?;
+        // A connection is an open file. What the system allows at most is not ours to exceed.
+        let files = rlimit::increase_nofile_limit(u64::MAX).ok();
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
+        let listener = listen(config.listen, config.limits.send_buffer_bytes)
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
+        let port = listener.local_addr()?.port();
+        let (at, random) = (Arc::clone(clock), Arc::clone(entropy));
+        let url = config.base_url(port);
+        let node = NodeId::generate(entropy.as_ref());
+        let register = async || Registration::new(config, node, &url, clock.now()).await;
+        // A server that is refused leaves the schema as the other one knows it.
+        let early = match register().await {
+            Err(NodeError::NoTable) => None,
+            registered => Some(registered?),
+        };
+        let records = records::open_at(config, port, at, random, &lock).await?;
+        let registration = match early {
+            Some(registration) => registration,
+            None => register().await?,
+        };
+        let dev = if config.dev {
+            Some(demo_app(&records.keys).await?)
+        } else {
+            None
+        };
+        Ok(Self {
+            lock,
+            files,
+            tls,
+            listener,
+            url,
+            node,
+            records,
+            registration,
+            dev,
         })
     }
 }
@@ -399,7 +292,7 @@ impl Running {
 
     /// Live WebSocket connections.
     pub fn connections(&self) -> usize {
-        self.parts.api.app.hub.len()
+        self.parts.api.app.hub.total()
     }
 
     /// Returns once the server has stopped by itself, which only a fault makes it do.
@@ -461,40 +354,27 @@ impl Running {
     }
 }
 
-fn webhook_rule(config: &Config) -> UrlRule {
-    UrlRule::webhooks(if config.webhooks.allow_private {
-        Reach::Private
-    } else if config.dev {
-        Reach::PublicAndLoopback
-    } else {
-        Reach::Public
-    })
-}
-
-fn webhook_options(config: &Config, urls: UrlRule) -> WebhookOptions {
-    let (webhooks, limits) = (&config.webhooks, &config.limits);
-    WebhookOptions {
-        urls,
-        backoff: Backoff {
-            first: webhooks.retry_first,
-            longest: webhooks.retry_longest,
-            give_up_after: webhooks.give_up_after,
-        },
-        per_app: limits.webhooks_per_app,
-        queue: limits.webhook_queue,
-        keep: webhooks.keep,
-        keep_most: webhooks.keep_most,
-        memory: limits.webhook_memory,
-    }
-}
-
-fn gate_limits(limits: &Limits, open_files: Option<u64>) -> GateLimits {
-    GateLimits {
+fn socket_limits(limits: &Limits, open_files: Option<u64>) -> SocketLimits {
+    SocketLimits {
         per_address: limits.sockets_per_address,
         total: most_sockets(open_files, limits.connections),
         heads_per_address: HEADS_PER_ADDRESS,
         stall: limits.write_stall + STALL_GRACE,
     }
+}
+
+fn announce(config: &Config, local_addr: SocketAddr, files: Option<u64>) {
+    tracing::info!(
+        listen = %local_addr,
+        tls = config.tls.is_some(),
+        dev = config.dev,
+        open_files = files,
+        "listening"
+    );
+    for concern in config.concerns() {
+        tracing::warn!("{concern}");
+    }
+    warn_of_few_files(files, config.limits.connections);
 }
 
 /// The default of `limits.connections` is more than many systems allow, and no news; another number
@@ -556,247 +436,7 @@ async fn demo_app(keys: &KeyService) -> anyhow::Result<DevApp> {
     })
 }
 
-/// Every door with what it stands on.
-fn doors(
-    config: &Config,
-    app: &Arc<App>,
-    tasks: &Arc<Tasks>,
-    metrics: &Metrics,
-    probe: Probe,
-) -> anyhow::Result<Api> {
-    let probe = Arc::new(probe);
-    Ok(Api {
-        client: ClientState {
-            app: Arc::clone(app),
-            demo_tokens: Arc::new(DemoTokens::new(
-                config.token_service.app.as_deref(),
-                &app.url,
-            )?),
-            sockets: Arc::new(Upgrades::new(Arc::clone(tasks))),
-        },
-        auth: AuthState {
-            app: Arc::clone(app),
-            throttle: Arc::new(Throttle::new(config.dev, &app.clock)),
-        },
-        platform: PlatformState {
-            app: Arc::clone(app),
-            rate_limits: Arc::new(RateLimits::new(config.limits.platform_calls_per_minute)),
-            tasks: Arc::clone(tasks),
-            audit_bytes: u64::try_from(config.limits.audit_bytes_per_app).unwrap_or(u64::MAX),
-        },
-        console: ConsoleState {
-            app: Arc::clone(app),
-            feed: Arc::new(Feed::new(Arc::clone(&app.clock))),
-            probe: Arc::clone(&probe),
-            places: Arc::new(Places {
-                data_dir: config.data_dir.clone(),
-                sqlite: config.sqlite_path(),
-                urls: config
-                    .public_url
-                    .iter()
-                    .chain(&config.extra_urls)
-                    .cloned()
-                    .collect(),
-            }),
-        },
-        operations: OperationsState {
-            app: Arc::clone(app),
-            probe,
-            figures: Arc::clone(&metrics.registry),
-            bearer: config.metrics_bearer.clone(),
-        },
-        serves_tokens: config.serves_tokens(),
-        app: Arc::clone(app),
-    })
-}
-
-/// What has to be done every now and then.
-fn start_upkeep(parts: &Arc<Parts>, tls: Option<Tls>) -> (CancellationToken, Tasks) {
-    let (stop, tasks) = (CancellationToken::new(), Tasks::default());
-    let every = |period: Duration, duty: Duty| {
-        let (parts, stop) = (Arc::clone(parts), stop.clone());
-        let clock = Arc::clone(&parts.api.app.clock);
-        // Set here and not by the task, which may run later.
-        let mut due = clock.sleep(if duty.is_due_at_start() {
-            Duration::ZERO
-        } else {
-            period
-        });
-        tasks.spawn(async move {
-            while stop.run_until_cancelled(due).await.is_some() {
-                due = clock.sleep(period);
-                duty.perform(&parts).await;
-            }
-        });
-    };
-    // Another process on a shared database, or a change whose end nobody here saw.
-    every(Duration::from_millis(500), Duty::CatchUp);
-    every(Duration::from_secs(1), Duty::KeepRegistration);
-    every(Duration::from_secs(1), Duty::SettleLog);
-    every(Duration::from_secs(30), Duty::FlushLastUsed);
-    every(Duration::from_mins(1), Duty::RefreshKeySets);
-    every(Duration::from_mins(1), Duty::ForgetFailures);
-    every(Duration::from_mins(10), Duty::SweepRevocations);
-    every(Duration::from_mins(10), Duty::SweepSessions);
-    every(Duration::from_secs(5), Duty::FollowWebhooks);
-    every(Duration::from_mins(1), Duty::SweepWebhooks);
-    every(Duration::from_mins(10), Duty::SweepIdempotency);
-    every(Duration::from_secs(30), Duty::FlushAudit);
-    every(Duration::from_hours(1), Duty::SweepAudit);
-    if let (Some(tls), Some(files)) = (tls, parts.config.tls.clone()) {
-        let following = follow_certificate(tls, files, Arc::clone(&parts.api.app.clock));
-        let stop = stop.clone();
-        tasks.spawn(async move {
-            stop.run_until_cancelled(following).await;
-        });
-    }
-    (stop, tasks)
-}
-
-#[derive(Clone, Copy)]
-enum Duty {
-    CatchUp,
-    KeepRegistration,
-    SettleLog,
-    FlushLastUsed,
-    RefreshKeySets,
-    ForgetFailures,
-    SweepRevocations,
-    SweepSessions,
-    FollowWebhooks,
-    SweepWebhooks,
-    SweepIdempotency,
-    FlushAudit,
-    SweepAudit,
-}
-
-impl Duty {
-    /// Key sets are fetched before the first token needs one. What is old is swept even by a
-    /// server that never runs for an hour.
-    fn is_due_at_start(self) -> bool {
-        matches!(self, Self::RefreshKeySets | Self::SweepAudit)
-    }
-
-    async fn perform(self, parts: &Parts) {
-        let app = &parts.api.app;
-        let done = match self {
-            Self::CatchUp => app.keys.refresh().await.map(|_| ()),
-            Self::KeepRegistration => {
-                parts.registration.keep().await;
-                Ok(())
-            }
-            Self::SettleLog => {
-                app.log.settle();
-                Ok(())
-            }
-            Self::FlushLastUsed => app.keys.flush_last_used().await.map(|_| ()),
-            Self::SweepRevocations => {
-                // First, for it goes by the revocations.
-                if let Err(error) = app.auth.sweep(app.clock.now()).await {
-                    tracing::warn!(%error, "what is over of sign-ins is not swept; it is tried again");
-                    return;
-                }
-                app.keys.sweep(app.clock.now()).await.map(|_| ())
-            }
-            Self::SweepIdempotency => app
-                .idempotency
-                .sweep()
-                .await
-                .map(|_| ())
-                .map_err(Into::into),
-            Self::SweepSessions => {
-                if let Err(error) = app.operators.sweep().await {
-                    complain(app, &error);
-                }
-                Ok(())
-            }
-            Self::FlushAudit => app.audit.flush().await.map_err(KeyError::from),
-            Self::SweepAudit => {
-                let swept = app.audit.sweep(parts.config.audit_retention).await;
-                swept.map(|_| ()).map_err(KeyError::from)
-            }
-            Self::FollowWebhooks => {
-                let counter = &parts.metrics.webhook_events_dropped;
-                counter.inc_by(app.webhooks.dropped().saturating_sub(counter.get()));
-                if let Err(error) = app.webhooks.refresh().await {
-                    complain(app, &error);
-                }
-                Ok(())
-            }
-            Self::SweepWebhooks => {
-                parts.hooks.forget_old_refusals();
-                if let Err(error) = app.webhooks.sweep().await {
-                    complain(app, &error);
-                }
-                Ok(())
-            }
-            Self::RefreshKeySets => {
-                parts.key_sets.refresh(app.keys.registry()).await;
-                Ok(())
-            }
-            Self::ForgetFailures => {
-                app.door.forget_old_failures();
-                parts.api.auth.throttle.forget();
-                parts
-                    .api
-                    .platform
-                    .rate_limits
-                    .forget_the_full(app.clock.monotonic());
-                Ok(())
-            }
-        };
-        if let Err(error) = done {
-            complain(app, &error);
-        }
-    }
-}
-
-/// A database that is away fails several duties a second.
-fn complain(app: &App, error: &dyn std::fmt::Display) {
-    if app.log.pass_once_a_minute("upkeep failed") {
-        tracing::warn!(%error, "upkeep failed; it is tried again");
-    }
-}
-
-/// Takes up a renewed certificate without a restart.
-fn follow_certificate(
-    tls: Tls,
-    files: TlsConfig,
-    clock: Arc<dyn Clock>,
-) -> impl Future<Output = ()> {
-    // As it is now and not when the task first runs, which may be later.
-    let mut known = modified(&files);
-    let mut due = clock.sleep(CERTIFICATE_PERIOD);
-    async move {
-        loop {
-            due.await;
-            due = clock.sleep(CERTIFICATE_PERIOD);
-            let found = modified(&files);
-            if found != known {
-                known = found;
-                match tls.reload(&files) {
-                    Ok(()) => tracing::info!("took up the new certificate"),
-                    Err(error) => {
-                        tracing::error!(error = %format!("{error:#}"), "kept the old certificate");
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn modified(files: &TlsConfig) -> [Option<SystemTime>; 2] {
-    [&files.cert_file, &files.key_file].map(|file| {
-        std::fs::metadata(file)
-            .and_then(|data| data.modified())
-            .ok()
-    })
-}
-
 const BACKLOG: i32 = 4096;
-
-/// How often certificate files are looked at.
-const CERTIFICATE_PERIOD: Duration = Duration::from_secs(30);
 
 /// How much longer than the gateway a socket waits for a stalled write: the gateway has something to
 /// say about it.

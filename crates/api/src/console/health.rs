@@ -112,7 +112,7 @@ async fn health(
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: app.clock.monotonic().since(app.started.1).as_secs(),
         dev: app.options.dev,
-        connections: signed.operator.sees_all().then(|| app.hub.len()),
+        connections: signed.operator.sees_all().then(|| app.hub.total()),
         database: database(state.probe.store(), readiness.store).await,
         bus: BusHealth {
             ok: readiness.fanout == Part::Ok,

@@ -94,6 +94,7 @@ impl Doorkeeper {
     }
 
     /// Tells this observer which tokens were refused.
+    #[must_use]
     pub fn observed_by(mut self, observer: Arc<dyn RefusalObserver>) -> Self {
         self.observer = Some(observer);
         self

@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::exchange::Exchanges;
-use super::gate::Visit;
+use super::limiter::Visit;
 use super::patience::Patience;
-use super::socket::Guarded;
+use super::socket::LimitedStream;
 use crate::adapters::tls::Tls;
 
 /// What all connections of a listener have in common.
@@ -33,11 +33,11 @@ impl Connections {
     /// Serves one accepted socket until its end, or until it has become something else than HTTP.
     pub(super) async fn serve(
         self: Arc<Self>,
-        socket: Guarded<TcpStream>,
+        socket: LimitedStream<TcpStream>,
         visit: Visit,
         peer: SocketAddr,
     ) {
-        let clock = visit.place().gate.clock();
+        let clock = visit.place().limiter.clock();
         let accepted = clock.monotonic();
         let Some(tls) = &self.tls else {
             return self.speak(socket, &visit, peer, accepted).await;

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connections;
-use super::gate::Gate;
+use super::limiter::ConnectionLimiter;
 use crate::adapters::tls::Tls;
 
 /// How accepted sockets are served.
@@ -27,14 +27,14 @@ pub(crate) struct Doors {
     stop: CancellationToken,
     accepting: JoinHandle<()>,
     connections: Arc<Tasks>,
-    gate: Gate,
+    limiter: ConnectionLimiter,
 }
 
 impl Doors {
     /// Serves what arrives at a listener, until [`end`](Self::end).
     pub(crate) fn open(
         listener: std::net::TcpListener,
-        gate: Gate,
+        limiter: ConnectionLimiter,
         front: Front,
         options: DoorsOptions,
     ) -> io::Result<Self> {
@@ -45,7 +45,7 @@ impl Doors {
         let connections = Arc::new(Tasks::default());
         let acceptor = Acceptor {
             listener: TcpListener::from_std(listener)?,
-            gate: gate.clone(),
+            limiter: limiter.clone(),
             tasks: Arc::clone(&connections),
             connections: Arc::new(Connections {
                 front,
@@ -59,7 +59,7 @@ impl Doors {
             stop,
             accepting: tokio::spawn(acceptor.run()),
             connections,
-            gate,
+            limiter,
         })
     }
 
@@ -79,14 +79,14 @@ impl Doors {
         if !self.accepting.is_finished() {
             let _ = (&mut self.accepting).await;
         }
-        self.connections.end(deadline, self.gate.clock()).await;
+        self.connections.end(deadline, self.limiter.clock()).await;
     }
 }
 
 /// Takes sockets from the system.
 struct Acceptor {
     listener: TcpListener,
-    gate: Gate,
+    limiter: ConnectionLimiter,
     tasks: Arc<Tasks>,
     connections: Arc<Connections>,
 }
@@ -100,8 +100,8 @@ impl Acceptor {
                 Err(error) if is_of_one_socket(&error) => {}
                 // No more files, most likely. To try again at once would only burn the processor.
                 Err(error) => {
-                    self.gate.cannot_accept(&error);
-                    let pause = self.gate.clock().sleep(PAUSE);
+                    self.limiter.cannot_accept(&error);
+                    let pause = self.limiter.clock().sleep(PAUSE);
                     stop.run_until_cancelled(pause).await;
                 }
             }
@@ -109,13 +109,13 @@ impl Acceptor {
     }
 
     fn take(&self, stream: TcpStream, peer: SocketAddr) {
-        let Some((socket, visit)) = self.gate.admit(stream, peer.ip()) else {
+        let Some((socket, visit)) = self.limiter.admit(stream, peer.ip()) else {
             return;
         };
         let place = Arc::clone(visit.place());
         let serving = Arc::clone(&self.connections).serve(socket, visit, peer);
         let task = self.tasks.spawn(serving).abort_handle();
-        self.gate.may_end(&place, task);
+        self.limiter.may_end(&place, task);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Accepted sockets: who may hold one, for how long, and what speaks HTTP on it.
 //!
 //! `listener.rs` is the accept loop and `connection.rs` one accepted socket: the TLS handshake, then
-//! HTTP/1.1 until the end or an upgrade. `gate.rs` counts the sockets and decides which of them gives
+//! HTTP/1.1 until the end or an upgrade. `limiter.rs` counts the sockets and decides which of them gives
 //! way, `place.rs` is what is known of one, `socket.rs` its bytes, `upgraded.rs` what drives it as a
 //! WebSocket. `patience.rs` is the deadline of
 //! a connection that waits for its client, `exchange.rs` tells it when a request and its answer
@@ -14,15 +14,15 @@
 
 mod connection;
 mod exchange;
-mod gate;
+mod limiter;
 mod listener;
 mod patience;
 mod place;
 mod socket;
 mod upgraded;
 
-pub use gate::files_for_sockets;
-pub(crate) use gate::{Gate, GateLimits, most_sockets};
+pub use limiter::files_for_sockets;
+pub(crate) use limiter::{ConnectionLimiter, SocketLimits, most_sockets};
 pub(crate) use listener::{Doors, DoorsOptions};
-pub(crate) use socket::Guarded;
+pub(crate) use socket::LimitedStream;
 pub(crate) use upgraded::Upgrades;

@@ -27,7 +27,7 @@ impl Patience {
             turn: place.turn(),
             limit,
             since,
-            alarm: place.gate.clock().sleep_until(since.plus(limit)),
+            alarm: place.limiter.clock().sleep_until(since.plus(limit)),
             place,
             is_armed: true,
         }
@@ -38,7 +38,7 @@ impl Patience {
         let turn = self.place.turn();
         if self.turn != turn {
             self.turn = turn;
-            self.since = self.place.gate.clock().monotonic();
+            self.since = self.place.limiter.clock().monotonic();
             self.place.set_waiting_since(self.since);
         }
         if !self.place.waits_for_client() {
@@ -52,7 +52,7 @@ impl Patience {
             }
             ready!(Pin::new(&mut self.alarm).poll(cx));
             self.is_armed = false;
-            if self.place.gate.clock().monotonic() >= deadline {
+            if self.place.limiter.clock().monotonic() >= deadline {
                 return Poll::Ready(());
             }
         }

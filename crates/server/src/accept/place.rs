@@ -3,14 +3,14 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use hexline_model::Monotonic;
 
-use super::gate::Gate;
+use super::limiter::ConnectionLimiter;
 
 /// One accepted socket's place, and what its connection is doing.
 ///
 /// The phase is written by the connection's own task, for nearly all of its life, and read by the
-/// gate when somebody has to give way. It lives as long as the socket, as a WebSocket too.
+/// limiter when somebody has to give way. It lives as long as the socket, as a WebSocket too.
 pub(super) struct Place {
-    pub(super) gate: Gate,
+    pub(super) limiter: ConnectionLimiter,
     /// `None` for a trusted proxy's.
     pub(super) address: Option<IpAddr>,
     /// In the order of acceptance.
@@ -21,7 +21,7 @@ pub(super) struct Place {
     phase: AtomicU8,
     /// A write makes no progress: it is the server who has something to say.
     is_stalled: AtomicBool,
-    /// Whether the gate counts it; no longer so once it was told to give way.
+    /// Whether the limiter counts it; no longer so once it was told to give way.
     pub(super) is_counted: AtomicBool,
 }
 
@@ -42,9 +42,9 @@ pub(super) enum Phase {
 }
 
 impl Place {
-    pub(super) fn new(gate: Gate, address: Option<IpAddr>, number: u64) -> Self {
+    pub(super) fn new(limiter: ConnectionLimiter, address: Option<IpAddr>, number: u64) -> Self {
         Self {
-            gate,
+            limiter,
             address,
             number,
             since_ms: AtomicU64::new(0),
@@ -71,7 +71,7 @@ impl Place {
         let before = self.phase.swap(phase as u8, Ordering::Relaxed);
         self.turn.fetch_add(1, Ordering::Relaxed);
         if before == Phase::FirstHead as u8 {
-            self.gate.head_is_complete(self);
+            self.limiter.head_is_complete(self);
         }
     }
 

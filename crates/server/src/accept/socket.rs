@@ -13,14 +13,14 @@ use super::place::{Phase, Place};
 ///
 /// It holds its place for as long as it lives, as a WebSocket too, and breaks off a write that makes
 /// no progress: who asks and never reads the answers would hold a socket without end.
-pub(crate) struct Guarded<I> {
+pub(crate) struct LimitedStream<I> {
     io: I,
     /// Set while a write makes no progress. Boxed, so that an idle socket has one pointer for it.
     alarm: Option<Box<Sleep>>,
     place: Arc<Place>,
 }
 
-impl<I> Guarded<I> {
+impl<I> LimitedStream<I> {
     pub(super) fn new(io: I, place: Arc<Place>) -> Self {
         Self {
             io,
@@ -44,7 +44,7 @@ impl<I> Guarded<I> {
         let place = &self.place;
         let alarm = self.alarm.get_or_insert_with(|| {
             place.set_stalled(true);
-            Box::new(place.gate.clock().sleep(place.gate.stall()))
+            Box::new(place.limiter.clock().sleep(place.limiter.stall()))
         });
         Pin::new(alarm.as_mut())
             .poll(cx)
@@ -52,13 +52,13 @@ impl<I> Guarded<I> {
     }
 }
 
-impl<I: AsFd> AsFd for Guarded<I> {
+impl<I: AsFd> AsFd for LimitedStream<I> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.as_fd()
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for LimitedStream<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -73,7 +73,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guarded<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for LimitedStream<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -105,8 +105,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guarded<I> {
     }
 }
 
-impl<I> Drop for Guarded<I> {
+impl<I> Drop for LimitedStream<I> {
     fn drop(&mut self) {
-        self.place.gate.release(&self.place);
+        self.place.limiter.release(&self.place);
     }
 }

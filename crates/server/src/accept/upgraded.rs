@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::Guarded;
+use super::LimitedStream;
 
 /// Drives upgraded requests on the sockets of this server, one task each.
 pub(crate) struct Upgrades(Arc<Tasks>);
@@ -48,24 +48,24 @@ async fn run(upgrade: OnUpgrade, handler: impl FrameHandler, options: SocketOpti
 /// An accepted socket after its upgrade, out of the wrapping that HTTP gave it: who wants to know
 /// what waits in a socket must have it.
 enum Accepted {
-    Plain(TokioIo<Guarded<TcpStream>>),
+    Plain(TokioIo<LimitedStream<TcpStream>>),
     // Boxed, or every plain connection would be as large.
-    Tls(Box<TokioIo<TlsStream<Guarded<TcpStream>>>>),
+    Tls(Box<TokioIo<TlsStream<LimitedStream<TcpStream>>>>),
 }
 
 impl Accepted {
     /// Takes the socket, and what of it was read already. `None` if it is none of ours.
     fn unwrap(upgraded: Upgraded) -> Option<(Self, Bytes)> {
-        let upgraded = match upgraded.downcast::<TokioIo<Guarded<TcpStream>>>() {
+        let upgraded = match upgraded.downcast::<TokioIo<LimitedStream<TcpStream>>>() {
             Ok(parts) => return Some((Self::Plain(parts.io), parts.read_buf)),
             Err(upgraded) => upgraded,
         };
-        let parts = upgraded.downcast::<TokioIo<TlsStream<Guarded<TcpStream>>>>();
+        let parts = upgraded.downcast::<TokioIo<TlsStream<LimitedStream<TcpStream>>>>();
         let parts = parts.ok()?;
         Some((Self::Tls(Box::new(parts.io)), parts.read_buf))
     }
 
-    fn guarded(&self) -> &Guarded<TcpStream> {
+    fn limited(&self) -> &LimitedStream<TcpStream> {
         match self {
             Self::Plain(io) => io.inner(),
             Self::Tls(io) => io.inner().get_ref().0,
@@ -76,7 +76,7 @@ impl Accepted {
 impl Transport for Accepted {
     fn unread(&self) -> usize {
         // Of a socket that cannot be asked, the end is seen soon enough.
-        let waiting = rustix::io::ioctl_fionread(self.guarded().as_fd()).unwrap_or(0);
+        let waiting = rustix::io::ioctl_fionread(self.limited().as_fd()).unwrap_or(0);
         usize::try_from(waiting).unwrap_or(usize::MAX)
     }
 }

@@ -1,6 +1,6 @@
 //! Who may hold a socket, when nothing is known of them yet but the address.
 //!
-//! An accepted socket is an open file, and a stranger's as much as a client's. [`Gate`] counts
+//! An accepted socket is an open file, and a stranger's as much as a client's. [`ConnectionLimiter`] counts
 //! them: so many per address (of IPv6, the /64 block), so many in all, which is less than the
 //! process may open, so that the database and the control socket always find a file. One too many
 //! is closed before a byte of it is read. A trusted proxy brings many clients and is counted in
@@ -27,12 +27,12 @@ use hexline_model::{Clock, Monotonic};
 use tokio::task::AbortHandle;
 
 use super::place::{Phase, Place};
-use super::socket::Guarded;
+use super::socket::LimitedStream;
 use crate::telemetry::Metrics;
 
 /// How many sockets there may be, and what becomes of a stalled one.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct GateLimits {
+pub(crate) struct SocketLimits {
     pub(crate) per_address: usize,
     pub(crate) total: usize,
     /// Of one address, without a complete request head.
@@ -43,10 +43,10 @@ pub(crate) struct GateLimits {
 
 /// Gives accepted sockets their places.
 #[derive(Clone)]
-pub(crate) struct Gate(Arc<Shared>);
+pub(crate) struct ConnectionLimiter(Arc<Shared>);
 
 struct Shared {
-    limits: GateLimits,
+    limits: SocketLimits,
     proxies: Proxies,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -97,9 +97,9 @@ pub fn files_for_sockets(open_files: u64) -> usize {
     files - RESERVE.min(files / 2)
 }
 
-impl Gate {
+impl ConnectionLimiter {
     pub(crate) fn new(
-        limits: GateLimits,
+        limits: SocketLimits,
         proxies: Proxies,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
@@ -128,7 +128,7 @@ impl Gate {
     }
 
     /// Gives a socket a place, if there is one. Another may lose its own.
-    pub(super) fn admit<I>(&self, io: I, from: IpAddr) -> Option<(Guarded<I>, Visit)> {
+    pub(super) fn admit<I>(&self, io: I, from: IpAddr) -> Option<(LimitedStream<I>, Visit)> {
         let address = (!self.0.proxies.trusts(from)).then(|| Peer::of(from).ip());
         let limits = self.0.limits;
         let mut state = self.lock();
@@ -152,7 +152,7 @@ impl Gate {
         drop(state);
         self.evict(evicted);
         let visit = Visit(Arc::clone(&place));
-        Some((Guarded::new(io, place), visit))
+        Some((LimitedStream::new(io, place), visit))
     }
 
     /// From now on the socket can be told to give way, by ending its task.
@@ -202,7 +202,7 @@ impl Gate {
 
 impl State {
     /// Lets sockets give way until a newcomer finds the pool within its limits, and a place.
-    fn make_room(&mut self, address: Option<IpAddr>, limits: &GateLimits) -> Vec<AbortHandle> {
+    fn make_room(&mut self, address: Option<IpAddr>, limits: &SocketLimits) -> Vec<AbortHandle> {
         let of_address = address.and_then(|address| self.heads_by_address.get(&address));
         let crowded = of_address.filter(|heads| heads.len() >= limits.heads_per_address);
         if let Some(oldest) = crowded.and_then(|heads| heads.first().copied()) {
@@ -253,7 +253,7 @@ impl State {
         listed.task
     }
 
-    fn insert(&mut self, gate: &Gate, address: Option<IpAddr>) -> Arc<Place> {
+    fn insert(&mut self, limiter: &ConnectionLimiter, address: Option<IpAddr>) -> Arc<Place> {
         let number = self.next;
         self.next += 1;
         self.total += 1;
@@ -263,7 +263,7 @@ impl State {
             let heads = self.heads_by_address.entry(address).or_default();
             heads.insert(number);
         }
-        let place = Arc::new(Place::new(gate.clone(), address, number));
+        let place = Arc::new(Place::new(limiter.clone(), address, number));
         let listed = Listed {
             place: Arc::clone(&place),
             task: None,
@@ -325,7 +325,7 @@ impl Visit {
 impl Drop for Visit {
     fn drop(&mut self) {
         let listed = {
-            let mut state = self.0.gate.lock();
+            let mut state = self.0.limiter.lock();
             state.remove_head(&self.0);
             state.visits.remove(&self.0.number)
         };
@@ -356,8 +356,8 @@ mod tests {
 
     use super::*;
 
-    fn limits(per_address: usize, total: usize) -> GateLimits {
-        GateLimits {
+    fn limits(per_address: usize, total: usize) -> SocketLimits {
+        SocketLimits {
             per_address,
             total,
             heads_per_address: total,
@@ -365,13 +365,17 @@ mod tests {
         }
     }
 
-    fn gate(limits: GateLimits, proxies: &[&str]) -> Gate {
-        gate_at(&ManualClock::new(Timestamp::from_secs(0)), limits, proxies)
+    fn limiter(limits: SocketLimits, proxies: &[&str]) -> ConnectionLimiter {
+        limiter_at(&ManualClock::new(Timestamp::from_secs(0)), limits, proxies)
     }
 
-    fn gate_at(clock: &ManualClock, limits: GateLimits, proxies: &[&str]) -> Gate {
+    fn limiter_at(
+        clock: &ManualClock,
+        limits: SocketLimits,
+        proxies: &[&str],
+    ) -> ConnectionLimiter {
         let proxies = proxies.iter().map(|net| net.parse().expect("a network"));
-        Gate::new(
+        ConnectionLimiter::new(
             limits,
             Proxies::new(proxies.collect()),
             Arc::new(clock.clone()),
@@ -379,15 +383,15 @@ mod tests {
         )
     }
 
-    type Admitted = (Guarded<()>, Visit);
+    type Admitted = (LimitedStream<()>, Visit);
 
-    fn admit(gate: &Gate, from: &str) -> Option<Admitted> {
-        gate.admit((), from.parse().expect("an address"))
+    fn admit(limiter: &ConnectionLimiter, from: &str) -> Option<Admitted> {
+        limiter.admit((), from.parse().expect("an address"))
     }
 
     /// One that has sent its first request, and is being answered.
-    fn answered(gate: &Gate, from: &str) -> Option<Admitted> {
-        let admitted = admit(gate, from)?;
+    fn answered(limiter: &ConnectionLimiter, from: &str) -> Option<Admitted> {
+        let admitted = admit(limiter, from)?;
         admitted.1.place().enter(Phase::Answering);
         Some(admitted)
     }
@@ -402,60 +406,66 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_has_so_many_places_and_the_server_so_many() {
-        let gate = gate(limits(2, 4), &[]);
-        let first = answered(&gate, "192.0.2.1");
-        let _second = answered(&gate, "::ffff:192.0.2.1").expect("the same address");
-        assert!(first.is_some() && admit(&gate, "192.0.2.1").is_none());
+        let limiter = limiter(limits(2, 4), &[]);
+        let first = answered(&limiter, "192.0.2.1");
+        let _second = answered(&limiter, "::ffff:192.0.2.1").expect("the same address");
+        assert!(first.is_some() && admit(&limiter, "192.0.2.1").is_none());
         let _others =
-            ["127.0.0.1", "127.0.0.2"].map(|from| answered(&gate, from).expect("a place"));
-        assert!(admit(&gate, "192.0.2.9").is_none(), "the server is full");
-        assert_eq!(gate.0.metrics.sockets_refused.get(), 2);
+            ["127.0.0.1", "127.0.0.2"].map(|from| answered(&limiter, from).expect("a place"));
+        assert!(admit(&limiter, "192.0.2.9").is_none(), "the server is full");
+        assert_eq!(limiter.0.metrics.sockets_refused.get(), 2);
         drop(first);
-        assert!(admit(&gate, "192.0.2.1").is_some());
+        assert!(admit(&limiter, "192.0.2.1").is_some());
     }
 
     #[tokio::test]
     async fn an_ipv6_block_counts_as_one_address() {
-        let gate = gate(limits(1, 9), &[]);
-        let _held = answered(&gate, "2001:db8::1").expect("a place");
-        assert!(admit(&gate, "2001:db8::2").is_none());
-        assert!(admit(&gate, "2001:db8:0:1::1").is_some());
+        let limiter = limiter(limits(1, 9), &[]);
+        let _held = answered(&limiter, "2001:db8::1").expect("a place");
+        assert!(admit(&limiter, "2001:db8::2").is_none());
+        assert!(admit(&limiter, "2001:db8:0:1::1").is_some());
     }
 
     #[tokio::test]
     async fn a_trusted_proxy_has_places_as_long_as_the_server_has() {
-        let gate = gate(limits(1, 3), &["10.0.0.0/8"]);
-        let held: Vec<_> = (0..4).map_while(|_| answered(&gate, "10.1.2.3")).collect();
+        let limiter = limiter(limits(1, 3), &["10.0.0.0/8"]);
+        let held: Vec<_> = (0..4)
+            .map_while(|_| answered(&limiter, "10.1.2.3"))
+            .collect();
         assert_eq!(held.len(), 3);
         drop(held);
-        let state = gate.lock();
+        let state = limiter.lock();
         assert!(state.total == 0 && state.by_address.is_empty());
         assert!(state.visits.is_empty() && state.heads.is_empty());
     }
 
     #[tokio::test]
     async fn the_oldest_silent_socket_of_a_crowded_address_gives_way() {
-        let two_heads = GateLimits {
+        let two_heads = SocketLimits {
             heads_per_address: 2,
             ..limits(9, 40)
         };
-        let gate = gate(two_heads, &[]);
-        let elsewhere = admit(&gate, "192.0.2.9").expect("a place");
-        let asks = answered(&gate, "192.0.2.1").expect("a place");
-        let silent: Vec<_> = (0..3).map_while(|_| admit(&gate, "192.0.2.1")).collect();
+        let limiter = limiter(two_heads, &[]);
+        let elsewhere = admit(&limiter, "192.0.2.9").expect("a place");
+        let asks = answered(&limiter, "192.0.2.1").expect("a place");
+        let silent: Vec<_> = (0..3).map_while(|_| admit(&limiter, "192.0.2.1")).collect();
         let counted: Vec<bool> = silent.iter().map(is_counted).collect();
         assert_eq!(counted, [false, true, true]);
         assert!(is_counted(&asks) && is_counted(&elsewhere));
-        assert_eq!(gate.lock().total, 4);
+        assert_eq!(limiter.lock().total, 4);
         drop(silent);
-        assert_eq!(gate.lock().total, 2, "what gave way is not counted twice");
+        assert_eq!(
+            limiter.lock().total,
+            2,
+            "what gave way is not counted twice"
+        );
     }
 
     #[tokio::test]
     async fn silent_sockets_have_a_quarter_of_all_places() {
-        let gate = gate(limits(40, 40), &[]);
+        let limiter = limiter(limits(40, 40), &[]);
         let silent: Vec<_> = (0..11)
-            .map_while(|n| admit(&gate, &format!("192.0.2.{n}")))
+            .map_while(|n| admit(&limiter, &format!("192.0.2.{n}")))
             .collect();
         assert_eq!(silent.iter().filter(|one| is_counted(one)).count(), 10);
         assert!(!is_counted(&silent[0]));
@@ -463,12 +473,12 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_longest_gives_way_when_all_places_are_taken_and_who_is_answered_never() {
-        let gate = gate(limits(9, 3), &[]);
+        let limiter = limiter(limits(9, 3), &[]);
         let held: Vec<_> = (1..4)
-            .map_while(|n| answered(&gate, &format!("192.0.2.{n}")))
+            .map_while(|n| answered(&limiter, &format!("192.0.2.{n}")))
             .collect();
         assert!(
-            admit(&gate, "192.0.2.9").is_none(),
+            admit(&limiter, "192.0.2.9").is_none(),
             "all are being answered"
         );
         held[0].1.place().enter(Phase::Idle);
@@ -481,7 +491,7 @@ mod tests {
             .1
             .place()
             .set_waiting_since(Monotonic::from_millis(10));
-        let newcomer = admit(&gate, "192.0.2.9").expect("a place");
+        let newcomer = admit(&limiter, "192.0.2.9").expect("a place");
         assert_eq!(number(&newcomer), 3);
         let counted: Vec<bool> = held.iter().map(is_counted).collect();
         assert_eq!(counted, [true, false, true]);
@@ -509,18 +519,18 @@ mod tests {
     // Regression: sockets that asked and never read kept newcomers out until their writes timed out.
     #[tokio::test]
     async fn who_leaves_an_answer_unread_gives_way_after_those_that_rest() {
-        let gate = gate(limits(9, 3), &[]);
+        let limiter = limiter(limits(9, 3), &[]);
         let held: Vec<_> = (1..4)
-            .map_while(|n| answered(&gate, &format!("192.0.2.{n}")))
+            .map_while(|n| answered(&limiter, &format!("192.0.2.{n}")))
             .collect();
         held[0].1.place().set_stalled(true);
         held[1].1.place().enter(Phase::Idle);
-        let _first = answered(&gate, "192.0.2.9").expect("a place");
+        let _first = answered(&limiter, "192.0.2.9").expect("a place");
         let counted = || held.iter().map(is_counted).collect::<Vec<_>>();
         assert_eq!(counted(), [true, false, true]);
-        let _second = answered(&gate, "192.0.2.9").expect("a place");
+        let _second = answered(&limiter, "192.0.2.9").expect("a place");
         assert_eq!(counted(), [false, false, true]);
-        assert!(admit(&gate, "192.0.2.9").is_none(), "it is read");
+        assert!(admit(&limiter, "192.0.2.9").is_none(), "it is read");
     }
 
     #[tokio::test]
@@ -528,8 +538,8 @@ mod tests {
         let (io, _never_reads) = duplex(16);
         let from = IpAddr::from([127, 0, 0, 1]);
         let clock = ManualClock::new(Timestamp::from_secs(0));
-        let gate = gate_at(&clock, limits(1, 1), &[]);
-        let (mut socket, _visit) = gate.admit(io, from).expect("a place");
+        let limiter = limiter_at(&clock, limits(1, 1), &[]);
+        let (mut socket, _visit) = limiter.admit(io, from).expect("a place");
         assert!(socket.is_write_vectored());
         let mut writing = pin!(socket.write_all(&[0; 64]));
         for ms in [0, 49] {
@@ -546,8 +556,8 @@ mod tests {
         let (io, mut reader) = duplex(16);
         let from = IpAddr::from([127, 0, 0, 1]);
         let clock = ManualClock::new(Timestamp::from_secs(0));
-        let gate = gate_at(&clock, limits(1, 1), &[]);
-        let (mut socket, _visit) = gate.admit(io, from).expect("a place");
+        let limiter = limiter_at(&clock, limits(1, 1), &[]);
+        let (mut socket, _visit) = limiter.admit(io, from).expect("a place");
         let reading = async {
             let mut read = [0; 8];
             for _ in 0..8 {
