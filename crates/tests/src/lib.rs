@@ -5,7 +5,12 @@
 //! [`TestApp`] is an app in it with a key, which makes tokens; [`Socket`] is a raw WebSocket that
 //! shows what is on the wire; [`TestOperator`] uses the Console; [`Program`] runs the real `hexline` binary.
 //!
-//! Invariants: a test shares nothing with another; nothing sleeps. "Nothing arrives" is shown by a
+//! The server's time belongs to the test: it stands still, so that within [`PATIENCE`] no silence
+//! grows and no retry comes. `TestServer::advance` lets a span pass at once, which is right if what
+//! waits is known to wait already; `advance_until` lets it pass bit by bit until something happens.
+//! Only the calendar goes on with the machine's, by which tokens are made.
+//!
+//! Invariants: a test shares nothing with another; no test sleeps. "Nothing arrives" is shown by a
 //! fence: what one sender causes reaches a receiver in order, so whatever has not come before the
 //! sender's next message will not come. What does not happen within [`PATIENCE`] fails the test.
 //!
