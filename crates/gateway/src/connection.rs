@@ -6,7 +6,7 @@ use hexline_fanout::Receiver;
 use hexline_model::{Address, Timestamp};
 use hexline_protocol::CloseCode;
 use hexline_services::Caller;
-use hexline_services::keys::{Lapse, Standing};
+use hexline_services::keys::{Authorization, Revoked};
 use hexline_token::Reason;
 
 use super::metrics::Metrics;
@@ -21,7 +21,7 @@ pub struct Connection {
     /// As whom it calls, and what it may.
     pub(crate) caller: Caller,
     pub(crate) outbox: Outbox,
-    pub(crate) standing: Standing,
+    pub(crate) authorization: Authorization,
     pub(crate) peer: Peer,
     pub(crate) since: Timestamp,
     /// What it has said and heard.
@@ -39,7 +39,7 @@ impl Connection {
     pub(crate) fn new(
         caller: Caller,
         outbox: Outbox,
-        standing: Standing,
+        authorization: Authorization,
         (peer, since): (Peer, Timestamp),
         app_traffic: Arc<Traffic>,
         metrics: Arc<Metrics>,
@@ -49,7 +49,7 @@ impl Connection {
             address: address.clone(),
             caller,
             outbox,
-            standing,
+            authorization,
             peer,
             since,
             traffic: Traffic::default(),
@@ -60,23 +60,26 @@ impl Connection {
         }
     }
 
-    /// Looks whether the connection may go on, and acts on it: a new end of its time is kept, a
-    /// lapse closes it.
+    /// Checks whether the connection may go on, and acts on it: a new end of its time is kept; what
+    /// is revoked closes it.
     ///
-    /// Looking and keeping are one step. Of two judges at once the second looks when the first is
+    /// Checking and keeping are one step. Of two checks at once the second begins when the first is
     /// done, so what stays is never older than what was seen last.
-    pub(crate) fn judge(&self, look: impl FnOnce(&Standing) -> Result<Option<Timestamp>, Lapse>) {
+    pub(crate) fn reauthorize(
+        &self,
+        check: impl FnOnce(&Authorization) -> Result<Option<Timestamp>, Revoked>,
+    ) {
         let mut until = self.lock();
-        match look(&self.standing) {
+        match check(&self.authorization) {
             Ok(new) if *until == new => {}
             Ok(new) => {
                 *until = new;
                 drop(until);
                 self.outbox.nudge();
             }
-            Err(lapse) => {
+            Err(revoked) => {
                 drop(until);
-                self.outbox.close(close_code(&lapse));
+                self.outbox.close(close_code(&revoked));
             }
         }
     }
@@ -125,11 +128,11 @@ impl Receiver for Connection {
     }
 }
 
-/// What a lapse means for a connection that is open already.
-fn close_code(lapse: &Lapse) -> CloseCode {
-    match lapse {
-        Lapse::Held { .. } | Lapse::AppDisabled => CloseCode::Forbidden,
-        Lapse::Token(rejection) => match rejection.reason {
+/// What it means for a connection that is open already.
+fn close_code(revoked: &Revoked) -> CloseCode {
+    match revoked {
+        Revoked::Held { .. } | Revoked::AppDisabled => CloseCode::Forbidden,
+        Revoked::Token(rejection) => match rejection.reason {
             Reason::TokenExpired | Reason::KeyExpired => CloseCode::TokenExpired,
             Reason::TokenRevoked | Reason::KeyRevoked | Reason::KeyUnknown => CloseCode::Revoked,
             _ => CloseCode::Forbidden,
@@ -152,8 +155,8 @@ mod tests {
         let route = Route::generate(&entropy);
         let app = AppId::generate(&entropy);
         let permissions = Arc::new(Permissions::new(Grants::all(), None));
-        let caller = Caller::connected(app, subject.clone(), route, permissions);
-        let standing = Standing {
+        let caller = Caller::connected(app, subject.clone(), route, Arc::clone(&permissions));
+        let authorization = Authorization {
             app,
             key: KeyId::generate(&entropy),
             jwk: None,
@@ -162,12 +165,13 @@ mod tests {
             sources: Box::default(),
             issued: Timestamp::from_secs(0),
             expires: None,
+            permissions,
         };
         let metrics = Arc::new(Metrics::default());
         let outbox = Outbox::new(1000, Arc::clone(&metrics.outbox_bytes));
         let peer = Peer::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let from = (peer, Timestamp::from_secs(0));
-        Connection::new(caller, outbox, standing, from, Arc::default(), metrics)
+        Connection::new(caller, outbox, authorization, from, Arc::default(), metrics)
     }
 
     #[test]
@@ -175,24 +179,24 @@ mod tests {
         let connection = connection();
         let at = |secs| Ok(Some(Timestamp::from_secs(secs)));
         std::thread::scope(|scope| {
-            connection.judge(|_| {
+            connection.reauthorize(|_| {
                 assert!(connection.until.try_lock().is_err(), "others wait");
-                scope.spawn(|| connection.judge(|_| at(2)));
+                scope.spawn(|| connection.reauthorize(|_| at(2)));
                 at(1)
             });
         });
         assert_eq!(connection.until(), Some(Timestamp::from_secs(2)));
-        connection.judge(|_| Ok(None));
+        connection.reauthorize(|_| Ok(None));
         assert_eq!(connection.until(), None);
     }
 
     #[test]
-    fn each_lapse_has_its_close_code() {
-        let token = |reason| Lapse::Token(Rejection::new(reason, "", ""));
-        for (lapse, code) in [
-            (Lapse::AppDisabled, CloseCode::Forbidden),
+    fn each_way_to_be_revoked_has_its_close_code() {
+        let token = |reason| Revoked::Token(Rejection::new(reason, "", ""));
+        for (revoked, code) in [
+            (Revoked::AppDisabled, CloseCode::Forbidden),
             (
-                Lapse::Held {
+                Revoked::Held {
                     until: Timestamp::from_secs(9),
                 },
                 CloseCode::Forbidden,
@@ -204,7 +208,7 @@ mod tests {
             (token(Reason::KeyExpired), CloseCode::TokenExpired),
         ] {
             let connection = connection();
-            connection.judge(|_| Err(lapse));
+            connection.reauthorize(|_| Err(revoked));
             assert_eq!(connection.outbox.closing(), Some(code));
         }
     }

@@ -10,7 +10,7 @@ use hexline_model::{AppId, Clock, KeyId};
 use hexline_protocol::{CloseCode, ErrorCode};
 use hexline_services::Caller;
 use hexline_services::apps::AppLimits;
-use hexline_services::keys::{KeyEvent, KeyRegistry, Standing};
+use hexline_services::keys::{Authorization, KeyEvent, KeyRegistry};
 use tokio::sync::Notify;
 
 use super::connection::Connection;
@@ -22,8 +22,8 @@ use super::traffic::Traffic;
 
 /// Who may come in on this node, and who has to go.
 ///
-/// Fan-out has the connections, the hub counts them. Admission counts against the limits; a key event rechecks the connections of its app. Locks
-/// are held to look and to queue, never across a write.
+/// Fan-out has the connections, the hub counts them. Admission counts against the limits; a key event
+/// checks the connections of its app again. Locks are held to look and to queue, never across a write.
 pub struct Hub {
     limits: Arc<Limits>,
     registry: Arc<KeyRegistry>,
@@ -128,7 +128,7 @@ impl Hub {
     pub fn admit(
         self: &Arc<Self>,
         caller: Caller,
-        standing: Standing,
+        authorization: Authorization,
         peer: Peer,
     ) -> Result<Admission, AdmissionError> {
         let outbox = Outbox::new(
@@ -136,7 +136,7 @@ impl Hub {
             Arc::clone(&self.metrics.outbox_bytes),
         );
         let metrics = Arc::clone(&self.metrics);
-        let own = self.registry.limits(standing.app);
+        let own = self.registry.limits(authorization.app);
         let from = (peer, self.clock.now());
         let admission = {
             let mut state = self.lock();
@@ -145,17 +145,17 @@ impl Hub {
                 return Err(AdmissionError::Draining);
             }
             let address = caller.address().expect("it calls from a connection");
-            let connected = self.fanout.connected(standing.app, address);
-            state.check(&standing, peer, connected, &self.limits, own)?;
-            let traffic = Arc::clone(state.traffic.entry(standing.app).or_default());
-            let connection = Connection::new(caller, outbox, standing, from, traffic, metrics);
+            let connected = self.fanout.connected(authorization.app, address);
+            state.check(&authorization, peer, connected, &self.limits, own)?;
+            let traffic = Arc::clone(state.traffic.entry(authorization.app).or_default());
+            let connection = Connection::new(caller, outbox, authorization, from, traffic, metrics);
             let connection = Arc::new(connection);
             state.insert(&connection);
             let permit = Permit {
                 hub: Arc::clone(self),
                 connection: Arc::clone(&connection),
             };
-            let app = connection.standing.app;
+            let app = connection.authorization.app;
             Admission {
                 link: self.fanout.attach(app, connection),
                 permit,
@@ -163,7 +163,7 @@ impl Hub {
         };
         self.metrics.connections.inc();
         // A revocation between the token's verification and here found nobody to close.
-        self.recheck(&admission.permit.connection);
+        self.reauthorize(&admission.permit.connection);
         Ok(admission)
     }
 
@@ -182,9 +182,9 @@ impl Hub {
             state.turns.remove(app);
         }
         let all = connections(self.fanout.receivers(app));
-        let concerned = all.filter(|c| only.is_none_or(|key| c.standing.stands_on(key)));
+        let concerned = all.filter(|c| only.is_none_or(|key| c.authorization.depends_on_key(key)));
         for connection in concerned {
-            self.recheck(&connection);
+            self.reauthorize(&connection);
         }
     }
 
@@ -231,8 +231,10 @@ impl Hub {
         self.draining.load(Ordering::SeqCst)
     }
 
-    fn recheck(&self, connection: &Connection) {
-        connection.judge(|standing| self.registry.recheck(standing, self.clock.now()));
+    fn reauthorize(&self, connection: &Connection) {
+        connection.reauthorize(|authorization| {
+            self.registry.reauthorize(authorization, self.clock.now())
+        });
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -244,7 +246,7 @@ impl State {
     /// Checks the limits; `connected` is what the identity and the device have already.
     fn check(
         &self,
-        standing: &Standing,
+        authorization: &Authorization,
         peer: Peer,
         connected: Connected,
         limits: &Limits,
@@ -258,11 +260,11 @@ impl State {
             }
         };
         at(self.total, limits.connections, AdmissionError::Server)?;
-        let key = self.by_key.get(&standing.key).copied().unwrap_or(0);
+        let key = self.by_key.get(&authorization.key).copied().unwrap_or(0);
         at(key, limits.connections_per_key, AdmissionError::Key)?;
         let peer = self.by_peer.get(&peer.ip()).copied().unwrap_or(0);
         at(peer, limits.connections_per_address, AdmissionError::Peer)?;
-        let total = self.by_app.get(&standing.app).copied().unwrap_or(0);
+        let total = self.by_app.get(&authorization.app).copied().unwrap_or(0);
         // An app may be stricter with itself than the server is, never looser.
         let lower = |limit: usize, own: Option<u32>| {
             own.map_or(limit, |own| {
@@ -280,28 +282,28 @@ impl State {
     }
 
     fn insert(&mut self, connection: &Connection) {
-        let standing = &connection.standing;
+        let authorization = &connection.authorization;
         self.total += 1;
-        *self.by_app.entry(standing.app).or_default() += 1;
-        *self.by_key.entry(standing.key).or_default() += 1;
-        for key in sources(standing) {
+        *self.by_app.entry(authorization.app).or_default() += 1;
+        *self.by_key.entry(authorization.key).or_default() += 1;
+        for key in sources(authorization) {
             *self.by_source.entry(key).or_default() += 1;
         }
         *self.by_peer.entry(connection.peer.ip()).or_default() += 1;
-        *self.turns.entry(standing.app).or_default() += 1;
+        *self.turns.entry(authorization.app).or_default() += 1;
     }
 
     fn remove(&mut self, connection: &Connection) {
-        let standing = &connection.standing;
+        let authorization = &connection.authorization;
         self.total -= 1;
-        release(&mut self.by_app, &standing.app);
-        release(&mut self.by_key, &standing.key);
-        for key in sources(standing) {
+        release(&mut self.by_app, &authorization.app);
+        release(&mut self.by_key, &authorization.key);
+        for key in sources(authorization) {
             release(&mut self.by_source, &key);
         }
         release(&mut self.by_peer, &connection.peer.ip());
         // Not for an app that was deleted.
-        if let Some(turn) = self.turns.get_mut(&standing.app) {
+        if let Some(turn) = self.turns.get_mut(&authorization.app) {
             *turn += 1;
         }
     }
@@ -310,7 +312,7 @@ impl State {
 impl Permit {
     /// The limits that the connection's app has set itself.
     pub(super) fn limits(&self) -> AppLimits {
-        let app = self.connection.standing.app;
+        let app = self.connection.authorization.app;
         self.hub.registry.limits(app)
     }
 }
@@ -340,10 +342,10 @@ pub(super) fn connections(
 }
 
 /// The keys, besides its own, that a connection ends with.
-fn sources(standing: &Standing) -> HashSet<KeyId> {
-    let keys = standing.sources.iter();
+fn sources(authorization: &Authorization) -> HashSet<KeyId> {
+    let keys = authorization.sources.iter();
     let keys = keys.filter_map(|source| KeyId::parse(source.issuer()).ok());
-    keys.filter(|key| *key != standing.key).collect()
+    keys.filter(|key| *key != authorization.key).collect()
 }
 
 fn release<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {

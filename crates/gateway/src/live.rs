@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hexline_fanout::smallest_k;
 use hexline_model::{Address, AppId, Destination, KeyId, Route, Subject, Timestamp};
 use hexline_protocol::CloseCode;
-use hexline_services::keys::Standing;
+use hexline_services::keys::Authorization;
 use hexline_token::Grants;
 
 use super::connection::Connection;
@@ -137,9 +137,9 @@ impl Hub {
     }
 
     /// How many connections of an app were opened by tokens of a kind.
-    pub fn count_standing(&self, app: AppId, is: impl Fn(&Standing) -> bool) -> usize {
+    pub fn count_authorized(&self, app: AppId, is: impl Fn(&Authorization) -> bool) -> usize {
         let connections = self.of(app, None);
-        connections.iter().filter(|c| is(&c.standing)).count()
+        connections.iter().filter(|c| is(&c.authorization)).count()
     }
 
     /// How many connections stand on a key: their token is one of it, or was exchanged for one.
@@ -151,8 +151,8 @@ impl Hub {
 
     /// How many connections of an app stand on any of these keys.
     pub fn count_by_keys(&self, app: AppId, keys: &[KeyId]) -> usize {
-        self.count_standing(app, |standing| {
-            keys.iter().any(|key| standing.stands_on(*key))
+        self.count_authorized(app, |authorization| {
+            keys.iter().any(|key| authorization.depends_on_key(*key))
         })
     }
 
@@ -185,7 +185,7 @@ fn view(connection: &Connection) -> ConnectionView {
         address: connection.address.clone(),
         since: connection.since,
         remote: connection.peer.remote(),
-        key: connection.standing.key,
+        key: connection.authorization.key,
         grants: permissions.token().clone(),
         ceiling: permissions.ceiling().cloned(),
         expires: connection.until(),

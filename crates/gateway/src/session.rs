@@ -69,8 +69,8 @@ impl ClientSession {
     pub fn log_opening(&self, request: Option<&dyn fmt::Display>) {
         let connection = &self.permit.connection;
         tracing::debug!(
-            app.id = %connection.standing.app,
-            key.id = %connection.standing.key,
+            app.id = %connection.authorization.app,
+            key.id = %connection.authorization.key,
             route = %connection.address.route(),
             request.id = request.map(display),
             peer = self.context.log.peer(connection.peer.remote()).map(display),

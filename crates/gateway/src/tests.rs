@@ -14,7 +14,7 @@ use hexline_model::{AppId, Clock, KeyId, ManualClock, Route, Subject, SystemEntr
 use hexline_protocol::CloseCode;
 use hexline_services::Caller;
 use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
-use hexline_services::keys::{KeyOptions, KeyService, NewKey, Standing};
+use hexline_services::keys::{Authorization, KeyOptions, KeyService, NewKey};
 use hexline_services::signal::SignalService;
 use hexline_services::vault::{MasterKey, Sealer};
 use hexline_store::{Database, DatabaseConfig};
@@ -114,9 +114,9 @@ impl Rig {
         Now::of(self.clock.as_ref())
     }
 
-    fn standing(&self, subject: &Subject, ttl: Option<Duration>) -> Standing {
+    fn authorization(&self, subject: &Subject, ttl: Option<Duration>) -> Authorization {
         let issued = self.clock.now();
-        Standing {
+        Authorization {
             app: self.app,
             key: self.key,
             jwk: None,
@@ -125,16 +125,17 @@ impl Rig {
             sources: Box::default(),
             issued,
             expires: ttl.map(|ttl| issued.plus(ttl)),
+            permissions: Arc::new(Permissions::new(Grants::all(), None)),
         }
     }
 
     fn admit(&self, subject: &str, ttl: Option<Duration>) -> Result<Admission, AdmissionError> {
         let subject = Subject::parse(subject).expect("well formed");
         let route = Route::generate(&SystemEntropy);
-        let permissions = Arc::new(Permissions::new(Grants::all(), None));
-        let caller = Caller::connected(self.app, subject.clone(), route, permissions);
-        self.hub
-            .admit(caller, self.standing(&subject, ttl), Peer::of(PEER))
+        let authorization = self.authorization(&subject, ttl);
+        let permissions = Arc::clone(&authorization.permissions);
+        let caller = Caller::connected(self.app, subject, route, permissions);
+        self.hub.admit(caller, authorization, Peer::of(PEER))
     }
 
     fn session(&self, subject: &str, ttl: Option<Duration>) -> ClientSession {

@@ -55,7 +55,7 @@ pub use hexline_model::Service;
 pub use json::{Json, JsonError};
 pub use key::{KeySet, KeyValidationError, PrivateKey, VerifyingKey};
 pub use registry::{
-    KeyEntry, KeyStatus, Registry, RevocationScope, Revoked, Rules, SingleKey, SingleKeyEntry,
+    KeyEntry, KeyStatus, Registry, RevocationScope, RevokedBy, Rules, SingleKey, SingleKeyEntry,
     kid_fits,
 };
 pub use unverified::UnverifiedToken;

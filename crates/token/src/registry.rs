@@ -22,7 +22,8 @@ pub trait Registry {
 
     /// Whether a token of that key was revoked, alone or with others, or with one that it was
     /// exchanged for, whether whom it is for is held out, or its app disabled.
-    fn revocation(&self, entry: &Self::Entry, claims: &Claims, now: Timestamp) -> Option<Revoked>;
+    fn revocation(&self, entry: &Self::Entry, claims: &Claims, now: Timestamp)
+    -> Option<RevokedBy>;
 
     /// Whether [`revocation`](Self::revocation) can know: if not, explaining says "not reached".
     fn knows_revocations(&self) -> bool {
@@ -61,9 +62,9 @@ pub enum KeyStatus<E> {
     },
 }
 
-/// Why a token that is otherwise good does not count any more.
+/// By what a token that is otherwise good was revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revoked {
+pub enum RevokedBy {
     /// By its `jti`.
     Token,
     /// By the `jti` of a token that it was exchanged for.
@@ -234,7 +235,7 @@ impl Registry for SingleKey {
         KeyStatus::Usable(())
     }
 
-    fn revocation(&self, _: &SingleKeyEntry, _: &Claims, _: Timestamp) -> Option<Revoked> {
+    fn revocation(&self, _: &SingleKeyEntry, _: &Claims, _: Timestamp) -> Option<RevokedBy> {
         None
     }
 

@@ -11,8 +11,8 @@ use crate::error::quote;
 use crate::json::{Kind, Reader};
 use crate::unverified::Claim;
 use crate::{
-    Access, Claims, Grants, KeyEntry, KeyStatus, Permissions, Reason, Registry, Rejection, Revoked,
-    Rules, Source, UnverifiedToken, VerifyingKey, claims,
+    Access, Claims, Grants, KeyEntry, KeyStatus, Permissions, Reason, Registry, Rejection,
+    RevokedBy, Rules, Source, UnverifiedToken, VerifyingKey, claims,
 };
 
 /// A token that passed, and the key it was signed with.
@@ -285,7 +285,7 @@ pub(crate) fn revocation<R: Registry>(
 ) -> Result<(), Rejection> {
     let found = match registry.revocation(entry, claims, now) {
         None => return Ok(()),
-        Some(Revoked::Held { scope, until }) => {
+        Some(RevokedBy::Held { scope, until }) => {
             let found = format!(
                 "a token for {} that is held out until {until}",
                 scope.name()
@@ -293,10 +293,12 @@ pub(crate) fn revocation<R: Registry>(
             let expected = "a token for who may come in";
             return Err(Rejection::new(Reason::TokenRevoked, found, expected).until(until));
         }
-        Some(Revoked::Token) => "a token that was revoked by its jti".to_owned(),
-        Some(Revoked::Source) => "a token exchanged for one that was revoked by its jti".to_owned(),
-        Some(Revoked::AppDisabled) => "a token of a disabled app".to_owned(),
-        Some(Revoked::IssuedBefore { scope, at }) => {
+        Some(RevokedBy::Token) => "a token that was revoked by its jti".to_owned(),
+        Some(RevokedBy::Source) => {
+            "a token exchanged for one that was revoked by its jti".to_owned()
+        }
+        Some(RevokedBy::AppDisabled) => "a token of a disabled app".to_owned(),
+        Some(RevokedBy::IssuedBefore { scope, at }) => {
             format!(
                 "iat {}, revoked for {} up to {at}",
                 claims.issued,

@@ -11,8 +11,8 @@ use hexline_gateway::{ClientSession, Echo, LogLines, Now, Peer, SocketOptions};
 use hexline_model::{AppId, KeyId, Route};
 use hexline_protocol::ErrorCode;
 use hexline_services::Caller;
-use hexline_services::keys::{KeyHandle, Standing};
-use hexline_token::{Access, KeyEntry as _, Permissions, Verified};
+use hexline_services::keys::{Authorization, KeyHandle};
+use hexline_token::{Access, Verified};
 use http::header::{
     CONNECTION, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -168,27 +168,29 @@ async fn open(
         app.metrics.rejected(refusal.code);
         refusal
     };
-    let standing = Standing::of(&verified);
-    *whose = Some((standing.app, standing.key));
+    let authorization = Authorization::of(&verified);
+    *whose = Some((authorization.app, authorization.key));
     check_origin(app, &verified, request.headers()).map_err(refuse)?;
     let handshake = Handshake::read(request).map_err(refuse)?;
-    let Verified { entry, claims } = verified;
-    let subject = claims
-        .subject()
-        .expect("a verified client token has a subject");
-    let permissions = Permissions::new(claims.grants().clone(), entry.ceiling().cloned());
+    let subject = authorization.subject.clone();
+    let subject = subject.expect("a verified client token has a subject");
+    let permissions = Arc::clone(&authorization.permissions);
     permissions
         .opens_socket()
         .map_err(|rejection| refuse(Refusal::from(&rejection)))?;
     let route = Route::generate(app.entropy.as_ref());
-    let caller = Caller::connected(entry.app(), subject.clone(), route, Arc::new(permissions));
-    let admission = app.hub.admit(caller, standing, peer).map_err(|error| {
-        refuse(
-            Refusal::new(error.code(), error.to_string())
-                .retry_after(1)
-                .told(),
-        )
-    })?;
+    let app_id = authorization.app;
+    let caller = Caller::connected(app_id, subject, route, permissions);
+    let admission = app
+        .hub
+        .admit(caller, authorization, peer)
+        .map_err(|error| {
+            refuse(
+                Refusal::new(error.code(), error.to_string())
+                    .retry_after(1)
+                    .told(),
+            )
+        })?;
     let now = Now::of(app.clock.as_ref());
     Ok((
         handshake,

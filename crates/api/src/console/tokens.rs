@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use hexline_model::{AppId, Device, Identity, KeyId, Subject, Timestamp};
 use hexline_protocol::ErrorCode;
-use hexline_services::keys::{KeyHandle, KeyRegistry, Standing};
+use hexline_services::keys::{Authorization, KeyHandle, KeyRegistry};
 use hexline_services::revocations::{Revocation, RevocationCursor, Scope, Target, TargetKind};
 use hexline_services::tokens::TokenError;
 use hexline_token::{
-    Access, BuildError, Claims, KeyStatus, Outcome, PrivateKey, Registry, Revoked, Service,
+    Access, BuildError, Claims, KeyStatus, Outcome, PrivateKey, Registry, RevokedBy, Service,
     TokenBuilder, UnverifiedToken, explain,
 };
 use serde::{Deserialize, Serialize};
@@ -417,7 +417,7 @@ async fn revoke(
             let at = at.unwrap_or_else(|| app.clock.now());
             let closed = app
                 .hub
-                .count_standing(id, |standing| is_of(standing, &scope, at));
+                .count_authorized(id, |authorization| is_of(authorization, &scope, at));
             let target = match &scope {
                 Scope::App => "all".to_owned(),
                 Scope::Identity(identity) => identity.to_string(),
@@ -430,7 +430,7 @@ async fn revoke(
             let jti = jti.unwrap_or_default();
             let closed = app
                 .hub
-                .count_standing(id, |standing| standing.is_or_comes_of(&jti));
+                .count_authorized(id, |authorization| authorization.depends_on_token(&jti));
             let expires = body.expires_ms.map(Timestamp::from_millis);
             let revoked = app.keys.revoke_token(id, &jti, expires).await?;
             (revoked, format!("jti {jti}"), closed)
@@ -471,19 +471,19 @@ impl Registry for Seen<'_> {
         self.registry.source(entry, issuer, now)
     }
 
-    fn revocation(&self, entry: &KeyHandle, claims: &Claims, now: Timestamp) -> Option<Revoked> {
+    fn revocation(&self, entry: &KeyHandle, claims: &Claims, now: Timestamp) -> Option<RevokedBy> {
         self.registry.revocation(entry, claims, now)
     }
 }
 
-fn is_of(standing: &Standing, scope: &Scope, at: Timestamp) -> bool {
-    let concerns = match (scope, &standing.subject) {
+fn is_of(authorization: &Authorization, scope: &Scope, at: Timestamp) -> bool {
+    let concerns = match (scope, &authorization.subject) {
         (Scope::App, _) => true,
         (Scope::Identity(identity), Some(subject)) => subject.identity == *identity,
         (Scope::Device(device), Some(subject)) => subject == device,
         (_, None) => false,
     };
-    concerns && standing.issued.as_secs() <= at.as_secs()
+    concerns && authorization.issued.as_secs() <= at.as_secs()
 }
 
 fn scope(identity: &str, device: Option<&str>) -> Result<Scope, Refusal> {

@@ -14,7 +14,7 @@ use hexline_services::operators::OperatorService;
 use hexline_services::revocations::{HeldOut, Scope};
 use hexline_services::vault::{Fingerprint, MasterKey};
 use hexline_token::{
-    Access, Audiences, Claims, Grants, KeyEntry, KeyStatus, Registry, Revoked, Rules, Service,
+    Access, Audiences, Claims, Grants, KeyEntry, KeyStatus, Registry, RevokedBy, Rules, Service,
     VerifyingKey, explain,
 };
 
@@ -495,7 +495,7 @@ impl Registry for Widened<'_> {
         self.registry.source(&entry.key, issuer, now)
     }
 
-    fn revocation(&self, entry: &WidenedKey, claims: &Claims, now: Timestamp) -> Option<Revoked> {
+    fn revocation(&self, entry: &WidenedKey, claims: &Claims, now: Timestamp) -> Option<RevokedBy> {
         self.registry.revocation(&entry.key, claims, now)
     }
 }

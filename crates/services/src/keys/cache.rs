@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use hexline_model::{AppId, KeyId, Timestamp};
 use hexline_token::{Grants, KeyEntry, KeySet, Rules, VerifyingKey};
 
+use super::authorization::AuthorizedJwk;
 use super::jwks::{JwksCache, JwksOrder, Wanted};
 use super::key::{KeyMaterial, KeyRecord, KeyState};
-use super::registry::StandingJwk;
 use crate::apps::App;
 use crate::vault::{Purpose, Sealer};
 
@@ -71,9 +71,9 @@ impl KeyHandle {
     }
 
     /// Which JWK it is, if the key is a set.
-    pub(super) fn jwk(&self) -> Option<StandingJwk> {
+    pub(super) fn jwk(&self) -> Option<AuthorizedJwk> {
         match self.key.verifies {
-            Verifies::Set(_) | Verifies::Fetched(_) => Some(StandingJwk {
+            Verifies::Set(_) | Verifies::Fetched(_) => Some(AuthorizedJwk {
                 kid: self.kid.clone(),
                 key: self.verifying.clone(),
             }),

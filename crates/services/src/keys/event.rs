@@ -3,7 +3,7 @@ use hexline_model::{AppId, KeyId};
 /// Something changed that a live connection may depend on.
 ///
 /// Told after the store acknowledged and the registry was updated, so whoever hears it may ask
-/// [`KeyRegistry::recheck`](super::KeyRegistry::recheck) at once. In the order of the changes.
+/// [`KeyRegistry::reauthorize`](super::KeyRegistry::reauthorize) at once. In the order of the changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyEvent {
     /// A key was made, rotated, revoked, or its JWKS lost a key.

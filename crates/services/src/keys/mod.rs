@@ -9,7 +9,7 @@
 //!
 //! **Methods.** [`KeyService`] is for operators and an app's server: create, list, show, rotate,
 //! revoke, sweep. [`KeyRegistry`] is for the door: it implements [`hexline_token::Registry`] and
-//! judges live connections again ([`recheck`](KeyRegistry::recheck)). Neither knows HTTP.
+//! checks live connections again ([`reauthorize`](KeyRegistry::reauthorize)). Neither knows HTTP.
 //!
 //! **Events.** [`KeyEvent`], told in order, after the store acknowledged and the registry shows
 //! the change.
@@ -34,6 +34,7 @@
 //! `validate.rs` and `registry.rs`. A new error: a variant, and its word in [`KeyError::code`].
 
 mod api_key;
+mod authorization;
 mod cache;
 mod change;
 mod error;
@@ -49,13 +50,14 @@ mod tests;
 mod validate;
 
 pub use api_key::ApiKeyRecord;
+pub use authorization::{Authorization, AuthorizedJwk, Revoked};
 pub use cache::KeyHandle;
 pub(crate) use change::{ATTEMPTS, Change};
 pub use error::KeyError;
 pub use event::KeyEvent;
 pub use jwks::JwksOrder;
 pub use key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
-pub use registry::{KeyRegistry, Lapse, Observer, Standing, StandingJwk};
+pub use registry::{KeyRegistry, Observer};
 pub(crate) use service::check_signs;
 pub use service::{KeyOptions, KeyService};
 pub use store::{ApiKeyStore, ChangeError, Changes, Journal, KeyStore, Revision, Stores};

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use hexline_model::{ApiKey, AppId, KeyId, Subject, Timestamp};
 use hexline_token::{
-    Audiences, Claims, KeySet, KeyStatus, Reason, Registry, Rejection, RevocationScope, Revoked,
-    Rules, Source, Verified, VerifyingKey, kid_fits,
+    Audiences, Claims, KeySet, KeyStatus, Reason, Registry, Rejection, RevocationScope, RevokedBy,
+    Rules, kid_fits,
 };
 
 use super::api_key::ApiKeyRecord;
+use super::authorization::{Authorization, Revoked};
 use super::cache::{CachedApp, CachedKey, End, KeyHandle, Verifies};
 use super::event::KeyEvent;
 use super::jwks::{JwksOrder, Wanted};
@@ -33,53 +34,6 @@ pub struct KeyRegistry {
 
 /// Hears of every change, in order. Called on the task that made the change: it has to be quick.
 pub type Observer = Box<dyn Fn(&KeyEvent) + Send + Sync>;
-
-/// What a live connection stands on: enough to judge its token again without having it.
-#[derive(Clone)]
-pub struct Standing {
-    /// The app.
-    pub app: AppId,
-    /// The key that verified the token.
-    pub key: KeyId,
-    /// Which JWK it was, if the key is a set.
-    pub jwk: Option<StandingJwk>,
-    /// Whose token; `None` for a platform token.
-    pub subject: Option<Subject>,
-    /// The token's `jti`.
-    pub token_id: Option<Box<str>>,
-    /// The tokens that it was exchanged for.
-    pub sources: Box<[Source]>,
-    /// The token's `iat`.
-    pub issued: Timestamp,
-    /// The token's `exp`.
-    pub expires: Option<Timestamp>,
-}
-
-/// Why a live connection may not go on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Lapse {
-    /// Its token, or the key that verified it, is no longer good.
-    #[error("found {}, expected {}", .0.found, .0.expected)]
-    Token(Rejection),
-    /// Whom its token is for is held out. At the door that is `token_revoked`.
-    #[error("the identity or the device is held out until {until}")]
-    Held {
-        /// Until when.
-        until: Timestamp,
-    },
-    /// Its app was disabled. At the door that is `token_revoked` as well.
-    #[error("the app is disabled")]
-    AppDisabled,
-}
-
-/// The key of a set that verified a token.
-#[derive(Debug, Clone)]
-pub struct StandingJwk {
-    /// Its name in the set, unless the token named none.
-    pub kid: Option<Box<str>>,
-    /// The key itself: another may take its name.
-    pub key: VerifyingKey,
-}
 
 #[derive(Default)]
 struct State {
@@ -181,31 +135,35 @@ impl KeyRegistry {
         }
     }
 
-    /// Judges the token of a live connection again, after an event. The answer is when it ends
-    /// by itself, if it does: the earlier of `exp` + leeway and the end of the key.
-    pub fn recheck(&self, standing: &Standing, now: Timestamp) -> Result<Option<Timestamp>, Lapse> {
+    /// Checks again, after an event, what a token allowed. The answer is when that ends by itself,
+    /// if it does: the earlier of `exp` + leeway and the end of the key.
+    pub fn reauthorize(
+        &self,
+        authorization: &Authorization,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Revoked> {
         let state = self.read();
         let cached = state
             .keys
-            .get(&standing.key)
-            .zip(state.apps.get(&standing.app));
+            .get(&authorization.key)
+            .zip(state.apps.get(&authorization.app));
         let Some((key, app)) = cached else {
             return Err(unknown_key().into());
         };
         let mut key_end = key.record.end();
-        for key in std::iter::once(Some(key)).chain(state.sources(standing)) {
+        for key in std::iter::once(Some(key)).chain(state.sources(authorization)) {
             let key = key.ok_or_else(unknown_key)?;
             if let Some(end) = key.end(now) {
                 return Err(ended_key(&end).into());
             }
             key_end = earlier(key_end, key.record.end());
         }
-        if let (Verifies::Fetched(cache), Some(jwk)) = (&key.verifies, &standing.jwk)
+        if let (Verifies::Fetched(cache), Some(jwk)) = (&key.verifies, &authorization.jwk)
             && cache.lost(jwk.kid.as_deref(), &jwk.key)
         {
             return Err(unknown_key().into());
         }
-        let expires = standing.expires.map(|exp| exp.plus(app.rules.leeway));
+        let expires = authorization.expires.map(|exp| exp.plus(app.rules.leeway));
         if let Some(end) = expires.filter(|end| *end <= now) {
             return Err(Rejection::new(
                 Reason::TokenExpired,
@@ -215,18 +173,18 @@ impl KeyRegistry {
             .into());
         }
         let marks = TokenMarks {
-            subject: standing.subject.as_ref(),
-            token_id: standing.token_id.as_deref(),
-            sources: &standing.sources,
-            issued: standing.issued,
+            subject: authorization.subject.as_ref(),
+            token_id: authorization.token_id.as_deref(),
+            sources: &authorization.sources,
+            issued: authorization.issued,
         };
         match state.revocation(app, marks) {
             None => {}
-            Some(Revoked::AppDisabled) => return Err(Lapse::AppDisabled),
+            Some(RevokedBy::AppDisabled) => return Err(Revoked::AppDisabled),
             Some(revoked) => return Err(refusal(revoked).into()),
         }
-        if let Some(Revoked::Held { until, .. }) = state.hold(app, marks, now) {
-            return Err(Lapse::Held { until });
+        if let Some(RevokedBy::Held { until, .. }) = state.hold(app, marks, now) {
+            return Err(Revoked::Held { until });
         }
         Ok(earlier(expires, key_end))
     }
@@ -573,7 +531,7 @@ impl Registry for KeyRegistry {
         }
     }
 
-    fn revocation(&self, entry: &KeyHandle, claims: &Claims, now: Timestamp) -> Option<Revoked> {
+    fn revocation(&self, entry: &KeyHandle, claims: &Claims, now: Timestamp) -> Option<RevokedBy> {
         let marks = TokenMarks {
             subject: claims.subject(),
             token_id: claims.token_id(),
@@ -587,54 +545,8 @@ impl Registry for KeyRegistry {
                 .revocation(app, marks)
                 .or_else(|| state.hold(app, marks, now)),
             // Deleted since.
-            None => Some(Revoked::AppDisabled),
+            None => Some(RevokedBy::AppDisabled),
         }
-    }
-}
-
-impl Standing {
-    /// What a connection stands on that was opened with this token.
-    pub fn of(verified: &Verified<KeyHandle>) -> Self {
-        let (entry, claims) = (&verified.entry, &verified.claims);
-        Self {
-            app: entry.app(),
-            key: entry.id(),
-            jwk: entry.jwk(),
-            subject: claims.subject().cloned(),
-            token_id: claims.token_id().map(Box::from),
-            sources: claims.sources().into(),
-            issued: claims.issued(),
-            expires: claims.expires(),
-        }
-    }
-
-    /// Whether it ends with this key: the one that verified the token, or that of a token which it
-    /// was exchanged for.
-    pub fn stands_on(&self, key: KeyId) -> bool {
-        let is_it = |source: &Source| KeyId::parse(source.issuer()) == Ok(key);
-        self.key == key || self.sources.iter().any(is_it)
-    }
-
-    /// Whether it ends with the token of this `jti`: its own, or one that it was exchanged for.
-    pub fn is_or_comes_of(&self, jti: &str) -> bool {
-        let is_it = |source: &Source| source.token_id() == Some(jti);
-        self.token_id.as_deref() == Some(jti) || self.sources.iter().any(is_it)
-    }
-}
-
-impl Lapse {
-    /// The reason that a new connection would be refused with.
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Token(rejection) => rejection.reason,
-            Self::Held { .. } | Self::AppDisabled => Reason::TokenRevoked,
-        }
-    }
-}
-
-impl From<Rejection> for Lapse {
-    fn from(rejection: Rejection) -> Self {
-        Self::Token(rejection)
     }
 }
 
@@ -654,27 +566,27 @@ impl State {
         true
     }
 
-    /// The keys of the tokens that a connection's token was exchanged for.
+    /// The keys of the tokens that a token was exchanged for.
     fn sources<'a>(
         &'a self,
-        standing: &'a Standing,
+        authorization: &'a Authorization,
     ) -> impl Iterator<Item = Option<&'a Arc<CachedKey>>> {
-        standing.sources.iter().map(|source| {
+        authorization.sources.iter().map(|source| {
             let key = self.keys.get(&KeyId::parse(source.issuer()).ok()?)?;
-            (key.record.app == standing.app).then_some(key)
+            (key.record.app == authorization.app).then_some(key)
         })
     }
 
-    fn revocation(&self, app: &CachedApp, token: TokenMarks<'_>) -> Option<Revoked> {
+    fn revocation(&self, app: &CachedApp, token: TokenMarks<'_>) -> Option<RevokedBy> {
         if app.app.disabled.is_some() {
-            return Some(Revoked::AppDisabled);
+            return Some(RevokedBy::AppDisabled);
         }
         self.revoked
             .get(&app.app.id)
             .and_then(|revoked| revoked.find(token))
     }
 
-    fn hold(&self, app: &CachedApp, token: TokenMarks<'_>, now: Timestamp) -> Option<Revoked> {
+    fn hold(&self, app: &CachedApp, token: TokenMarks<'_>, now: Timestamp) -> Option<RevokedBy> {
         self.holds.get(&app.app.id)?.find(token.subject?, now)
     }
 }
@@ -691,20 +603,13 @@ impl fmt::Debug for KeyRegistry {
     }
 }
 
-// The subject names a person.
-impl fmt::Debug for Standing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Standing(key {})", self.key)
-    }
-}
-
-fn refusal(revoked: Revoked) -> Rejection {
+fn refusal(revoked: RevokedBy) -> Rejection {
     let found = match revoked {
-        Revoked::Token => "a token that was revoked".to_owned(),
-        Revoked::Source => "a token exchanged for one that was revoked".to_owned(),
-        Revoked::AppDisabled => "an app that is disabled".to_owned(),
-        Revoked::Held { until, .. } => format!("a user who is held out until {until}"),
-        Revoked::IssuedBefore { scope, at } => {
+        RevokedBy::Token => "a token that was revoked".to_owned(),
+        RevokedBy::Source => "a token exchanged for one that was revoked".to_owned(),
+        RevokedBy::AppDisabled => "an app that is disabled".to_owned(),
+        RevokedBy::Held { until, .. } => format!("a user who is held out until {until}"),
+        RevokedBy::IssuedBefore { scope, at } => {
             let scope = match scope {
                 RevocationScope::App => "app",
                 RevocationScope::Identity => "identity",

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use hexline_model::{Identity, Subject, Timestamp};
-use hexline_token::{RevocationScope, Revoked, Source};
+use hexline_token::{RevocationScope, RevokedBy, Source};
 
 use crate::revocations::{Revocation, Scope, SweepHorizon, Target};
 
@@ -92,21 +92,21 @@ impl RevokedTokens {
     }
 
     /// The revocation that names this token.
-    pub(super) fn find(&self, token: TokenMarks<'_>) -> Option<Revoked> {
+    pub(super) fn find(&self, token: TokenMarks<'_>) -> Option<RevokedBy> {
         if token
             .token_id
             .is_some_and(|jti| self.tokens.contains_key(jti))
         {
-            return Some(Revoked::Token);
+            return Some(RevokedBy::Token);
         }
         let mut sources = token.sources.iter().filter_map(Source::token_id);
         if sources.any(|jti| self.tokens.contains_key(jti)) {
-            return Some(Revoked::Source);
+            return Some(RevokedBy::Source);
         }
         // Whole seconds on both sides: a token made in the second of the revocation is caught.
         let caught = |at: Option<&Timestamp>, scope| {
             at.filter(|at| token.issued.as_secs() <= at.as_secs())
-                .map(|at| Revoked::IssuedBefore { scope, at: *at })
+                .map(|at| RevokedBy::IssuedBefore { scope, at: *at })
         };
         caught(self.app.as_ref(), RevocationScope::App).or_else(|| {
             let subject = token.subject?;

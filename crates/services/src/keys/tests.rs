@@ -16,7 +16,8 @@ use super::key::KeySource;
 use super::store::Changes;
 use super::validate::{KeyValidator, new_secret};
 use super::{
-    KeyEvent, KeyHandle, KeyMaterial, KeyRecord, KeyRegistry, KeyState, NewKey, Revision, Standing,
+    Authorization, KeyEvent, KeyHandle, KeyMaterial, KeyRecord, KeyRegistry, KeyState, NewKey,
+    Revision,
 };
 use crate::apps::{App, AppName, AppSettings, TokenLife};
 use crate::reach::UrlRule;
@@ -118,9 +119,13 @@ impl Rig {
         verify(token, Access::Client, &self.registry, now).map_err(|r| r.reason)
     }
 
-    fn recheck(&self, standing: &Standing, now: Timestamp) -> Result<Option<Timestamp>, Reason> {
+    fn reauthorize(
+        &self,
+        authorization: &Authorization,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, Reason> {
         self.registry
-            .recheck(standing, now)
+            .reauthorize(authorization, now)
             .map_err(|lapse| lapse.reason())
     }
 }
@@ -228,10 +233,13 @@ fn a_key_ends_at_its_expiry_or_at_the_end_of_its_overlap_whichever_is_first() {
         };
         rig.apply(Vec::new(), vec![record], Vec::new());
         let last = end.minus(Duration::from_millis(1));
-        let standing = Standing::of(&rig.verify(&token, last).expect("verifies"));
-        assert_eq!(rig.recheck(&standing, last), Ok(Some(end)));
+        let authorization = Authorization::of(&rig.verify(&token, last).expect("verifies"));
+        assert_eq!(rig.reauthorize(&authorization, last), Ok(Some(end)));
         assert_eq!(rig.verify(&token, end).err(), Some(Reason::KeyExpired));
-        assert_eq!(rig.recheck(&standing, end), Err(Reason::KeyExpired));
+        assert_eq!(
+            rig.reauthorize(&authorization, end),
+            Err(Reason::KeyExpired)
+        );
     }
 }
 
@@ -240,9 +248,9 @@ fn a_revoked_key_refuses_its_tokens_and_what_they_opened() {
     let rig = Rig::new();
     let (record, secret) = rig.hmac();
     let token = token(&record, &secret);
-    let standing = Standing::of(&rig.verify(&token, NOW).expect("verifies"));
+    let authorization = Authorization::of(&rig.verify(&token, NOW).expect("verifies"));
     let end = at(3600 + 10);
-    assert_eq!(rig.recheck(&standing, NOW), Ok(Some(end)));
+    assert_eq!(rig.reauthorize(&authorization, NOW), Ok(Some(end)));
     rig.take_events();
     let revoked = KeyRecord {
         state: KeyState::Revoked { at: at(1) },
@@ -255,7 +263,10 @@ fn a_revoked_key_refuses_its_tokens_and_what_they_opened() {
     };
     assert_eq!(rig.take_events(), [event]);
     assert_eq!(rig.verify(&token, at(1)).err(), Some(Reason::KeyRevoked));
-    assert_eq!(rig.recheck(&standing, at(1)), Err(Reason::KeyRevoked));
+    assert_eq!(
+        rig.reauthorize(&authorization, at(1)),
+        Err(Reason::KeyRevoked)
+    );
     rig.apply(Vec::new(), vec![revoked], Vec::new());
     assert_eq!(rig.take_events(), [], "nothing is new");
 }
@@ -268,11 +279,14 @@ fn a_connection_lives_until_exp_and_leeway() {
         .ttl(60)
         .build_at(NOW)
         .expect("builds");
-    let standing = Standing::of(&rig.verify(&short, NOW).expect("verifies"));
+    let authorization = Authorization::of(&rig.verify(&short, NOW).expect("verifies"));
     let last = at(70).minus(Duration::from_millis(1));
-    assert_eq!(rig.recheck(&standing, last), Ok(Some(at(70))));
+    assert_eq!(rig.reauthorize(&authorization, last), Ok(Some(at(70))));
     assert!(rig.verify(&short, last).is_ok());
-    assert_eq!(rig.recheck(&standing, at(70)), Err(Reason::TokenExpired));
+    assert_eq!(
+        rig.reauthorize(&authorization, at(70)),
+        Err(Reason::TokenExpired)
+    );
     assert_eq!(rig.verify(&short, at(70)).err(), Some(Reason::TokenExpired));
 }
 
@@ -292,7 +306,7 @@ fn each_revocation_catches_exactly_what_it_names() {
         let rig = Rig::new();
         let (record, secret) = rig.hmac();
         let token = token(&record, &secret);
-        let standing = Standing::of(&rig.verify(&token, NOW).expect("verifies"));
+        let authorization = Authorization::of(&rig.verify(&token, NOW).expect("verifies"));
         rig.take_events();
         rig.revoke(target.clone(), NOW);
         assert_eq!(
@@ -301,7 +315,11 @@ fn each_revocation_catches_exactly_what_it_names() {
         );
         let expected = catches.then_some(Reason::TokenRevoked);
         assert_eq!(rig.verify(&token, NOW).err(), expected, "{target:?}");
-        assert_eq!(rig.recheck(&standing, NOW).err(), expected, "{target:?}");
+        assert_eq!(
+            rig.reauthorize(&authorization, NOW).err(),
+            expected,
+            "{target:?}"
+        );
         rig.revoke(target, NOW);
         assert_eq!(rig.take_events(), [], "nothing is new");
     }
@@ -347,7 +365,7 @@ fn a_disabled_app_refuses_what_was_opened_before() {
     let (record, secret) = rig.hmac();
     let token = token(&record, &secret);
     let verified = rig.verify(&token, NOW).expect("verifies");
-    let standing = Standing::of(&verified);
+    let authorization = Authorization::of(&verified);
     let disabled = App {
         disabled: Some(NOW),
         ..rig.app.clone()
@@ -359,12 +377,15 @@ fn a_disabled_app_refuses_what_was_opened_before() {
         [KeyEvent::AppChanged { app: rig.app.id }]
     );
     assert_eq!(rig.verify(&token, NOW).err(), Some(Reason::TokenRevoked));
-    assert_eq!(rig.recheck(&standing, NOW), Err(Reason::TokenRevoked));
+    assert_eq!(
+        rig.reauthorize(&authorization, NOW),
+        Err(Reason::TokenRevoked)
+    );
     // A handle that was looked up before knows as well.
     let revoked = rig
         .registry
         .revocation(&verified.entry, &verified.claims, NOW);
-    assert_eq!(revoked, Some(hexline_token::Revoked::AppDisabled));
+    assert_eq!(revoked, Some(hexline_token::RevokedBy::AppDisabled));
 }
 
 #[test]
@@ -513,13 +534,18 @@ fn a_connection_ends_when_its_key_leaves_the_fetched_set() {
         .expect("builds");
     assert_eq!(rig.verify(&token, NOW).err(), Some(Reason::KeyUnknown));
     rig.registry.install_jwks(record.id, set.clone(), NOW);
-    let standing = Standing::of(&rig.verify(&token, NOW).expect("verifies"));
-    let kid = standing.jwk.as_ref().expect("is of a set").kid.as_ref();
+    let authorization = Authorization::of(&rig.verify(&token, NOW).expect("verifies"));
+    let kid = authorization
+        .jwk
+        .as_ref()
+        .expect("is of a set")
+        .kid
+        .as_ref();
     assert_eq!(kid, None, "the only key needs no name");
     rig.take_events();
     rig.registry.install_jwks(record.id, set, at(1));
     assert_eq!(rig.take_events(), [], "nothing is gone");
-    assert!(rig.recheck(&standing, at(1)).is_ok());
+    assert!(rig.reauthorize(&authorization, at(1)).is_ok());
 
     let (document, _) = key_set(&["a"]);
     rig.registry
@@ -529,7 +555,10 @@ fn a_connection_ends_when_its_key_leaves_the_fetched_set() {
         key: record.id,
     };
     assert_eq!(rig.take_events(), [event]);
-    assert_eq!(rig.recheck(&standing, at(2)), Err(Reason::KeyUnknown));
+    assert_eq!(
+        rig.reauthorize(&authorization, at(2)),
+        Err(Reason::KeyUnknown)
+    );
     assert_eq!(
         rig.verify(&token, at(2)).err(),
         Some(Reason::SignatureInvalid),

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use hexline_model::{AppId, Identity, Subject, Timestamp};
-use hexline_token::{RevocationScope, Revoked};
+use hexline_token::{RevocationScope, RevokedBy};
 
 /// An identity or device that stays out until a time, with whatever token.
 ///
@@ -78,10 +78,10 @@ impl Holds {
     }
 
     /// The hold that keeps this one out, the longer one if there are two.
-    pub(crate) fn find(&self, subject: &Subject, now: Timestamp) -> Option<Revoked> {
+    pub(crate) fn find(&self, subject: &Subject, now: Timestamp) -> Option<RevokedBy> {
         let held = |until: Option<&Timestamp>, scope| {
             let until = *until.filter(|until| **until > now)?;
-            Some((until, Revoked::Held { scope, until }))
+            Some((until, RevokedBy::Held { scope, until }))
         };
         let identity = held(
             self.identities.get(&subject.identity),

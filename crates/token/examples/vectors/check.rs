@@ -5,7 +5,7 @@ use std::time::Duration;
 use hexline_model::Timestamp;
 use hexline_token::{
     Access, Audiences, Claims, Grants, KeyEntry, KeySet, KeyStatus, MediaKind, Outcome,
-    Permissions, PlatformArea, Reason, Registry, RevocationScope, Revoked, Rules, Service,
+    Permissions, PlatformArea, Reason, Registry, RevocationScope, RevokedBy, Rules, Service,
     VerifyingKey, explain, jws, kid_fits, verify,
 };
 use serde_json::Value;
@@ -261,9 +261,9 @@ impl Registry for CaseRegistry {
         }
     }
 
-    fn revocation(&self, _: &Arc<Entry>, claims: &Claims, _: Timestamp) -> Option<Revoked> {
+    fn revocation(&self, _: &Arc<Entry>, claims: &Claims, _: Timestamp) -> Option<RevokedBy> {
         if self.policy["app_disabled"] == true {
-            return Some(Revoked::AppDisabled);
+            return Some(RevokedBy::AppDisabled);
         }
         self.policy["revocations"]
             .as_array()?
@@ -272,10 +272,10 @@ impl Registry for CaseRegistry {
                 if let Some(jti) = revocation["jti"].as_str() {
                     let mut sources = claims.sources().iter();
                     return if claims.token_id() == Some(jti) {
-                        Some(Revoked::Token)
+                        Some(RevokedBy::Token)
                     } else {
                         let is_source = sources.any(|source| source.token_id() == Some(jti));
-                        is_source.then_some(Revoked::Source)
+                        is_source.then_some(RevokedBy::Source)
                     };
                 }
                 let at = revocation["issued_before_s"].as_i64()?;
@@ -290,7 +290,7 @@ impl Registry for CaseRegistry {
                     (_, None) => RevocationScope::Identity,
                     _ => RevocationScope::Device,
                 };
-                (named && claims.issued().as_secs() <= at).then_some(Revoked::IssuedBefore {
+                (named && claims.issued().as_secs() <= at).then_some(RevokedBy::IssuedBefore {
                     scope,
                     at: Timestamp::from_secs(at),
                 })
