@@ -12,7 +12,7 @@ use hexline_services::tokens::TokenService;
 use hexline_services::webhooks::WebhookService;
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::kit::authenticator::Doorkeeper;
+use crate::kit::authenticator::TokenAuthenticator;
 use crate::kit::request_id::RequestIds;
 
 /// What the handlers of every door share. It knows no door: what one of them needs besides is in
@@ -39,7 +39,7 @@ pub struct App {
     /// The live connections.
     pub hub: Arc<Hub>,
     /// Who calls, by the token.
-    pub door: Doorkeeper,
+    pub authenticator: TokenAuthenticator,
     /// What the sessions of live connections share.
     pub sessions: Arc<ClientSessionContext>,
     /// How users of apps without a server of their own sign in.

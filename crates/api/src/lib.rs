@@ -38,7 +38,7 @@ pub use client::demo_tokens::{DEMO_APP, DemoTokens};
 pub use client::upgrade::{SocketDriver, SocketHandler};
 pub use console::feed::Feed;
 pub use console::state::{ConsoleState, Places};
-pub use kit::authenticator::{Doorkeeper, KeySets, Lookup, Proxies, RefusalObserver};
+pub use kit::authenticator::{KeySets, Lookup, Proxies, RefusalObserver, TokenAuthenticator};
 pub use kit::request_id::RequestIds;
 pub use limiter::KeyedLimiter;
 pub use operations::OperationsState;

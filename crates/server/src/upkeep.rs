@@ -135,7 +135,7 @@ impl Duty {
                 Ok(())
             }
             Self::ForgetFailures => {
-                app.door.forget_old_failures();
+                app.authenticator.forget_old_failures();
                 parts.api.auth.throttle.forget();
                 parts
                     .api

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use hexline_api::{
-    Api, App, AuthState, ClientState, ConsoleState, DemoTokens, Doorkeeper, Feed, NodeStanding,
+    Api, App, AuthState, ClientState, ConsoleState, DemoTokens, Feed, NodeStanding,
     OperationsState, Options, Places, PlatformState, Probe, Proxies, RateLimits, RequestIds, Tasks,
-    Throttle,
+    Throttle, TokenAuthenticator,
 };
 use hexline_fanout::Fanout;
 use hexline_gateway::{ClientSessionContext, Hub, Limits, LogLines, Services};
@@ -167,7 +167,7 @@ impl Wiring<'_> {
             keys: Arc::clone(self.keys),
             fanout,
             hub,
-            door: self.door(hooks, key_sets),
+            authenticator: self.authenticator(hooks, key_sets),
             sessions: self.sessions(limits),
             log: Arc::clone(self.log),
             request_ids: RequestIds::new(self.entropy.as_ref()),
@@ -179,8 +179,8 @@ impl Wiring<'_> {
         }))
     }
 
-    fn door(&self, hooks: &Arc<Hooks>, key_sets: &Arc<JwksFetcher>) -> Doorkeeper {
-        Doorkeeper::new(
+    fn authenticator(&self, hooks: &Arc<Hooks>, key_sets: &Arc<JwksFetcher>) -> TokenAuthenticator {
+        TokenAuthenticator::new(
             Arc::clone(self.keys.registry()),
             Arc::clone(key_sets) as _,
             self.config.limits.failed_tokens_per_minute,

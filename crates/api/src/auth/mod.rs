@@ -114,7 +114,7 @@ impl FromRequestParts<AuthState> for AnonymousTry {
 fn peer(parts: &Parts, app: &App) -> IpAddr {
     let socket = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let ConnectInfo(socket) = *socket.expect("every connection has one");
-    app.door.peer(socket, &parts.headers).ip()
+    app.authenticator.peer(socket, &parts.headers).ip()
 }
 
 /// What a sign-in ends with.

@@ -1,19 +1,13 @@
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{ConnectInfo, State};
 use hexline_model::Timestamp;
-use hexline_token::{Access, KeyEntry as _, Verified};
-use http::HeaderMap;
+use hexline_token::KeyEntry as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::app::App;
-use crate::kit::authenticator::bearer_of;
-use crate::kit::error::Refusal;
+use crate::kit::authenticator::AuthenticatedToken;
+use crate::kit::client_caller::ClientCaller;
 
 /// A token as the server understands it.
 #[derive(Serialize, ToSchema)]
@@ -53,18 +47,12 @@ pub(crate) struct TokenView {
     security(("clientToken" = [])),
     responses((status = 200, description = "What the token says", body = TokenView))
 )]
-pub(crate) async fn me(
-    State(app): State<Arc<App>>,
-    ConnectInfo(socket): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-) -> Result<Json<TokenView>, Refusal> {
-    let peer = app.door.peer(socket, &headers);
-    let token = bearer_of(&headers).map_err(|refusal| app.door.failed(refusal, peer))?;
-    let Verified { entry, claims } = app.door.verify(&token, Access::Client, peer).await?;
+pub(crate) async fn me(ClientCaller(token): ClientCaller) -> Json<TokenView> {
+    let AuthenticatedToken { entry, claims, .. } = token;
     let subject = claims
         .subject()
         .expect("a verified client token has a subject");
-    Ok(Json(TokenView {
+    Json(TokenView {
         app: entry.app().to_string(),
         key: entry.id().to_string(),
         address: subject.to_string(),
@@ -76,5 +64,5 @@ pub(crate) async fn me(
         expires: claims.expires().map(Timestamp::as_millis),
         jti: claims.token_id().map(ToOwned::to_owned),
         profile: claims.profile().map(ToOwned::to_owned),
-    }))
+    })
 }

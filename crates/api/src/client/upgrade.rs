@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use base64::Engine as _;
@@ -10,20 +10,18 @@ use base64::prelude::BASE64_STANDARD;
 use hexline_gateway::{ClientSession, Echo, LogLines, Now, Peer, SocketOptions};
 use hexline_model::{AppId, KeyId, Route};
 use hexline_protocol::ErrorCode;
-use hexline_services::Caller;
-use hexline_services::keys::{Authorization, KeyHandle};
-use hexline_token::{Access, Verified};
 use http::header::{
     CONNECTION, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::client::ClientState;
-use crate::kit::authenticator::{offered_protocols, token_of};
+use crate::kit::authenticator::{AuthenticatedToken, Door, offered_protocols};
 use crate::kit::described::described;
 use crate::kit::error::{ErrorBody, Refusal};
 use crate::kit::request_id::RequestId;
@@ -88,12 +86,13 @@ fn socket_at<P: utoipa::Path>(
 pub(crate) async fn pubsub(
     State(state): State<ClientState>,
     ConnectInfo(socket): ConnectInfo<SocketAddr>,
-    mut request: axum::extract::Request,
+    request: Request,
 ) -> Response {
+    let (mut request, _) = request.into_parts();
     let mut whose = None;
     let app = &state.app;
-    let opened = open(app, socket, &mut request, &mut whose).await;
-    let id = request.extensions().get::<RequestId>();
+    let opened = open(app, &mut request, &mut whose).await;
+    let id = request.extensions.get::<RequestId>();
     match opened {
         Ok((handshake, session)) => {
             session.log_opening(id.map(|id| id as _));
@@ -101,7 +100,7 @@ pub(crate) async fn pubsub(
             start(&state, handshake, SocketHandler::Client(session), most)
         }
         Err(refusal) => {
-            let peer = app.door.peer(socket, request.headers());
+            let peer = app.authenticator.peer(socket, &request.headers);
             log_refusal(&app.log, whose, refusal.code, id, peer);
             refused(refusal)
         }
@@ -119,11 +118,9 @@ pub(crate) async fn pubsub(
         (status = 429, description = "Too many echoes at once", body = ErrorBody)
     )
 )]
-pub(crate) async fn echo(
-    State(state): State<ClientState>,
-    mut request: axum::extract::Request,
-) -> Response {
+pub(crate) async fn echo(State(state): State<ClientState>, request: Request) -> Response {
     let app = &state.app;
+    let (mut request, _) = request.into_parts();
     let opened = Handshake::read(&mut request).and_then(|handshake| {
         let echo = Echo::new(&app.metrics, &app.hub, Now::of(app.clock.as_ref()));
         let full = || Refusal::new(ErrorCode::RateLimited, "too many echoes at once");
@@ -155,42 +152,37 @@ fn refused(refusal: Refusal) -> Response {
 /// `whose` becomes the app and the key, as soon as they are known.
 async fn open(
     app: &App,
-    socket: SocketAddr,
-    request: &mut axum::extract::Request,
+    request: &mut Parts,
     whose: &mut Option<(AppId, KeyId)>,
 ) -> Result<(Handshake, ClientSession), Refusal> {
-    let peer = app.door.peer(socket, request.headers());
-    let token = token_of(request.uri().query(), request.headers())
-        .map_err(|refusal| app.door.failed(refusal, peer))?;
-    let verified = app.door.verify(&token, Access::Client, peer).await;
-    let verified = verified.inspect_err(|_| *whose = app.door.whose(&token))?;
+    let authenticated = app.authenticator.authenticate(request, Door::Socket).await;
+    let token = authenticated.inspect_err(|refusal| *whose = refusal.named)?;
     let refuse = |refusal: Refusal| {
         app.metrics.rejected(refusal.code);
         refusal
     };
-    let authorization = Authorization::of(&verified);
-    *whose = Some((authorization.app, authorization.key));
-    check_origin(app, &verified, request.headers()).map_err(refuse)?;
-    let handshake = Handshake::read(request).map_err(refuse)?;
-    let subject = authorization.subject.clone();
-    let subject = subject.expect("a verified client token has a subject");
-    let permissions = Arc::clone(&authorization.permissions);
-    permissions
-        .opens_socket()
-        .map_err(|rejection| refuse(Refusal::from(&rejection)))?;
-    let route = Route::generate(app.entropy.as_ref());
+    let AuthenticatedToken {
+        authorization,
+        peer,
+        ..
+    } = token;
     let app_id = authorization.app;
-    let caller = Caller::connected(app_id, subject, route, permissions);
-    let admission = app
-        .hub
-        .admit(caller, authorization, peer)
-        .map_err(|error| {
-            refuse(
-                Refusal::new(error.code(), error.to_string())
-                    .retry_after(1)
-                    .told(),
-            )
-        })?;
+    *whose = Some((app_id, authorization.key));
+    check_origin(app, app_id, &request.headers).map_err(refuse)?;
+    let handshake = Handshake::read(request).map_err(refuse)?;
+    let granted = authorization.permissions.opens_socket();
+    granted.map_err(|rejection| refuse(Refusal::from(&rejection)))?;
+    let route = Route::generate(app.entropy.as_ref());
+    let caller = authorization.connected(route);
+    let caller = caller.expect("a verified client token has a subject");
+    let admitted = app.hub.admit(caller, authorization, peer);
+    let admission = admitted.map_err(|error| {
+        refuse(
+            Refusal::new(error.code(), error.to_string())
+                .retry_after(1)
+                .told(),
+        )
+    })?;
     let now = Now::of(app.clock.as_ref());
     Ok((
         handshake,
@@ -198,18 +190,14 @@ async fn open(
     ))
 }
 
-fn check_origin(
-    app: &App,
-    verified: &Verified<KeyHandle>,
-    headers: &HeaderMap,
-) -> Result<(), Refusal> {
+fn check_origin(app: &App, app_id: AppId, headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(origin) = headers.get(ORIGIN) else {
         return Ok(());
     };
     let registry = app.keys.registry();
     if origin
         .to_str()
-        .is_ok_and(|o| registry.allows_origin(verified.entry.app(), o))
+        .is_ok_and(|o| registry.allows_origin(app_id, o))
     {
         return Ok(());
     }
@@ -265,8 +253,8 @@ struct Handshake {
 }
 
 impl Handshake {
-    fn read(request: &mut axum::extract::Request) -> Result<Self, Refusal> {
-        let headers = request.headers();
+    fn read(request: &mut Parts) -> Result<Self, Refusal> {
+        let headers = &request.headers;
         let has = |name: &HeaderName, token: &str| {
             let values = headers
                 .get_all(name)
@@ -275,7 +263,7 @@ impl Handshake {
             let mut tokens = values.flat_map(|value| value.split(','));
             tokens.any(|found| found.trim().eq_ignore_ascii_case(token))
         };
-        if request.method() != Method::GET
+        if request.method != Method::GET
             || !has(&CONNECTION, "upgrade")
             || !has(&UPGRADE, "websocket")
         {
@@ -302,7 +290,7 @@ impl Handshake {
         let protocol = offered_protocols(headers)
             .any(|protocol| protocol == PROTOCOL)
             .then(|| HeaderValue::from_static(PROTOCOL));
-        let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        let Some(on_upgrade) = request.extensions.remove::<OnUpgrade>() else {
             let message = "this connection cannot become a WebSocket";
             return Err(Refusal::new(ErrorCode::InvalidRequest, message));
         };

@@ -124,7 +124,7 @@ where
         let app = Arc::<App>::from_ref(state);
         let socket = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let ConnectInfo(socket) = *socket.expect("every connection has one");
-        let peer = app.door.peer(socket, &parts.headers);
+        let peer = app.authenticator.peer(socket, &parts.headers);
         let agent = parts.headers.get(USER_AGENT);
         let agent = agent.and_then(|v| v.to_str().ok()).unwrap_or_default();
         Ok(Self(Origin::new(peer.ip(), agent)))

@@ -1,5 +1,9 @@
-//! From a request to who makes it: which token was handed over, whether it is good, and whence it
-//! came.
+//! From a request to who makes it: which token was handed over, whether it is good, and where it
+//! came from.
+//!
+//! [`TokenAuthenticator::authenticate`] is the one way in by a token, for the WebSocket, the client
+//! API and the platform API alike; a [`TokenRefusal`] is neutral, and each door says it in its own
+//! form.
 //!
 //! A verified token costs no database look-up and no lock that a writer holds for long. A failed
 //! one is counted against the network address; above the limit failing tokens get
@@ -8,24 +12,26 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::extract::ConnectInfo;
 use governor::Quota;
 use hexline_gateway::{Metrics, Peer};
 use hexline_model::{AppId, Clock, KeyId, Timestamp};
-use hexline_protocol::ErrorCode;
 use hexline_services::Failure as _;
-use hexline_services::keys::{KeyHandle, KeyRegistry};
-use hexline_token::{Access, Reason, Rejection, UnverifiedToken, Verified, verify};
+use hexline_services::keys::{Authorization, KeyHandle, KeyRegistry};
+use hexline_token::{Access, Claims, Reason, Rejection, UnverifiedToken, Verified, verify};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::request::Parts;
 use ipnet::IpNet;
 
-use crate::kit::error::Refusal;
+use super::token_refusal::{RefusalCause, TokenRefusal};
 use crate::limiter::KeyedLimiter;
 
-/// Verifies tokens at the door.
-pub struct Doorkeeper {
+/// Lets requests in by their tokens.
+pub struct TokenAuthenticator {
     registry: Arc<KeyRegistry>,
     key_sets: Arc<dyn KeySets>,
     failures: KeyedLimiter<IpAddr>,
@@ -64,11 +70,33 @@ pub trait RefusalObserver: Send + Sync {
     fn refused(&self, token: &str, reason: &str, remote: IpAddr);
 }
 
-/// The proxies whose word counts on whence a request came.
+/// Where a token is shown: that fixes its access, and how it may be handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The upgrade to a WebSocket: `?jwt=`, a bearer or a sub-protocol.
+    Socket,
+    /// The client API: a bearer. A query gets into logs.
+    Client,
+    /// The platform API: a bearer.
+    Platform,
+}
+
+/// A token that is good, and where it came from.
+pub(crate) struct AuthenticatedToken {
+    /// What it allows.
+    pub(crate) authorization: Authorization,
+    /// The key that verified it.
+    pub(crate) entry: KeyHandle,
+    /// All that it says.
+    pub(crate) claims: Claims,
+    pub(crate) peer: Peer,
+}
+
+/// The proxies whose word counts on where a request came from.
 #[derive(Debug, Clone)]
 pub struct Proxies(Arc<[IpNet]>);
 
-impl Doorkeeper {
+impl TokenAuthenticator {
     /// Verifies by the keys of a registry, and counts `failures_per_minute` failures of an address.
     pub fn new(
         registry: Arc<KeyRegistry>,
@@ -100,15 +128,42 @@ impl Doorkeeper {
         self
     }
 
-    /// Verifies a token; a failure is counted against the peer.
-    pub(crate) async fn verify(
+    /// Takes the one token of a request and verifies it; a failure is counted against the peer.
+    pub(crate) async fn authenticate(
+        &self,
+        request: &Parts,
+        door: Door,
+    ) -> Result<AuthenticatedToken, TokenRefusal> {
+        let socket = request.extensions.get::<ConnectInfo<SocketAddr>>();
+        let ConnectInfo(socket) = *socket.expect("every connection has one");
+        let peer = self.peer(socket, &request.headers);
+        let token = match door {
+            Door::Socket => token_of(request.uri.query(), &request.headers),
+            Door::Client | Door::Platform => bearer_of(&request.headers),
+        };
+        let token = token.map_err(|cause| self.failed(cause, peer))?;
+        let verified = self.verify(&token, door.access(), peer).await;
+        let verified = verified.map_err(|refusal| TokenRefusal {
+            named: self.named(&token),
+            ..refusal
+        })?;
+        let authorization = Authorization::of(&verified);
+        let Verified { entry, claims } = verified;
+        Ok(AuthenticatedToken {
+            authorization,
+            entry,
+            claims,
+            peer,
+        })
+    }
+
+    async fn verify(
         &self,
         token: &str,
         access: Access,
         peer: Peer,
-    ) -> Result<Verified<KeyHandle>, Refusal> {
-        let outcome = self.check(token, access, self.clock.now()).await?;
-        match outcome {
+    ) -> Result<Verified<KeyHandle>, TokenRefusal> {
+        match self.check(token, access, self.clock.now()).await? {
             Ok(verified) => {
                 verified.entry.touch(self.clock.now());
                 Ok(verified)
@@ -118,12 +173,13 @@ impl Doorkeeper {
                     let reason = rejection.code().text();
                     observer.refused(token, reason, peer.remote());
                 }
-                let mut refusal = Refusal::from(&rejection);
-                if let Some(until) = rejection.until {
-                    let left = until.since(self.clock.now());
-                    refusal = refusal.retry_in(left);
-                }
-                Err(self.failed(refusal, peer))
+                let left = |until: Timestamp| until.since(self.clock.now());
+                let retry_after = rejection.until.map(left);
+                let cause = RefusalCause::Rejected {
+                    rejection,
+                    retry_after,
+                };
+                Err(self.failed(cause, peer))
             }
         }
     }
@@ -134,7 +190,7 @@ impl Doorkeeper {
         &self,
         token: &str,
         app: AppId,
-    ) -> Result<Option<(Access, Verified<KeyHandle>)>, Refusal> {
+    ) -> Result<Option<(Access, Verified<KeyHandle>)>, TokenRefusal> {
         self.examine_at(token, app, self.clock.now()).await
     }
 
@@ -144,7 +200,7 @@ impl Doorkeeper {
         &self,
         token: &str,
         app: AppId,
-    ) -> Result<Option<(Access, Verified<KeyHandle>)>, Refusal> {
+    ) -> Result<Option<(Access, Verified<KeyHandle>)>, TokenRefusal> {
         let begins = UnverifiedToken::parse(token).ok();
         let begins = begins.and_then(|token| token.begins());
         let now = self.clock.now();
@@ -157,7 +213,7 @@ impl Doorkeeper {
         token: &str,
         app: AppId,
         at: Timestamp,
-    ) -> Result<Option<(Access, Verified<KeyHandle>)>, Refusal> {
+    ) -> Result<Option<(Access, Verified<KeyHandle>)>, TokenRefusal> {
         // Another app's is not looked at: what it takes to do so, a key set that cannot be fetched
         // say, would tell something of it.
         let issuer = UnverifiedToken::parse(token).ok();
@@ -169,8 +225,8 @@ impl Doorkeeper {
         for access in [Access::Client, Access::Platform] {
             match self.check(token, access, at).await? {
                 Ok(verified) => {
-                    let own = verified.entry.app() == app;
-                    return Ok(own.then_some((access, verified)));
+                    let is_of_app = verified.entry.app() == app;
+                    return Ok(is_of_app.then_some((access, verified)));
                 }
                 Err(rejection) if rejection.reason == Reason::AudienceMismatch => {}
                 Err(_) => return Ok(None),
@@ -185,7 +241,7 @@ impl Doorkeeper {
         token: &str,
         access: Access,
         at: Timestamp,
-    ) -> Result<Result<Verified<KeyHandle>, Rejection>, Refusal> {
+    ) -> Result<Result<Verified<KeyHandle>, Rejection>, TokenRefusal> {
         let check = || verify(token, access, self.registry.as_ref(), at);
         let mut outcome = check();
         if let Err(rejection) = &outcome
@@ -196,34 +252,29 @@ impl Doorkeeper {
                 Lookup::Current => outcome = check(),
                 // The token may well be good: that is no failure of whoever holds it.
                 Lookup::Unavailable { retry_after_s } => {
-                    let message = "the key set of the token's issuer cannot be fetched now";
-                    self.metrics.rejected(ErrorCode::Unavailable);
-                    return Err(
-                        Refusal::new(ErrorCode::Unavailable, message).retry_after(retry_after_s)
-                    );
+                    let retry_after = Duration::from_secs(retry_after_s.into());
+                    let cause = RefusalCause::KeySetUnavailable { retry_after };
+                    self.metrics.rejected(cause.code());
+                    return Err(cause.into());
                 }
             }
         }
         Ok(outcome)
     }
 
-    /// Counts a failure to hand over a good token; the refusal may become `rate_limited`.
-    pub(crate) fn failed(&self, refusal: Refusal, peer: Peer) -> Refusal {
+    /// Counts a failure to hand over a good token; the answer may become `rate_limited`.
+    fn failed(&self, cause: RefusalCause, peer: Peer) -> TokenRefusal {
         let spared = self.spare_loopback && peer.ip().is_loopback();
-        let refusal = if spared || self.failures.allows(&peer.ip()) {
-            refusal
+        let cause = if spared || self.failures.allows(&peer.ip()) {
+            cause
         } else {
-            Refusal::new(
-                ErrorCode::RateLimited,
-                "too many failed tokens from this address",
-            )
-            .retry_after(6)
+            RefusalCause::TooManyFailures
         };
-        self.metrics.rejected(refusal.code);
-        refusal
+        self.metrics.rejected(cause.code());
+        cause.into()
     }
 
-    /// Whence a request came: the last address in `X-Forwarded-For` that no trusted proxy vouches
+    /// Where a request came from: the last address in `X-Forwarded-For` that no trusted proxy vouches
     /// for as one of its own, if a trusted proxy sent it.
     ///
     /// A hop that cannot be read ends the search at the proxy that wrote it. What a client writes
@@ -251,7 +302,7 @@ impl Doorkeeper {
     }
 
     /// The app and the key that a token names, truly or not, if there is such a key.
-    pub(crate) fn whose(&self, token: &str) -> Option<(AppId, KeyId)> {
+    fn named(&self, token: &str) -> Option<(AppId, KeyId)> {
         let token = UnverifiedToken::parse(token).ok()?;
         let key = KeyId::parse(token.issuer()).ok()?;
         let record = self.registry.key_record(key)?;
@@ -261,6 +312,15 @@ impl Doorkeeper {
     /// Forgets addresses that have not failed for a while.
     pub fn forget_old_failures(&self) {
         self.failures.forget_the_full();
+    }
+}
+
+impl Door {
+    fn access(self) -> Access {
+        match self {
+            Self::Socket | Self::Client => Access::Client,
+            Self::Platform => Access::Platform,
+        }
     }
 }
 
@@ -280,7 +340,7 @@ impl Proxies {
 /// The one token of an upgrade: `?jwt=`, `Authorization: Bearer`, or the sub-protocol `bearer.…`.
 ///
 /// An `Authorization` of another scheme is a proxy's, if a token came by another way.
-pub(crate) fn token_of(query: Option<&str>, headers: &HeaderMap) -> Result<String, Refusal> {
+fn token_of(query: Option<&str>, headers: &HeaderMap) -> Result<String, RefusalCause> {
     let mut tokens: Vec<String> = Vec::new();
     if let Some(query) = query {
         let pairs = form_urlencoded::parse(query.as_bytes());
@@ -302,7 +362,7 @@ pub(crate) fn token_of(query: Option<&str>, headers: &HeaderMap) -> Result<Strin
 }
 
 /// The one token of any other request: `Authorization: Bearer`. A query gets into logs.
-pub(crate) fn bearer_of(headers: &HeaderMap) -> Result<String, Refusal> {
+pub(crate) fn bearer_of(headers: &HeaderMap) -> Result<String, RefusalCause> {
     let tokens = bearers(headers).map(str::to_owned).collect();
     the_one(tokens, "one in Authorization: Bearer", headers)
 }
@@ -316,18 +376,21 @@ fn bearers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     })
 }
 
-fn the_one(tokens: Vec<String>, expected: &str, headers: &HeaderMap) -> Result<String, Refusal> {
+fn the_one(
+    tokens: Vec<String>,
+    expected: &'static str,
+    headers: &HeaderMap,
+) -> Result<String, RefusalCause> {
     let mut tokens = tokens.into_iter();
-    let malformed = |message: String| Err(Refusal::new(ErrorCode::TokenMalformed, message));
     let Some(token) = tokens.next().filter(|token| !token.is_empty()) else {
-        return malformed(if headers.contains_key(AUTHORIZATION) {
-            "the Authorization header is not of the form: Bearer TOKEN".to_owned()
+        return Err(if headers.contains_key(AUTHORIZATION) {
+            RefusalCause::NotBearer
         } else {
-            format!("no token; expected {expected}")
+            RefusalCause::Missing { expected }
         });
     };
     if tokens.any(|other| other != token) {
-        return malformed("two different tokens; expected one".to_owned());
+        return Err(RefusalCause::Several);
     }
     Ok(token)
 }
@@ -367,7 +430,7 @@ mod tests {
     }
 
     fn token(query: Option<&str>, pairs: &[(&'static str, &str)]) -> Result<String, String> {
-        token_of(query, &headers(pairs)).map_err(|refusal| refusal.code.text().to_owned())
+        token_of(query, &headers(pairs)).map_err(|cause| cause.code().text().to_owned())
     }
 
     #[test]

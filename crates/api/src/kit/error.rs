@@ -7,6 +7,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
+use super::token_refusal::TokenRefusal;
+
 /// What a refused HTTP request is told: `{"code":"…","message":"…"}` with the code's status.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -94,6 +96,17 @@ impl Refusal {
         let kind = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, kind);
         response
+    }
+}
+
+/// As every failure, but that the end of a hold is known to the millisecond.
+impl From<TokenRefusal> for Refusal {
+    fn from(TokenRefusal { cause, .. }: TokenRefusal) -> Self {
+        let refusal = Self::new(cause.code(), cause.message());
+        match cause.retry_after() {
+            Some(wait) => refusal.retry_in(wait),
+            None => refusal,
+        }
     }
 }
 

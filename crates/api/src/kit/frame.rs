@@ -162,10 +162,10 @@ impl Seen {
     fn of(request: &Request, app: &App) -> Self {
         let peer = || {
             let ConnectInfo(socket) = request.extensions().get::<ConnectInfo<SocketAddr>>()?;
-            Some(app.door.peer(*socket, request.headers()).remote())
+            Some(app.authenticator.peer(*socket, request.headers()).remote())
         };
         Self {
-            id: app.request_ids.of(request, &app.door),
+            id: app.request_ids.of(request, &app.authenticator),
             method: known(request.method()),
             peer: app.options.access_log.then(peer).flatten(),
         }

@@ -3,6 +3,7 @@
 
 pub(crate) mod authenticator;
 pub(crate) mod body;
+pub(crate) mod client_caller;
 pub(crate) mod described;
 mod entrance;
 pub(crate) mod error;
@@ -10,5 +11,6 @@ pub(crate) mod frame;
 pub(crate) mod json;
 pub(crate) mod paging;
 pub(crate) mod request_id;
+pub(crate) mod token_refusal;
 pub(crate) mod trace;
 pub(crate) mod webhooks;

@@ -6,7 +6,7 @@ use axum::extract::{ConnectInfo, Request};
 use hexline_model::Entropy;
 use http::{HeaderName, HeaderValue};
 
-use crate::kit::authenticator::Doorkeeper;
+use crate::kit::authenticator::TokenAuthenticator;
 
 /// The name of one HTTP request, in its answer and in its log lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +35,11 @@ impl RequestIds {
     }
 
     /// The name of a request: its own, if a trusted proxy gave it one.
-    pub(crate) fn of(&self, request: &Request, door: &Doorkeeper) -> RequestId {
+    pub(crate) fn of(&self, request: &Request, authenticator: &TokenAuthenticator) -> RequestId {
         let given = request.headers().get(X_REQUEST_ID);
         if let Some(given) = given.filter(|given| is_id(given.as_bytes()))
             && let Some(ConnectInfo(socket)) = request.extensions().get::<ConnectInfo<SocketAddr>>()
-            && door.trusts(*socket)
+            && authenticator.trusts(*socket)
         {
             return RequestId::Given(given.clone());
         }

@@ -28,7 +28,7 @@ where
         let ConnectInfo(socket) = *socket.expect("every connection has one");
         Ok(Self {
             id: parts.extensions.get().cloned(),
-            peer: app.door.peer(socket, &parts.headers),
+            peer: app.authenticator.peer(socket, &parts.headers),
         })
     }
 }

@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use hexline_model::{AppId, KeyId, Timestamp};
@@ -10,6 +11,7 @@ use http::request::Parts;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::kit::authenticator::AuthenticatedToken;
 use crate::kit::error::Refusal;
 
 /// The app's server that makes the request, by its verified platform token.
@@ -21,12 +23,24 @@ pub(crate) struct Platform {
     /// When that key ends, as is known now.
     pub(crate) key_ends: Option<Timestamp>,
     /// What its token grants, below the ceiling of its key.
-    pub(crate) permissions: Permissions,
-    /// Whence the request came.
+    pub(crate) permissions: Arc<Permissions>,
+    /// Where the request came from.
     pub(crate) peer: IpAddr,
 }
 
 impl Platform {
+    /// Whose token it is.
+    pub(super) fn of(token: &AuthenticatedToken) -> Self {
+        let authorization = &token.authorization;
+        Self {
+            app: authorization.app,
+            key: authorization.key,
+            key_ends: token.entry.end(),
+            permissions: Arc::clone(&authorization.permissions),
+            peer: token.peer.ip(),
+        }
+    }
+
     /// The token and its key must grant this part of the API.
     pub(crate) fn needs(&self, area: PlatformArea) -> Result<(), Refusal> {
         let granted = self.permissions.may_platform(area);

@@ -1,20 +1,17 @@
-use std::net::SocketAddr;
-
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, FromRequest as _, Request, State};
+use axum::extract::{FromRequest as _, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hexline_model::AppId;
 use hexline_protocol::ErrorCode;
 use hexline_services::idempotency::{Answer, Begun, Deed, Turn};
-use hexline_token::{Access, KeyEntry as _, Permissions, Verified};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::caller::Platform;
 use super::state::PlatformState;
 use crate::app::App;
-use crate::kit::authenticator::bearer_of;
+use crate::kit::authenticator::Door;
 use crate::kit::body::PromptBody;
 use crate::kit::error::Refusal;
 
@@ -26,12 +23,13 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     let app = &state.app;
-    let socket = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let ConnectInfo(socket) = *socket.expect("every connection has one");
-    let caller = match identify(app, socket, request.headers()).await {
-        Ok(caller) => caller,
-        Err(refusal) => return refusal.into_response(),
+    let (parts, body) = request.into_parts();
+    let authenticated = app.authenticator.authenticate(&parts, Door::Platform).await;
+    let caller = match authenticated {
+        Ok(token) => Platform::of(&token),
+        Err(refusal) => return Refusal::from(refusal).into_response(),
     };
+    let request = Request::from_parts(parts, body);
     let allowance = state.rate_limits.take(caller.app, app.clock.monotonic());
     let mut response = match allowance.wait_s {
         Some(seconds) => Refusal::new(
@@ -46,19 +44,6 @@ pub(super) async fn admit(
     };
     allowance.write(response.headers_mut());
     response
-}
-
-async fn identify(app: &App, socket: SocketAddr, headers: &HeaderMap) -> Result<Platform, Refusal> {
-    let peer = app.door.peer(socket, headers);
-    let token = bearer_of(headers).map_err(|refusal| app.door.failed(refusal, peer))?;
-    let Verified { entry, claims } = app.door.verify(&token, Access::Platform, peer).await?;
-    Ok(Platform {
-        app: entry.app(),
-        key: entry.id(),
-        key_ends: entry.end(),
-        permissions: Permissions::new(claims.grants().clone(), entry.ceiling().cloned()),
-        peer: peer.ip(),
-    })
 }
 
 async fn carry_out(

@@ -172,7 +172,8 @@ async fn introspect(
     Form(shown): Form<Shown>,
 ) -> Result<Json<Introspection>, Refusal> {
     caller.needs(PlatformArea::Tokens)?;
-    let Some((access, verified)) = app.door.examine(&shown.token, caller.app).await? else {
+    let Some((access, verified)) = app.authenticator.examine(&shown.token, caller.app).await?
+    else {
         return Ok(Json(Introspection::default()));
     };
     let (entry, claims) = (&verified.entry, &verified.claims);
@@ -213,7 +214,10 @@ async fn revoke(
     Form(shown): Form<Shown>,
 ) -> Result<Json<Revoked>, Refusal> {
     caller.needs(PlatformArea::Tokens)?;
-    let examined = app.door.examine_ahead(&shown.token, caller.app).await?;
+    let examined = app
+        .authenticator
+        .examine_ahead(&shown.token, caller.app)
+        .await?;
     let Some((_, verified)) = examined else {
         return Ok(Json(Revoked {}));
     };
@@ -274,7 +278,10 @@ async fn exchange(
             "the type of a token, expected {JWT_KIND} or {ACCESS_KIND}"
         )));
     }
-    let examined = app.door.examine(&order.subject_token, caller.app).await?;
+    let examined = app
+        .authenticator
+        .examine(&order.subject_token, caller.app)
+        .await?;
     let Some((Access::Client, old)) = examined else {
         return Err(Refusal::new(
             ErrorCode::InvalidRequest,

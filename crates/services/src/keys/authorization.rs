@@ -2,12 +2,13 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use hexline_model::{AppId, KeyId, Subject, Timestamp};
+use hexline_model::{AppId, KeyId, Route, Subject, Timestamp};
 use hexline_token::{
     KeyEntry as _, Permissions, Reason, Rejection, Source, Verified, VerifyingKey,
 };
 
 use super::cache::KeyHandle;
+use crate::Caller;
 
 /// What a verified token allows, and what that depends on: enough to check it again without
 /// having the token ([`reauthorize`](super::KeyRegistry::reauthorize)).
@@ -74,6 +75,22 @@ impl Authorization {
             issued: claims.issued(),
             expires: claims.expires(),
             permissions: Arc::new(permissions),
+        }
+    }
+
+    /// Who calls by it on a connection with this route; nobody if it is an app's server's.
+    pub fn connected(&self, route: Route) -> Option<Caller> {
+        let subject = self.subject.clone()?;
+        let permissions = Arc::clone(&self.permissions);
+        Some(Caller::connected(self.app, subject, route, permissions))
+    }
+
+    /// Who calls by it with a request that stands alone: the user's device, or the app's server.
+    pub fn over_http(&self) -> Caller {
+        let permissions = Arc::clone(&self.permissions);
+        match self.subject.clone() {
+            Some(subject) => Caller::over_http(self.app, subject, permissions),
+            None => Caller::server(self.app, permissions),
         }
     }
 
