@@ -3,7 +3,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hexline_fanout::{Joining, Link, Recall, Receiver as _};
 use hexline_protocol::{ErrorCode, Id, Incoming, Item, PONG, RawCall, Reply};
-use hexline_services::{Effect, Join, Outcome};
+use hexline_services::{Caller, Effect, Join, Outcome};
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
@@ -26,6 +26,8 @@ pub(super) struct Calls {
 /// Whose calls they are, and what all connections share.
 #[derive(Clone, Copy)]
 pub(super) struct CallContext<'a> {
+    /// As whom they are made, and what that may: as it is when a call begins.
+    pub(super) caller: &'a Caller,
     pub(super) connection: &'a Connection,
     pub(super) shared: &'a ClientSessionContext,
 }
@@ -177,12 +179,10 @@ impl Calls {
         call: &RawCall<'_>,
         responses: &mut Responses,
     ) -> Option<RunningCall> {
-        let CallContext { connection, shared } = context;
+        let CallContext { caller, shared, .. } = context;
         let note = |method| shared.metrics.called(method);
         let link = &mut self.link;
-        let result = shared
-            .dispatcher
-            .dispatch(&connection.caller, link, call, &note);
+        let result = shared.dispatcher.dispatch(caller, link, call, &note);
         match result {
             Ok(Step::Done(outcome)) => self.carry_out(context, call.id, outcome, responses),
             Ok(Step::Later(future)) => {

@@ -1,11 +1,12 @@
+use std::mem;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hexline_fanout::Receiver;
-use hexline_model::{Address, Timestamp};
+use hexline_model::{Address, AppId, KeyId, Timestamp};
 use hexline_protocol::CloseCode;
-use hexline_services::Caller;
 use hexline_services::keys::{Authorization, Revoked};
 use hexline_token::Reason;
 
@@ -16,12 +17,11 @@ use super::traffic::Traffic;
 
 /// One live connection, as others see it.
 pub struct Connection {
+    /// Whose it is.
+    pub(crate) app: AppId,
     /// Where it is.
     pub(crate) address: Address,
-    /// As whom it calls, and what it may.
-    pub(crate) caller: Caller,
     pub(crate) outbox: Outbox,
-    pub(crate) authorization: Authorization,
     pub(crate) peer: Peer,
     pub(crate) since: Timestamp,
     /// What it has said and heard.
@@ -30,32 +30,39 @@ pub struct Connection {
     pub(crate) app_traffic: Arc<Traffic>,
     /// How many channels it is a member of.
     channels: AtomicU32,
-    /// When its token or key ends; `None` if never.
-    until: Mutex<Option<Timestamp>>,
+    authorized: Mutex<Authorized>,
     metrics: Arc<Metrics>,
+}
+
+/// What a connection may, and for how long.
+pub(crate) struct Authorized {
+    pub(crate) authorization: Authorization,
+    /// When the token or its key ends; `None` if never.
+    pub(crate) until: Option<Timestamp>,
 }
 
 impl Connection {
     pub(crate) fn new(
-        caller: Caller,
+        address: Address,
         outbox: Outbox,
         authorization: Authorization,
         (peer, since): (Peer, Timestamp),
         app_traffic: Arc<Traffic>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let address = caller.address().expect("it calls from a connection");
         Self {
-            address: address.clone(),
-            caller,
+            app: authorization.app,
+            address,
             outbox,
-            authorization,
             peer,
             since,
             traffic: Traffic::default(),
             app_traffic,
             channels: AtomicU32::default(),
-            until: Mutex::default(),
+            authorized: Mutex::new(Authorized {
+                authorization,
+                until: None,
+            }),
             metrics,
         }
     }
@@ -65,28 +72,39 @@ impl Connection {
     ///
     /// Checking and keeping are one step. Of two checks at once the second begins when the first is
     /// done, so what stays is never older than what was seen last.
-    pub(crate) fn reauthorize(
+    pub(crate) fn reauthorize(&self, check: impl FnOnce(&Authorization) -> Reauthorized) {
+        let authorized = self.lock();
+        self.keep(authorized, check);
+    }
+
+    /// Goes on with another authorization, and checks it in the same step.
+    ///
+    /// A check that waits for this one sees the new authorization; one that came before has seen the
+    /// old. So whoever changes a key first and has connections checked then misses neither.
+    pub(super) fn replace_authorization(
         &self,
-        check: impl FnOnce(&Authorization) -> Result<Option<Timestamp>, Revoked>,
+        new: Authorization,
+        check: impl FnOnce(&Authorization) -> Reauthorized,
     ) {
-        let mut until = self.lock();
-        match check(&self.authorization) {
-            Ok(new) if *until == new => {}
-            Ok(new) => {
-                *until = new;
-                drop(until);
-                self.outbox.nudge();
-            }
-            Err(revoked) => {
-                drop(until);
-                self.outbox.close(close_code(&revoked));
-            }
-        }
+        let mut authorized = self.lock();
+        let old = mem::replace(&mut authorized.authorization, new);
+        self.keep(authorized, check);
+        drop(old);
+    }
+
+    /// What it may, and for how long. It cannot change while the answer is held.
+    pub(crate) fn authorized(&self) -> impl Deref<Target = Authorized> + '_ {
+        self.lock()
+    }
+
+    /// Whether it ends with this key.
+    pub(crate) fn depends_on_key(&self, key: KeyId) -> bool {
+        self.lock().authorization.depends_on_key(key)
     }
 
     /// When its token or key ends; `None` if never.
     pub(crate) fn until(&self) -> Option<Timestamp> {
-        *self.lock()
+        self.lock().until
     }
 
     /// Queues what its client has asked for.
@@ -100,8 +118,29 @@ impl Connection {
         self.channels.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Timestamp>> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keep(
+        &self,
+        mut authorized: MutexGuard<'_, Authorized>,
+        check: impl FnOnce(&Authorization) -> Reauthorized,
+    ) {
+        match check(&authorized.authorization) {
+            Ok(until) if authorized.until == until => {}
+            Ok(until) => {
+                authorized.until = until;
+                drop(authorized);
+                self.outbox.nudge();
+            }
+            Err(revoked) => {
+                drop(authorized);
+                self.outbox.close(close_code(&revoked));
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Authorized> {
+        self.authorized
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,6 +167,9 @@ impl Receiver for Connection {
     }
 }
 
+/// When an authorization ends by itself, if it does, or that it does not hold any more.
+pub(super) type Reauthorized = Result<Option<Timestamp>, Revoked>;
+
 /// What it means for a connection that is open already.
 fn close_code(revoked: &Revoked) -> CloseCode {
     match revoked {
@@ -144,7 +186,7 @@ fn close_code(revoked: &Revoked) -> CloseCode {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use hexline_model::{AppId, KeyId, Route, SeededEntropy, Subject};
+    use hexline_model::{KeyId, Route, SeededEntropy, Subject};
     use hexline_token::{Grants, Permissions, Rejection};
 
     use super::*;
@@ -152,10 +194,9 @@ mod tests {
     fn connection() -> Connection {
         let entropy = SeededEntropy::new(1);
         let subject = Subject::parse("a/d").expect("well formed");
-        let route = Route::generate(&entropy);
+        let address = Address::new(&subject, Route::generate(&entropy));
         let app = AppId::generate(&entropy);
         let permissions = Arc::new(Permissions::new(Grants::all(), None));
-        let caller = Caller::connected(app, subject.clone(), route, Arc::clone(&permissions));
         let authorization = Authorization {
             app,
             key: KeyId::generate(&entropy),
@@ -171,7 +212,14 @@ mod tests {
         let outbox = Outbox::new(1000, Arc::clone(&metrics.outbox_bytes));
         let peer = Peer::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let from = (peer, Timestamp::from_secs(0));
-        Connection::new(caller, outbox, authorization, from, Arc::default(), metrics)
+        Connection::new(
+            address,
+            outbox,
+            authorization,
+            from,
+            Arc::default(),
+            metrics,
+        )
     }
 
     #[test]
@@ -180,7 +228,7 @@ mod tests {
         let at = |secs| Ok(Some(Timestamp::from_secs(secs)));
         std::thread::scope(|scope| {
             connection.reauthorize(|_| {
-                assert!(connection.until.try_lock().is_err(), "others wait");
+                assert!(connection.authorized.try_lock().is_err(), "others wait");
                 scope.spawn(|| connection.reauthorize(|_| at(2)));
                 at(1)
             });

@@ -23,7 +23,7 @@ enum Level {
 
 /// Logs the end of a connection: at debug, or higher if there may be questions about it.
 pub(super) fn log(lines: &LogLines, connection: &Connection, ending: Ending, now: Now) {
-    let app = connection.authorization.app;
+    let (app, key) = (connection.app, connection.authorized().authorization.key);
     let mut level = ending.level();
     if !matches!(level, Level::Debug) && !lines.pass(Some(app), ending.reason()) {
         level = Level::Debug;
@@ -32,7 +32,7 @@ pub(super) fn log(lines: &LogLines, connection: &Connection, ending: Ending, now
         ($level:ident) => {
             tracing::$level!(
                 app.id = %app,
-                key.id = %connection.authorization.key,
+                key.id = %key,
                 route = %connection.address.route(),
                 code = ending.code(),
                 reason = ending.reason(),

@@ -1,5 +1,5 @@
 use std::any::Any;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use hexline_services::apps::AppLimits;
 use hexline_services::keys::{Authorization, KeyEvent, KeyRegistry};
 use tokio::sync::Notify;
 
-use super::connection::Connection;
+use super::connection::{Connection, Reauthorized};
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::outbox::Outbox;
@@ -25,7 +25,7 @@ use super::traffic::Traffic;
 /// Fan-out has the connections, the hub counts them. Admission counts against the limits; a key event
 /// checks the connections of its app again. Locks are held to look and to queue, never across a write.
 pub struct Hub {
-    limits: Arc<Limits>,
+    pub(super) limits: Arc<Limits>,
     registry: Arc<KeyRegistry>,
     pub(super) fanout: Arc<Fanout>,
     clock: Arc<dyn Clock>,
@@ -60,8 +60,10 @@ pub struct Admission {
 
 /// What a connection is counted by; dropping it counts it no more.
 pub(super) struct Permit {
-    hub: Arc<Hub>,
+    pub(super) hub: Arc<Hub>,
     pub(super) connection: Arc<Connection>,
+    /// As whom it calls, and what it may.
+    pub(super) caller: Caller,
 }
 
 /// Why a connection was not let in.
@@ -136,7 +138,7 @@ impl Hub {
             Arc::clone(&self.metrics.outbox_bytes),
         );
         let metrics = Arc::clone(&self.metrics);
-        let own = self.registry.limits(authorization.app);
+        let app_limits = self.registry.limits(authorization.app);
         let from = (peer, self.clock.now());
         let admission = {
             let mut state = self.lock();
@@ -146,16 +148,19 @@ impl Hub {
             }
             let address = caller.address().expect("it calls from a connection");
             let connected = self.fanout.connected(authorization.app, address);
-            state.check(&authorization, peer, connected, &self.limits, own)?;
+            state.check(&authorization, peer, connected, &self.limits, app_limits)?;
             let traffic = Arc::clone(state.traffic.entry(authorization.app).or_default());
-            let connection = Connection::new(caller, outbox, authorization, from, traffic, metrics);
+            let address = address.clone();
+            let connection =
+                Connection::new(address, outbox, authorization, from, traffic, metrics);
             let connection = Arc::new(connection);
             state.insert(&connection);
             let permit = Permit {
                 hub: Arc::clone(self),
                 connection: Arc::clone(&connection),
+                caller,
             };
-            let app = connection.authorization.app;
+            let app = connection.app;
             Admission {
                 link: self.fanout.attach(app, connection),
                 permit,
@@ -182,7 +187,7 @@ impl Hub {
             state.turns.remove(app);
         }
         let all = connections(self.fanout.receivers(app));
-        let concerned = all.filter(|c| only.is_none_or(|key| c.authorization.depends_on_key(key)));
+        let concerned = all.filter(|c| only.is_none_or(|key| c.depends_on_key(key)));
         for connection in concerned {
             self.reauthorize(&connection);
         }
@@ -232,9 +237,11 @@ impl Hub {
     }
 
     fn reauthorize(&self, connection: &Connection) {
-        connection.reauthorize(|authorization| {
-            self.registry.reauthorize(authorization, self.clock.now())
-        });
+        connection.reauthorize(|authorization| self.check_again(authorization));
+    }
+
+    pub(super) fn check_again(&self, authorization: &Authorization) -> Reauthorized {
+        self.registry.reauthorize(authorization, self.clock.now())
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -250,60 +257,65 @@ impl State {
         peer: Peer,
         connected: Connected,
         limits: &Limits,
-        own: AppLimits,
+        app_limits: AppLimits,
     ) -> Result<(), AdmissionError> {
-        let at = |found: usize, limit: usize, error: fn(usize) -> AdmissionError| {
-            if found >= limit {
-                Err(error(limit))
-            } else {
-                Ok(())
-            }
-        };
-        at(self.total, limits.connections, AdmissionError::Server)?;
-        let key = self.by_key.get(&authorization.key).copied().unwrap_or(0);
-        at(key, limits.connections_per_key, AdmissionError::Key)?;
+        below(self.total, limits.connections, AdmissionError::Server)?;
+        self.check_key(authorization.key, limits)?;
         let peer = self.by_peer.get(&peer.ip()).copied().unwrap_or(0);
-        at(peer, limits.connections_per_address, AdmissionError::Peer)?;
+        below(peer, limits.connections_per_address, AdmissionError::Peer)?;
         let total = self.by_app.get(&authorization.app).copied().unwrap_or(0);
         // An app may be stricter with itself than the server is, never looser.
-        let lower = |limit: usize, own: Option<u32>| {
-            own.map_or(limit, |own| {
-                limit.min(usize::try_from(own).unwrap_or(limit))
+        let lower = |limit: usize, of_app: Option<u32>| {
+            of_app.map_or(limit, |of_app| {
+                limit.min(usize::try_from(of_app).unwrap_or(limit))
             })
         };
-        let most = lower(limits.connections_per_app, own.connections);
-        at(total, most, AdmissionError::App)?;
-        let devices = lower(limits.devices_per_identity, own.devices_per_identity);
+        let most = lower(limits.connections_per_app, app_limits.connections);
+        below(total, most, AdmissionError::App)?;
+        let devices = lower(limits.devices_per_identity, app_limits.devices_per_identity);
         match (connected.devices, connected.on_device) {
             (0, _) => Ok(()),
-            (found, 0) => at(found, devices, AdmissionError::Devices),
-            (_, here) => at(here, limits.connections_per_device, AdmissionError::Device),
+            (found, 0) => below(found, devices, AdmissionError::Devices),
+            (_, here) => below(here, limits.connections_per_device, AdmissionError::Device),
+        }
+    }
+
+    pub(super) fn check_key(&self, key: KeyId, limits: &Limits) -> Result<(), AdmissionError> {
+        let found = self.by_key.get(&key).copied().unwrap_or(0);
+        below(found, limits.connections_per_key, AdmissionError::Key)
+    }
+
+    /// Counts what a connection depends on.
+    pub(super) fn count(&mut self, authorization: &Authorization) {
+        *self.by_key.entry(authorization.key).or_default() += 1;
+        for key in authorization.source_keys() {
+            *self.by_source.entry(key).or_default() += 1;
+        }
+    }
+
+    /// Takes back what [`count`](Self::count) counted.
+    pub(super) fn discount(&mut self, authorization: &Authorization) {
+        release(&mut self.by_key, &authorization.key);
+        for key in authorization.source_keys() {
+            release(&mut self.by_source, &key);
         }
     }
 
     fn insert(&mut self, connection: &Connection) {
-        let authorization = &connection.authorization;
         self.total += 1;
-        *self.by_app.entry(authorization.app).or_default() += 1;
-        *self.by_key.entry(authorization.key).or_default() += 1;
-        for key in sources(authorization) {
-            *self.by_source.entry(key).or_default() += 1;
-        }
+        *self.by_app.entry(connection.app).or_default() += 1;
+        self.count(&connection.authorized().authorization);
         *self.by_peer.entry(connection.peer.ip()).or_default() += 1;
-        *self.turns.entry(authorization.app).or_default() += 1;
+        *self.turns.entry(connection.app).or_default() += 1;
     }
 
     fn remove(&mut self, connection: &Connection) {
-        let authorization = &connection.authorization;
         self.total -= 1;
-        release(&mut self.by_app, &authorization.app);
-        release(&mut self.by_key, &authorization.key);
-        for key in sources(authorization) {
-            release(&mut self.by_source, &key);
-        }
+        release(&mut self.by_app, &connection.app);
+        self.discount(&connection.authorized().authorization);
         release(&mut self.by_peer, &connection.peer.ip());
         // Not for an app that was deleted.
-        if let Some(turn) = self.turns.get_mut(&authorization.app) {
+        if let Some(turn) = self.turns.get_mut(&connection.app) {
             *turn += 1;
         }
     }
@@ -312,7 +324,7 @@ impl State {
 impl Permit {
     /// The limits that the connection's app has set itself.
     pub(super) fn limits(&self) -> AppLimits {
-        let app = self.connection.authorization.app;
+        let app = self.connection.app;
         self.hub.registry.limits(app)
     }
 }
@@ -341,11 +353,15 @@ pub(super) fn connections(
     })
 }
 
-/// The keys, besides its own, that a connection ends with.
-fn sources(authorization: &Authorization) -> HashSet<KeyId> {
-    let keys = authorization.sources.iter();
-    let keys = keys.filter_map(|source| KeyId::parse(source.issuer()).ok());
-    keys.filter(|key| *key != authorization.key).collect()
+fn below(
+    found: usize,
+    limit: usize,
+    error: fn(usize) -> AdmissionError,
+) -> Result<(), AdmissionError> {
+    if found >= limit {
+        return Err(error(limit));
+    }
+    Ok(())
 }
 
 fn release<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {

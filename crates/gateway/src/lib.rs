@@ -9,8 +9,8 @@
 //! `responses.rs` is where the response goes. `rate.rs` counts calls, `ending.rs` is how a connection
 //! ended, for the log.
 //! `hub.rs` admits connections, by `limits.rs`, and closes those that may not go on; fan-out has them.
-//! `connection.rs` is one of them as others see it, `outbox.rs` what waits to be written to it, `peer.rs`
-//! where it comes from.
+//! `exchange.rs` is how one goes on with another token. `connection.rs` is one of them as others see
+//! it, `outbox.rs` what waits to be written to it, `peer.rs` where it comes from.
 //! `live.rs` is what people see of them and may do to them, `traffic.rs` and `metrics.rs` what is
 //! counted, `log.rs` what the log says of clients. `echo.rs` is a handler that says everything back.
 //!
@@ -27,6 +27,7 @@ mod connection;
 mod dispatch;
 mod echo;
 mod ending;
+mod exchange;
 mod frames;
 mod handler;
 mod hub;
@@ -53,6 +54,7 @@ pub use connection::Connection;
 pub use dispatch::{CallFailure, Dispatch, Later, Services, Step};
 pub use echo::Echo;
 pub use ending::Ending;
+pub use exchange::ExchangeError;
 pub use handler::{FrameHandler, Now};
 pub use hub::{Admission, AdmissionError, Hub};
 pub use limits::Limits;

@@ -139,7 +139,8 @@ impl Hub {
     /// How many connections of an app were opened by tokens of a kind.
     pub fn count_authorized(&self, app: AppId, is: impl Fn(&Authorization) -> bool) -> usize {
         let connections = self.of(app, None);
-        connections.iter().filter(|c| is(&c.authorization)).count()
+        let is = |c: &&Arc<Connection>| is(&c.authorized().authorization);
+        connections.iter().filter(is).count()
     }
 
     /// How many connections stand on a key: their token is one of it, or was exchanged for one.
@@ -180,15 +181,17 @@ impl Hub {
 }
 
 fn view(connection: &Connection) -> ConnectionView {
-    let permissions = &connection.caller.permissions;
+    let authorized = connection.authorized();
+    let authorization = &authorized.authorization;
+    let permissions = &authorization.permissions;
     ConnectionView {
         address: connection.address.clone(),
         since: connection.since,
         remote: connection.peer.remote(),
-        key: connection.authorization.key,
+        key: authorization.key,
         grants: permissions.token().clone(),
         ceiling: permissions.ceiling().cloned(),
-        expires: connection.until(),
+        expires: authorized.until,
         traffic: connection.traffic.counted(),
         channels: connection.channels(),
     }

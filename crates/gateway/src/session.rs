@@ -7,10 +7,12 @@ use bytes::Bytes;
 use hexline_model::Monotonic;
 use hexline_protocol::CloseCode;
 use hexline_services::apps::AppLimits;
+use hexline_services::keys::Authorization;
 
 use super::calls::{CallContext, Calls};
 use super::dispatch::Dispatch;
 use super::ending::{self, Ending};
+use super::exchange::ExchangeError;
 use super::handler::{FrameHandler, Now};
 use super::hub::{Admission, Permit};
 use super::limits::Limits;
@@ -69,13 +71,26 @@ impl ClientSession {
     pub fn log_opening(&self, request: Option<&dyn fmt::Display>) {
         let connection = &self.permit.connection;
         tracing::debug!(
-            app.id = %connection.authorization.app,
-            key.id = %connection.authorization.key,
+            app.id = %connection.app,
+            key.id = %connection.authorized().authorization.key,
             route = %connection.address.route(),
             request.id = request.map(display),
             peer = self.context.log.peer(connection.peer.remote()).map(display),
             "connection opened"
         );
+    }
+
+    /// Goes on with another token of the same device ([`Permit::exchange`]).
+    pub fn exchange(&mut self, new: Authorization) -> Result<(), ExchangeError> {
+        self.permit.exchange(new)?;
+        let connection = &self.permit.connection;
+        tracing::debug!(
+            app.id = %connection.app,
+            key.id = %connection.authorized().authorization.key,
+            route = %connection.address.route(),
+            "authorization exchanged"
+        );
+        Ok(())
     }
 
     fn heard(&mut self, now: Now, calls: usize) {
@@ -93,6 +108,7 @@ impl FrameHandler for ClientSession {
     fn handle_text(&mut self, now: Now, text: &str) {
         let frame = hexline_protocol::parse(text, self.context.limits.json_depth);
         let context = CallContext {
+            caller: &self.permit.caller,
             connection: &self.permit.connection,
             shared: &self.context,
         };
@@ -158,6 +174,7 @@ impl FrameHandler for ClientSession {
 
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let context = CallContext {
+            caller: &self.permit.caller,
             connection: &self.permit.connection,
             shared: &self.context,
         };

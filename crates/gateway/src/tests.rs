@@ -1,5 +1,6 @@
 mod answers;
 mod batches;
+mod exchange;
 mod in_flight;
 mod recall;
 mod slow;
@@ -12,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use hexline_model::{AppId, Clock, KeyId, ManualClock, Route, Subject, SystemEntropy, Timestamp};
 use hexline_protocol::CloseCode;
-use hexline_services::Caller;
 use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
 use hexline_services::keys::{Authorization, KeyOptions, KeyService, NewKey};
 use hexline_services::signal::SignalService;
@@ -114,13 +114,14 @@ impl Rig {
         Now::of(self.clock.as_ref())
     }
 
-    fn authorization(&self, subject: &Subject, ttl: Option<Duration>) -> Authorization {
+    /// What a token of a device allows, signed by the rig's first key.
+    fn authorization(&self, subject: &str, ttl: Option<Duration>) -> Authorization {
         let issued = self.clock.now();
         Authorization {
             app: self.app,
             key: self.key,
             jwk: None,
-            subject: Some(subject.clone()),
+            subject: Some(Subject::parse(subject).expect("well formed")),
             token_id: Some("t1".into()),
             sources: Box::default(),
             issued,
@@ -130,16 +131,20 @@ impl Rig {
     }
 
     fn admit(&self, subject: &str, ttl: Option<Duration>) -> Result<Admission, AdmissionError> {
-        let subject = Subject::parse(subject).expect("well formed");
-        let route = Route::generate(&SystemEntropy);
-        let authorization = self.authorization(&subject, ttl);
-        let permissions = Arc::clone(&authorization.permissions);
-        let caller = Caller::connected(self.app, subject, route, permissions);
+        self.admit_with(self.authorization(subject, ttl))
+    }
+
+    fn admit_with(&self, authorization: Authorization) -> Result<Admission, AdmissionError> {
+        let caller = authorization.connected(Route::generate(&SystemEntropy));
+        let caller = caller.expect("a client's");
         self.hub.admit(caller, authorization, Peer::of(PEER))
     }
 
     fn session(&self, subject: &str, ttl: Option<Duration>) -> ClientSession {
-        let admission = self.admit(subject, ttl).expect("let in");
+        self.session_of(self.admit(subject, ttl).expect("let in"))
+    }
+
+    fn session_of(&self, admission: Admission) -> ClientSession {
         ClientSession::new(admission, Arc::clone(&self.context), self.now())
     }
 

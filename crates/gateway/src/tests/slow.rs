@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use hexline_fanout::Link;
 use hexline_protocol::{ErrorCode, RawCall, Reply};
-use hexline_services::{Effect, Outcome};
+use hexline_services::{Caller, Effect, Outcome};
 use tokio::sync::oneshot;
 
 use super::recall::recalling;
