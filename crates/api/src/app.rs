@@ -8,6 +8,7 @@ use hexline_services::auth::AuthService;
 use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{KeyError, KeyRecord, KeyService, RevokedKey};
 use hexline_services::operators::OperatorService;
+use hexline_services::signal::SignalService;
 use hexline_services::tokens::TokenService;
 use hexline_services::webhooks::WebhookService;
 use prometheus_client::metrics::histogram::Histogram;
@@ -34,6 +35,8 @@ pub struct App {
     pub tokens: TokenService,
     /// What apps are told of.
     pub webhooks: Arc<WebhookService>,
+    /// Who may say what to whom.
+    pub signal: SignalService,
     /// Who hears what.
     pub fanout: Arc<Fanout>,
     /// The live connections.

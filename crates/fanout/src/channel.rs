@@ -129,13 +129,13 @@ impl Channel {
         &self,
         app: &App,
         to: &Destination,
-        sender: Route,
+        sender: Option<Route>,
         message: &Bytes,
     ) -> usize {
         let members = self.members();
         let receivers = members.receivers();
         let reached = receivers.filter(|receiver| to.matches(receiver.address()));
-        deliver_all(app, reached, Some(sender), message)
+        deliver_all(app, reached, sender, message)
     }
 
     /// `None` if it has no members.

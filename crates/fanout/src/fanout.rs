@@ -62,6 +62,22 @@ impl Fanout {
         self.app(app).map_or(0, |app| app.send(to, None, message))
     }
 
+    /// Sends to every member of a channel that the destination names, on nobody's behalf. Returns how
+    /// many took it.
+    pub fn send_in(
+        &self,
+        app: AppId,
+        channel: &ChannelName,
+        to: &Destination,
+        message: &Bytes,
+    ) -> usize {
+        let Some(app) = self.app(app) else {
+            return 0;
+        };
+        app.channel(channel)
+            .map_or(0, |channel| channel.send(&app, to, None, message))
+    }
+
     /// Publishes to every member of a channel, on nobody's behalf. See [`Link::publish`].
     pub fn publish(
         &self,

@@ -184,7 +184,7 @@ impl Link {
     /// Sends to every other member of a channel that the destination names. Returns how many took
     /// it.
     pub fn send_in(&mut self, channel: &ChannelName, to: &Destination, message: &Bytes) -> usize {
-        let sender = self.receiver.address().route();
+        let sender = Some(self.receiver.address().route());
         match self.joined.get(channel) {
             Some(membership) => membership.channel.send(&self.app, to, sender, message),
             None => self

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use hexline_fanout::Link;
 use hexline_protocol::signal::Call as SignalCall;
 use hexline_protocol::{Call, ErrorCode, RawCall, Reply};
-use hexline_services::signal::{self, SignalService};
+use hexline_services::signal::{self, Outlet, SignalService};
 use hexline_services::{Caller, Failure, Outcome};
 
 /// Takes calls to where they are carried out.
@@ -59,14 +59,14 @@ impl Dispatch for Services {
         let signals = &self.signal;
         let outcome = match &call {
             Call::Signal(SignalCall::Send(p)) => {
-                signal::rpc::send(signals, caller, link, p)?.written()
+                signal::rpc::send(signals, caller, Outlet::Connection(link), p)?.written()
             }
             Call::Signal(SignalCall::Join(p)) => {
                 signal::rpc::join(signals, caller, link, p)?.written()
             }
             Call::Signal(SignalCall::Leave(p)) => signal::rpc::leave(p)?.written(),
             Call::Signal(SignalCall::Publish(p)) => {
-                signal::rpc::publish(signals, caller, link, p)?.written()
+                signal::rpc::publish(signals, caller, Outlet::Connection(link), p)?.written()
             }
         };
         Ok(Step::Done(outcome))

@@ -165,6 +165,7 @@ impl Wiring<'_> {
             webhooks: Arc::clone(webhooks),
             audit: self.audit(),
             keys: Arc::clone(self.keys),
+            signal: self.signal(),
             fanout,
             hub,
             authenticator: self.authenticator(hooks, key_sets),
@@ -192,11 +193,16 @@ impl Wiring<'_> {
         .observed_by(Arc::clone(hooks) as _)
     }
 
+    fn signal(&self) -> SignalService {
+        let limits = &self.config.limits;
+        SignalService::new(limits.channels_per_connection)
+            .presence_per_channel(limits.presence_per_channel)
+    }
+
     fn sessions(&self, limits: Arc<Limits>) -> Arc<ClientSessionContext> {
         Arc::new(ClientSessionContext {
             dispatcher: Box::new(Services {
-                signal: SignalService::new(self.config.limits.channels_per_connection)
-                    .presence_per_channel(self.config.limits.presence_per_channel),
+                signal: self.signal(),
             }),
             spawn: Arc::clone(self.tasks) as _,
             limits,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use hexline_model::{AppId, KeyId, Timestamp};
 use hexline_protocol::ErrorCode;
+use hexline_services::Caller;
 use hexline_services::actor::Actor;
 use hexline_services::audit::Entry;
 use hexline_token::{Grants, Permissions, PlatformArea};
@@ -39,6 +40,11 @@ impl Platform {
             permissions: Arc::clone(&authorization.permissions),
             peer: token.peer.ip(),
         }
+    }
+
+    /// As the services know it: the app's server, for itself.
+    pub(super) fn caller(&self) -> Caller {
+        Caller::server(self.app, Arc::clone(&self.permissions))
     }
 
     /// The token and its key must grant this part of the API.

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use hexline_fanout::{ChannelView, MemberView};
 use hexline_model::{ChannelName, Route};
+use hexline_services::signal::Outlet;
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -235,11 +236,15 @@ async fn publish(
     Ids(channel): Ids<String>,
     Body(order): Body<Publication>,
 ) -> Result<Json<Delivered>, Refusal> {
-    caller.needs(PlatformArea::Channels)?;
-    let channel = names::open_channel(&channel)?;
-    let message = Message::read(&order.message, order.from.as_deref())?;
+    let (signal, server) = (&app.signal, caller.caller());
+    signal.may_publish_somewhere(&server)?;
+    let channel = names::channel(&channel)?;
+    signal.may_publish(&server, &channel)?;
+    let message = Message::read(&order.message, order.from.as_deref(), server)?;
+    let outlet = Outlet::Node(&app.fanout);
     let encode = |_| message.on(&channel);
-    let delivered = app.fanout.publish(caller.app, &channel, encode).delivered;
+    let published = signal.publish(&message.caller, outlet, &channel, encode)?;
+    let delivered = published.delivered;
     let detail = json!({"delivered": delivered, "from": order.from});
     caller
         .record(&app, "message.publish", channel.as_str(), detail)
@@ -261,7 +266,8 @@ async fn publish_many(
     caller: Platform,
     Body(order): Body<Publications>,
 ) -> Result<Json<Deliveries>, Refusal> {
-    caller.needs(PlatformArea::Channels)?;
+    let (signal, server) = (&app.signal, caller.caller());
+    signal.may_publish_somewhere(&server)?;
     let found = order.messages.len();
     if !(1..=MOST_AT_ONCE).contains(&found) {
         let message = format!("found {found} messages, expected 1 to {MOST_AT_ONCE}");
@@ -269,18 +275,19 @@ async fn publish_many(
     }
     // All of them are read before the first is said.
     let read = order.messages.iter().map(|one| {
-        let channel = names::open_channel(&one.channel)?;
-        let message = Message::read(&one.message, one.from.as_deref())?;
+        let channel = names::channel(&one.channel)?;
+        signal.may_publish(&server, &channel)?;
+        let message = Message::read(&one.message, one.from.as_deref(), server.clone())?;
         Ok((channel, message))
     });
     let read = read.collect::<Result<Vec<_>, Refusal>>()?;
-    let items: Vec<Delivered> = read
-        .iter()
-        .map(|(channel, message)| {
-            let encode = |_| message.on(channel);
-            Delivered::new(app.fanout.publish(caller.app, channel, encode).delivered)
-        })
-        .collect();
+    let items = read.iter().map(|(channel, message)| {
+        let outlet = Outlet::Node(&app.fanout);
+        let published =
+            signal.publish(&message.caller, outlet, channel, |_| message.on(channel))?;
+        Ok(Delivered::new(published.delivered))
+    });
+    let items = items.collect::<Result<Vec<_>, Refusal>>()?;
     let channels: Vec<&str> = read.iter().map(|(channel, _)| channel.as_str()).collect();
     let detail = json!({"channels": channels});
     caller.record(&app, "message.publish", "", detail).await;

@@ -1,6 +1,6 @@
 //! Names that callers write, as values that cannot be wrong; the refusal says which is, and why.
 
-use hexline_model::{ChannelKind, ChannelName, Device, Identity, KeyId, Route, Subject};
+use hexline_model::{ChannelName, Device, Identity, KeyId, Route, Subject};
 use hexline_protocol::ErrorCode;
 
 use crate::kit::error::Refusal;
@@ -26,19 +26,6 @@ pub(super) fn route(text: &str) -> Result<Route, Refusal> {
 
 pub(super) fn channel(text: &str) -> Result<ChannelName, Refusal> {
     ChannelName::parse(text).map_err(|error| invalid(format!("channel {error}")))
-}
-
-/// A channel that anybody may be let into: not a conversation's or a session's, which have
-/// members.
-pub(super) fn open_channel(text: &str) -> Result<ChannelName, Refusal> {
-    let name = channel(text)?;
-    if name.kind() == ChannelKind::Open {
-        return Ok(name);
-    }
-    Err(Refusal::new(
-        ErrorCode::Forbidden,
-        "the channel is a conversation's, a session's or reserved, expected an open one",
-    ))
 }
 
 pub(super) fn key(text: &str) -> Result<KeyId, Refusal> {

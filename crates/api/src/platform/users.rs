@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use hexline_fanout::DeviceView;
 use hexline_model::{Destination, Identity, Subject};
+use hexline_services::signal::Outlet;
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -184,9 +185,10 @@ async fn send(
     Ids(identity): Ids<String>,
     Body(order): Body<DirectMessage>,
 ) -> Result<Json<Delivered>, Refusal> {
-    caller.needs(PlatformArea::Users)?;
+    let (signal, server) = (&app.signal, caller.caller());
+    signal.may_send(&server)?;
     let identity = names::identity(&identity)?;
-    let message = Message::read(&order.message, order.from.as_deref())?;
+    let message = Message::read(&order.message, order.from.as_deref(), server)?;
     let to = match (&order.device, &order.route) {
         (None, None) => Destination::Identity(identity),
         (Some(device), None) => Destination::Device(Subject {
@@ -204,7 +206,8 @@ async fn send(
         (None, Some(_)) => return Err(invalid("route goes with device")),
     };
     let target = text_of(&to);
-    let delivered = app.fanout.send(caller.app, &to, &message.to(&target));
+    let outlet = Outlet::Node(&app.fanout);
+    let delivered = signal.send(&message.caller, outlet, &to, || message.to(&target))?;
     let detail = json!({"delivered": delivered, "from": order.from});
     caller.record(&app, "message.send", target, detail).await;
     Ok(Json(Delivered { delivered }))

@@ -20,6 +20,9 @@ pub enum SignalError {
     /// The channel belongs to a conversation or session that the caller is no member of.
     #[error("the channel is for members, and the caller is none")]
     NotMember,
+    /// The channel belongs to a conversation or session, or its name is kept; the caller is a server.
+    #[error("the channel is a conversation's, a session's or reserved, expected an open one")]
+    NotOpen,
     /// The name is kept for the server.
     #[error("channel names that start with '_' are reserved")]
     Reserved,
@@ -36,7 +39,7 @@ impl Failure for SignalError {
         match self {
             Self::Destination(_) | Self::Channel(_) => ErrorCode::InvalidParams,
             Self::Grant(_) => ErrorCode::GrantMissing,
-            Self::NotMember | Self::Reserved => ErrorCode::Forbidden,
+            Self::NotMember | Self::NotOpen | Self::Reserved => ErrorCode::Forbidden,
             Self::TooManyChannels { .. } => ErrorCode::TooLarge,
         }
     }

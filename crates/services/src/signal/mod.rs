@@ -4,15 +4,18 @@
 //! `signal.join_back`, `signal.leave`, told by fan-out. `docs/protocol.md` has the wire shapes.
 //!
 //! Invariants: nothing is stored; a message reaches connections of the caller's app only; `from`
-//! is the caller's own address; the caller's connection hears nothing of its own; whoever may
+//! is the caller's own; the caller's connection hears nothing of its own; whoever may
 //! join an open channel may also publish to it without joining, unless `publish` is limited.
-//! Conversation and session channels are for members, as the services that own them tell.
+//! Conversation and session channels are for members, as the services that own them tell. A caller
+//! need not have a connection: what it says goes out by an [`Outlet`]. An app's server says what its
+//! token's `platform` grant allows, on open channels and to users.
 //!
 //! To add a method: its parameters in `protocol::signal`, a variant of `Call`, a fn in `rpc.rs`,
 //! the rule in `service.rs`, a behaviour test.
 
 mod error;
 mod event;
+mod outlet;
 pub mod rpc;
 mod service;
 #[cfg(test)]
@@ -20,4 +23,5 @@ mod tests;
 
 pub use error::SignalError;
 pub use event::Announcements;
+pub use outlet::Outlet;
 pub use service::SignalService;

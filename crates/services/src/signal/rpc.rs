@@ -7,23 +7,23 @@ use hexline_protocol::signal::{
 };
 use hexline_protocol::{Done, Reply};
 
-use super::{SignalError, SignalService};
+use super::{Outlet, SignalError, SignalService};
 use crate::{Caller, Effect, Join, Outcome};
 
 /// `signal.send`
 pub fn send(
     service: &SignalService,
     caller: &Caller,
-    link: &mut Link,
+    outlet: Outlet<'_>,
     params: &SendParams<'_>,
 ) -> Result<Outcome<Delivered>, SignalError> {
     let to = Destination::parse(params.to.as_str())?;
     let message = || params.push(caller.from());
     let count = match &params.id {
-        None => service.send(caller, link, &to, message)?,
+        None => service.send(caller, outlet, &to, message)?,
         Some(id) => service.send_in(
             caller,
-            link,
+            outlet,
             &ChannelName::parse(id.as_str())?,
             &to,
             message,
@@ -62,11 +62,11 @@ pub fn leave(params: &LeaveParams<'_>) -> Result<Outcome<Done>, SignalError> {
 pub fn publish(
     service: &SignalService,
     caller: &Caller,
-    link: &mut Link,
+    outlet: Outlet<'_>,
     params: &PublishParams<'_>,
 ) -> Result<Outcome<Delivered>, SignalError> {
     let channel = ChannelName::parse(params.id.as_str())?;
     let message = |_| params.push(caller.from());
-    let published = service.publish(caller, link, &channel, message)?;
+    let published = service.publish(caller, outlet, &channel, message)?;
     Ok(Outcome::reply(Delivered::to(published.delivered)))
 }

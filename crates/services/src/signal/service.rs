@@ -1,8 +1,9 @@
 use bytes::Bytes;
 use hexline_fanout::{Link, Position, Presence, Published};
 use hexline_model::{ChannelKind, ChannelName, Destination};
+use hexline_token::PlatformArea;
 
-use super::SignalError;
+use super::{Outlet, SignalError};
 use crate::Caller;
 
 /// Who may say what to whom.
@@ -35,25 +36,25 @@ impl SignalService {
     pub fn send(
         &self,
         caller: &Caller,
-        link: &mut Link,
+        outlet: Outlet<'_>,
         to: &Destination,
         message: impl FnOnce() -> Bytes,
     ) -> Result<usize, SignalError> {
-        caller.permissions.may_signal()?;
-        Ok(link.send(to, &message()))
+        self.may_send(caller)?;
+        Ok(outlet.send(caller.app, to, &message()))
     }
 
     /// A message to members of a channel whom the destination names.
     pub fn send_in(
         &self,
         caller: &Caller,
-        link: &mut Link,
+        outlet: Outlet<'_>,
         channel: &ChannelName,
         to: &Destination,
         message: impl FnOnce() -> Bytes,
     ) -> Result<usize, SignalError> {
-        may_publish(caller, channel)?;
-        Ok(link.send_in(channel, to, &message()))
+        self.may_publish(caller, channel)?;
+        Ok(outlet.send_in(caller.app, channel, to, &message()))
     }
 
     /// Whether the caller may become a member, and as what: with `presence`, a visible one while there
@@ -85,12 +86,46 @@ impl SignalService {
     pub fn publish(
         &self,
         caller: &Caller,
-        link: &mut Link,
+        outlet: Outlet<'_>,
         channel: &ChannelName,
         message: impl FnOnce(Option<Position>) -> Bytes,
     ) -> Result<Published, SignalError> {
-        may_publish(caller, channel)?;
-        Ok(link.publish(channel, message))
+        self.may_publish(caller, channel)?;
+        Ok(outlet.publish(caller.app, channel, message))
+    }
+
+    /// Whether the caller may send direct messages.
+    pub fn may_send(&self, caller: &Caller) -> Result<(), SignalError> {
+        let permissions = &caller.permissions;
+        if caller.is_server() {
+            return Ok(permissions.may_platform(PlatformArea::Users)?);
+        }
+        Ok(permissions.may_signal()?)
+    }
+
+    /// Whether the caller may publish at all, whatever the channel.
+    pub fn may_publish_somewhere(&self, caller: &Caller) -> Result<(), SignalError> {
+        let permissions = &caller.permissions;
+        if caller.is_server() {
+            return Ok(permissions.may_platform(PlatformArea::Channels)?);
+        }
+        Ok(permissions.may_signal()?)
+    }
+
+    /// Whether the caller may publish on this channel, and send messages that belong to it.
+    pub fn may_publish(&self, caller: &Caller, channel: &ChannelName) -> Result<(), SignalError> {
+        if caller.is_server() {
+            self.may_publish_somewhere(caller)?;
+            return match channel.kind() {
+                ChannelKind::Open => Ok(()),
+                // A server is a member of no conversation and no session.
+                _ => Err(SignalError::NotOpen),
+            };
+        }
+        match channel.kind() {
+            ChannelKind::Open => Ok(caller.permissions.may_publish(channel.as_str())?),
+            _ => may_enter(caller, channel),
+        }
     }
 }
 
@@ -111,12 +146,5 @@ fn may_enter(caller: &Caller, channel: &ChannelName) -> Result<(), SignalError> 
             Err(SignalError::NotMember)
         }
         ChannelKind::Reserved => Err(SignalError::Reserved),
-    }
-}
-
-fn may_publish(caller: &Caller, channel: &ChannelName) -> Result<(), SignalError> {
-    match channel.kind() {
-        ChannelKind::Open => Ok(caller.permissions.may_publish(channel.as_str())?),
-        _ => may_enter(caller, channel),
     }
 }

@@ -6,7 +6,7 @@ use hexline_model::{Address, AppId, ChannelName, Destination, Route, SeededEntro
 use hexline_protocol::ErrorCode;
 use hexline_token::{Grants, Permissions};
 
-use super::{Announcements, SignalError, SignalService};
+use super::{Announcements, Outlet, SignalError, SignalService};
 use crate::Caller;
 use crate::failure::Failure as _;
 
@@ -30,6 +30,7 @@ impl Receiver for TestReceiver {
 }
 
 struct End {
+    receiver: Arc<TestReceiver>,
     caller: Caller,
     link: Link,
 }
@@ -52,7 +53,8 @@ fn end(fanout: &Fanout, subject: &str, grants: &str, ceiling: Option<&str>) -> E
     });
     End {
         caller,
-        link: fanout.attach(app, receiver),
+        link: fanout.attach(app, Arc::clone(&receiver) as _),
+        receiver,
     }
 }
 
@@ -75,15 +77,15 @@ impl End {
     fn publish(&mut self, service: &SignalService, name: &str) -> Result<usize, SignalError> {
         let channel = ChannelName::parse(name).expect("a name");
         let message = |_| Bytes::from_static(b"m");
-        let published = service.publish(&self.caller, &mut self.link, &channel, message)?;
+        let outlet = Outlet::Connection(&mut self.link);
+        let published = service.publish(&self.caller, outlet, &channel, message)?;
         Ok(published.delivered)
     }
 
     fn send(&mut self, service: &SignalService, to: &str) -> Result<usize, SignalError> {
         let to = Destination::parse(to).expect("an address");
-        service.send(&self.caller, &mut self.link, &to, || {
-            Bytes::from_static(b"m")
-        })
+        let outlet = Outlet::Connection(&mut self.link);
+        service.send(&self.caller, outlet, &to, || Bytes::from_static(b"m"))
     }
 
     fn send_in(
@@ -95,7 +97,8 @@ impl End {
         let channel = ChannelName::parse(name).expect("a name");
         let to = Destination::parse(to).expect("an address");
         let message = || Bytes::from_static(b"m");
-        service.send_in(&self.caller, &mut self.link, &channel, &to, message)
+        let outlet = Outlet::Connection(&mut self.link);
+        service.send_in(&self.caller, outlet, &channel, &to, message)
     }
 }
 
@@ -200,6 +203,69 @@ fn reserved_and_member_channels_are_closed() {
         code(signal.join(&service, "_c.1")),
         Some(ErrorCode::GrantMissing)
     );
+}
+
+/// An app's server, whose token has these parts of the platform API.
+fn server(app: AppId, areas: &str) -> Caller {
+    let grants = Grants::parse(&format!(r#"{{"platform":{areas}}}"#)).expect("grants");
+    Caller::server(app, Arc::new(Permissions::new(grants, None)))
+}
+
+#[test]
+fn a_server_publishes_on_open_channels_and_sends_to_users_as_its_token_allows() {
+    let (fanout, service) = (fanout(), SignalService::new(8));
+    let mut listener = end(&fanout, "b/d", r#"{"signal":true}"#, None);
+    assert_eq!(code(listener.join(&service, "room")), None);
+    let app = listener.caller.app;
+    let all = server(app, "true");
+    let (channels, users) = (
+        server(app, r#"{"channels":true}"#),
+        server(app, r#"{"users":true}"#),
+    );
+    let message = || Bytes::from_static(b"m");
+    let publish = |caller: &Caller, name: &str| {
+        let channel = ChannelName::parse(name).expect("a name");
+        let published = service.publish(caller, Outlet::Node(&fanout), &channel, |_| message())?;
+        Ok(published.delivered)
+    };
+    let send = |caller: &Caller| {
+        let to = Destination::parse("b").expect("an address");
+        service.send(caller, Outlet::Node(&fanout), &to, message)
+    };
+    assert_eq!(publish(&all, "room").ok(), Some(1));
+    assert_eq!(publish(&channels, "room").ok(), Some(1));
+    assert_eq!(code(publish(&users, "room")), Some(ErrorCode::GrantMissing));
+    assert_eq!(send(&all).ok(), Some(1));
+    assert_eq!(send(&users).ok(), Some(1));
+    assert_eq!(code(send(&channels)), Some(ErrorCode::GrantMissing));
+    let session = format!("s.p{}", "0".repeat(32));
+    for name in ["_x", "_c.1", &session] {
+        assert_eq!(
+            code(publish(&all, name)),
+            Some(ErrorCode::Forbidden),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_caller_without_a_connection_reaches_members_of_a_channel() {
+    let (fanout, service) = (fanout(), SignalService::new(8));
+    let mut member = end(&fanout, "b/d", r#"{"signal":true}"#, None);
+    assert_eq!(code(member.join(&service, "room")), None);
+    let _elsewhere = end(&fanout, "b/other", r#"{"signal":true}"#, None);
+    let caller = &member.caller;
+    let subject = Subject::parse("b/d").expect("well formed");
+    let http = Caller::over_http(caller.app, subject, Arc::clone(&caller.permissions));
+    let (to, channel) = (Destination::parse("b"), ChannelName::parse("room"));
+    let (to, channel) = (to.expect("an address"), channel.expect("a name"));
+    let message = || Bytes::from_static(b"m");
+    let sent = service.send(&http, Outlet::Node(&fanout), &to, message);
+    assert_eq!(sent.ok(), Some(2));
+    let sent = service.send_in(&http, Outlet::Node(&fanout), &channel, &to, message);
+    assert_eq!(sent.ok(), Some(1), "only the member");
+    let told = member.receiver.heard.lock().expect("no panic here").len();
+    assert_eq!(told, 2, "its own device, too, for it has another way here");
 }
 
 #[test]
