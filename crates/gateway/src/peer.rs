@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Whence a request came, and the network address that it counts for: of IPv6, the /64 block.
+/// Where a request came from, and the network address that it counts for: of IPv6, the /64 block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
     remote: IpAddr,

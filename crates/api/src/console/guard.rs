@@ -18,11 +18,11 @@ use crate::kit::error::Refusal;
 pub(crate) struct Signed {
     pub(crate) operator: Operator,
     pub(crate) session: hexline_services::operators::ConsoleSession,
-    /// Whence the request came.
+    /// Where the request came from.
     pub(crate) origin: Origin,
 }
 
-/// Whence a request came, signed in or not.
+/// Where a request came from, signed in or not.
 pub(crate) struct Visitor(pub(crate) Origin);
 
 /// The origins that the Console's pages have.
@@ -135,7 +135,7 @@ where
 ///
 /// A form or script of another site can neither set `X-Hexline-Console` nor send JSON without
 /// asking first, and this API answers no such question. The cookie is `SameSite=Strict` besides,
-/// and a browser that says whence a request comes is believed.
+/// and a browser that says where a request comes from is believed.
 pub(crate) async fn same_site(State(site): State<Site>, request: Request, next: Next) -> Response {
     match site.check(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,

@@ -121,7 +121,7 @@ impl From<Recorded> for EntryShown {
             actor_id: entry.actor.id(),
             action: entry.action,
             target: entry.target,
-            // Whence people work is not the app's to know.
+            // Where people work is not the app's to know.
             peer: entry.peer.filter(|_| by_server),
             detail: entry.detail,
         }

@@ -274,8 +274,8 @@ impl KeyRegistry {
     /// The public ids of an app, in no order.
     pub(super) fn api_keys_of(&self, app: AppId) -> Vec<ApiKeyRecord> {
         let state = self.read();
-        let own = state.api_keys.values().filter(|record| record.app == app);
-        own.cloned().collect()
+        let of_app = state.api_keys.values().filter(|record| record.app == app);
+        of_app.cloned().collect()
     }
 
     /// The limits that an app has set itself.
@@ -498,7 +498,7 @@ impl Registry for KeyRegistry {
             None => {}
         }
         let verifying = match &key.verifies {
-            Verifies::One(own) => Some(own).filter(|_| kid_fits(issuer, kid)).cloned(),
+            Verifies::One(only) => Some(only).filter(|_| kid_fits(issuer, kid)).cloned(),
             Verifies::Set(set) => set.select(kid).cloned(),
             Verifies::Fetched(cache) => cache.select(kid),
             Verifies::Nothing => None,
