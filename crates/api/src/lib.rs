@@ -34,6 +34,7 @@ mod tasks;
 pub use app::{App, Options, invitation_url};
 pub use auth::{AuthState, Throttle};
 pub use client::ClientState;
+pub use client::call_buckets::CallBuckets;
 pub use client::demo_tokens::{DEMO_APP, DemoTokens};
 pub use client::upgrade::{SocketDriver, SocketHandler};
 pub use console::feed::Feed;

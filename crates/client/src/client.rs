@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use hexline_protocol::session::{InfoParams, SessionInfo};
 use hexline_protocol::signal::{JoinParams, LeaveParams, PublishParams, SendParams};
 use hexline_protocol::{Fields, Method, Name};
 use serde::Serialize;
@@ -157,6 +158,11 @@ impl Client {
     pub async fn leave(&self, channel: &str) -> Result<(), CallError> {
         let id = Name::new(channel);
         self.request(&LeaveParams { id }).await.map(drop)
+    }
+
+    /// Who the server takes this connection for, what it may do and which limits hold.
+    pub async fn session_info(&self) -> Result<SessionInfo, CallError> {
+        self.request(&InfoParams {}).await
     }
 
     /// Sends `_ping`, beside those that are sent by themselves.

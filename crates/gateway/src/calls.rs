@@ -3,11 +3,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hexline_fanout::{Joining, Link, Recall, Receiver as _};
 use hexline_protocol::{ErrorCode, Id, Incoming, Item, PONG, RawCall, Reply};
+use hexline_services::signal::Outlet;
 use hexline_services::{Caller, Effect, Join, Outcome};
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
-use super::dispatch::{CallFailure, Step};
+use super::dispatch::{CallFailure, Origin, Step};
 use super::in_flight::{CallsInFlight, Finished, Frame, RunningCall, Waiting};
 use super::responses::Responses;
 use super::session::ClientSessionContext;
@@ -179,10 +180,18 @@ impl Calls {
         call: &RawCall<'_>,
         responses: &mut Responses,
     ) -> Option<RunningCall> {
-        let CallContext { caller, shared, .. } = context;
+        let CallContext {
+            caller,
+            connection,
+            shared,
+        } = context;
         let note = |method| shared.metrics.called(method);
-        let link = &mut self.link;
-        let result = shared.dispatcher.dispatch(caller, link, call, &note);
+        let origin = Origin {
+            caller,
+            outlet: Outlet::Connection(&mut self.link),
+            expires: &|| connection.expires(),
+        };
+        let result = shared.dispatcher.dispatch(origin, call, &note);
         match result {
             Ok(Step::Done(outcome)) => self.carry_out(context, call.id, outcome, responses),
             Ok(Step::Later(future)) => {

@@ -102,6 +102,14 @@ impl Connection {
         self.lock().authorization.depends_on_key(key)
     }
 
+    /// When its token or key says that it ends; `None` if never. After that a token is still good for
+    /// the difference that clocks may have.
+    pub(crate) fn expires(&self) -> Option<Timestamp> {
+        let authorized = self.lock();
+        let ends = [authorized.authorization.expires, authorized.until];
+        ends.into_iter().flatten().min()
+    }
+
     /// When its token or key ends; `None` if never.
     pub(crate) fn until(&self) -> Option<Timestamp> {
         self.lock().until

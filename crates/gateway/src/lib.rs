@@ -51,7 +51,7 @@ mod traffic;
 mod transport;
 
 pub use connection::Connection;
-pub use dispatch::{CallFailure, Dispatch, Later, Services, Step};
+pub use dispatch::{CallFailure, Dispatch, Later, Origin, Services, Step};
 pub use echo::Echo;
 pub use ending::Ending;
 pub use exchange::ExchangeError;

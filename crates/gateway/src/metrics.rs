@@ -135,7 +135,8 @@ impl Metrics {
         self.opened.inc();
     }
 
-    pub(crate) fn called(&self, method: &'static str) {
+    /// Counts a call of a method.
+    pub fn called(&self, method: &'static str) {
         self.calls.get_or_create(&MethodLabel { method }).inc();
     }
 

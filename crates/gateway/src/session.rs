@@ -223,13 +223,12 @@ impl FrameHandler for ClientSession {
 /// What a connection of an app may call. An app may be stricter with itself than the server is, never
 /// looser, and then is so from the opening on.
 fn call_limits(limits: &Limits, app_limits: AppLimits) -> CallLimits {
-    let most = app_limits.messages_per_second.unwrap_or(u32::MAX);
-    let per_second = limits.calls_per_second.min(most);
+    let per_second = app_limits.calls_per_second(limits.calls_per_second);
     let opening = u64::from(limits.opening_calls) * u64::from(per_second)
         / u64::from(limits.calls_per_second.max(1));
     CallLimits {
         per_second,
-        burst: limits.call_burst.min(most.saturating_mul(2)),
+        burst: app_limits.call_burst(limits.call_burst),
         opening: u32::try_from(opening).unwrap_or(u32::MAX),
     }
 }

@@ -11,10 +11,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_model::{AppId, Clock, KeyId, ManualClock, Route, Subject, SystemEntropy, Timestamp};
+use hexline_model::{
+    AppId, Clock, KeyId, ManualClock, NodeId, Route, Subject, SystemEntropy, Timestamp,
+};
 use hexline_protocol::CloseCode;
+use hexline_protocol::session::SessionLimits;
 use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
 use hexline_services::keys::{Authorization, KeyOptions, KeyService, NewKey};
+use hexline_services::session::{SessionService, SessionSettings};
 use hexline_services::signal::SignalService;
 use hexline_services::vault::{MasterKey, Sealer};
 use hexline_store::{Database, DatabaseConfig};
@@ -84,6 +88,20 @@ impl Rig {
         );
         let services = Services {
             signal: SignalService::new(128),
+            session: SessionService::new(
+                Arc::clone(keys.registry()),
+                SessionSettings {
+                    limits: SessionLimits {
+                        frame_bytes: 65536,
+                        calls_per_second: 50,
+                        call_burst: 100,
+                        channels: 128,
+                    },
+                    features: Vec::new(),
+                    node: NodeId::generate(&SystemEntropy),
+                    server: "hexline".to_owned(),
+                },
+            ),
         };
         let (slow, tasks) = (Arc::<SlowService>::default(), Arc::<HandDriven>::default());
         let log = Arc::new(LogLines::new(LogPeer::None, clock.clone()));

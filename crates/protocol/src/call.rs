@@ -4,7 +4,7 @@ use crate::code::ErrorCode;
 use crate::fields::FieldsError;
 use crate::frame::RawCall;
 use crate::rows::{PushRow, Row};
-use crate::signal;
+use crate::{session, signal};
 
 /// The services whose methods clients call; a method's name begins with its service's.
 macro_rules! services {
@@ -50,6 +50,8 @@ macro_rules! services {
 services! {
     /// `signal.*`
     Signal(signal<'a>),
+    /// `session.*`
+    Session(session),
 }
 
 /// Everything that the server says by itself.

@@ -23,6 +23,7 @@ mod openrpc;
 mod params;
 mod push;
 mod rows;
+pub mod session;
 pub mod signal;
 
 pub use answer::{Done, Reply};

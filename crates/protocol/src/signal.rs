@@ -328,6 +328,7 @@ mod tests {
                 return format!("join {} presence {}", join.id, join.presence);
             }
             Ok(crate::Call::Signal(Call::Leave(leave))) => return format!("leave {}", leave.id),
+            Ok(crate::Call::Session(_)) => return "another service's".to_owned(),
             Err(error) => return format!("{}: {error}", error.code()),
         };
         let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");

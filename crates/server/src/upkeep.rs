@@ -139,6 +139,11 @@ impl Duty {
                 parts.api.auth.throttle.forget();
                 parts
                     .api
+                    .client
+                    .buckets
+                    .forget_the_full(app.clock.monotonic());
+                parts
+                    .api
                     .platform
                     .rate_limits
                     .forget_the_full(app.clock.monotonic());

@@ -8,12 +8,14 @@ use hexline_api::{
 use hexline_fanout::Fanout;
 use hexline_gateway::{ClientSessionContext, Hub, Limits, LogLines, Services};
 use hexline_model::{Clock, Entropy, NodeId};
+use hexline_protocol::session::SessionLimits;
 use hexline_services::audit::AuditService;
 use hexline_services::auth::{AuthOptions, AuthService};
 use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::KeyService;
 use hexline_services::operators::OperatorService;
 use hexline_services::reach::{Reach, UrlRule};
+use hexline_services::session::{SessionService, SessionSettings};
 use hexline_services::signal::{Announcements, SignalService};
 use hexline_services::tokens::TokenService;
 use hexline_services::webhooks::{Backoff, Entry, WebhookOptions, WebhookService};
@@ -169,7 +171,7 @@ impl Wiring<'_> {
             fanout,
             hub,
             authenticator: self.authenticator(hooks, key_sets),
-            sessions: self.sessions(limits),
+            sessions: self.sessions(node, limits),
             log: Arc::clone(self.log),
             request_ids: RequestIds::new(self.entropy.as_ref()),
             metrics: Arc::clone(&self.metrics.gateway),
@@ -199,10 +201,14 @@ impl Wiring<'_> {
             .presence_per_channel(limits.presence_per_channel)
     }
 
-    fn sessions(&self, limits: Arc<Limits>) -> Arc<ClientSessionContext> {
+    fn sessions(&self, node: NodeId, limits: Arc<Limits>) -> Arc<ClientSessionContext> {
         Arc::new(ClientSessionContext {
             dispatcher: Box::new(Services {
                 signal: self.signal(),
+                session: SessionService::new(
+                    Arc::clone(self.keys.registry()),
+                    session_settings(self.config, node),
+                ),
             }),
             spawn: Arc::clone(self.tasks) as _,
             limits,
@@ -244,6 +250,8 @@ impl Wiring<'_> {
                     &app.url,
                 )?),
                 sockets: Arc::new(Upgrades::new(Arc::clone(self.tasks))),
+                buckets: Arc::default(),
+                tasks: Arc::clone(self.tasks),
             },
             auth: AuthState {
                 app: Arc::clone(app),
@@ -291,6 +299,23 @@ impl Wiring<'_> {
         } else {
             Reach::Public
         })
+    }
+}
+
+/// What `session.info` says of the server.
+fn session_settings(config: &Config, node: NodeId) -> SessionSettings {
+    let bytes = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    let limits = &config.limits;
+    SessionSettings {
+        limits: SessionLimits {
+            frame_bytes: bytes(limits.frame_bytes),
+            calls_per_second: limits.calls_per_second,
+            call_burst: limits.call_burst,
+            channels: bytes(limits.channels_per_connection),
+        },
+        features: Vec::new(),
+        node,
+        server: concat!("hexline/", env!("CARGO_PKG_VERSION")).to_owned(),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod operators;
 mod outcome;
 pub mod reach;
 pub mod revocations;
+pub mod session;
 pub mod signal;
 pub mod store;
 pub mod tokens;

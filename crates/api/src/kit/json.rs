@@ -40,12 +40,7 @@ where
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        if !is_json(request.headers()) {
-            let message = "the body is not declared as JSON, expected Content-Type: \
-                           application/json";
-            return Err(Refusal::new(ErrorCode::InvalidRequest, message)
-                .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-        }
+        require_json(request.headers())?;
         let PromptBody(body) = PromptBody::from_request(request, state).await?;
         read(&body).map(Self)
     }
@@ -104,6 +99,16 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Ids<T> 
             )),
         }
     }
+}
+
+/// Refuses a body that is not declared as JSON.
+pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    if is_json(headers) {
+        return Ok(());
+    }
+    let message = "the body is not declared as JSON, expected Content-Type: application/json";
+    Err(Refusal::new(ErrorCode::InvalidRequest, message)
+        .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
 }
 
 /// Whether the body is declared as JSON.

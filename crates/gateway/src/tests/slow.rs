@@ -2,14 +2,13 @@
 
 use std::sync::Mutex;
 
-use hexline_fanout::Link;
 use hexline_protocol::{ErrorCode, RawCall, Reply};
-use hexline_services::{Caller, Effect, Outcome};
+use hexline_services::{Effect, Outcome};
 use tokio::sync::oneshot;
 
 use super::recall::recalling;
 use super::*;
-use crate::dispatch::{CallFailure, Dispatch, Step};
+use crate::dispatch::{CallFailure, Dispatch, Origin, Step};
 use crate::spawn::{Spawn, Task};
 
 /// `slow.NAME` lasts until the test ends it; `quick.NAME` is done at once; `recall.all` joins a channel
@@ -54,8 +53,7 @@ impl SlowService {
 impl Dispatch for WithSlow {
     fn dispatch(
         &self,
-        caller: &Caller,
-        link: &mut Link,
+        origin: Origin<'_>,
         call: &RawCall<'_>,
         note: &dyn Fn(&'static str),
     ) -> Result<Step, CallFailure> {
@@ -72,7 +70,7 @@ impl Dispatch for WithSlow {
             return Ok(Step::Done(recalling()));
         }
         let Some(name) = call.method.strip_prefix("slow.") else {
-            return services.dispatch(caller, link, call, note);
+            return services.dispatch(origin, call, note);
         };
         begin(name);
         let (sender, ended) = oneshot::channel();

@@ -214,6 +214,17 @@ impl From<AppSettings> for AppChanges {
 }
 
 impl AppLimits {
+    /// The calls of one connection in a second, below what the server allows.
+    pub fn calls_per_second(&self, most: u32) -> u32 {
+        most.min(self.messages_per_second.unwrap_or(u32::MAX))
+    }
+
+    /// The calls of one connection at once, below what the server allows.
+    pub fn call_burst(&self, most: u32) -> u32 {
+        let per_second = self.messages_per_second.unwrap_or(u32::MAX);
+        most.min(per_second.saturating_mul(2))
+    }
+
     fn are_none(&self) -> bool {
         *self == Self::default()
     }

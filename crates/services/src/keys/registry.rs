@@ -46,7 +46,7 @@ struct State {
 }
 
 impl KeyRegistry {
-    pub(super) fn new(base_audiences: Vec<String>) -> Self {
+    pub(crate) fn new(base_audiences: Vec<String>) -> Self {
         Self {
             base_audiences,
             state: RwLock::default(),

@@ -10,8 +10,8 @@
 //! need not have a connection: what it says goes out by an [`Outlet`]. An app's server says what its
 //! token's `platform` grant allows, on open channels and to users.
 //!
-//! To add a method: its parameters in `protocol::signal`, a variant of `Call`, a fn in `rpc.rs`,
-//! the rule in `service.rs`, a behaviour test.
+//! To add a method: its row and types in `protocol::signal`, a fn in `rpc.rs`, the rule in
+//! `service.rs`, an arm of `dispatch`, a behaviour test.
 
 mod error;
 mod event;

@@ -11,6 +11,14 @@ pub enum Outlet<'a> {
 }
 
 impl Outlet<'_> {
+    /// The caller's end of its connection, if it has one.
+    pub fn link(&self) -> Option<&Link> {
+        match self {
+            Self::Connection(link) => Some(link),
+            Self::Node(_) => None,
+        }
+    }
+
     pub(super) fn send(self, app: AppId, to: &Destination, message: &Bytes) -> usize {
         match self {
             Self::Connection(link) => link.send(to, message),

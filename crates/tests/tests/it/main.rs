@@ -49,6 +49,7 @@ mod grants;
 mod holds;
 mod hostile;
 mod http;
+mod http_calls;
 mod key_parentage;
 mod keys;
 mod lifetime;
