@@ -15,6 +15,7 @@
 
 mod addressing;
 mod apps;
+mod architecture;
 mod auth_browser;
 mod auth_provider;
 mod auth_strategies;
