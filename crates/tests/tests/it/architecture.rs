@@ -28,12 +28,12 @@ fn every_file_and_function_of_the_architecture_page_exists() {
 
 #[test]
 fn a_name_that_is_not_there_is_found() {
-    let page = "`model/clock.rs` has `Clock::now()`, `model/clock.rs` no `tomorrow()`;\n\
+    let page = "`model/time.rs` has `Timestamp::plus()`, but no `tomorrow()`;\n\
                 `model/sundial.rs` is not there, `model/` is, and so is `docs/adr/`.";
     assert_eq!(
         wrong(&names(page)),
         [
-            "model/clock.rs has no fn tomorrow",
+            "model/time.rs has no fn tomorrow",
             "there is no model/sundial.rs"
         ]
     );
