@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hexline_fanout::Fanout;
-use hexline_gateway::{ClientSessionContext, Hub, LogLines, Metrics};
+use hexline_gateway::{ClientSessionContext, Connections, Hub, LogLines, Metrics};
 use hexline_model::{Clock, Entropy, Monotonic, NodeId, Secret, Timestamp};
 use hexline_services::audit::AuditService;
 use hexline_services::auth::AuthService;
@@ -41,6 +41,8 @@ pub struct App {
     pub fanout: Arc<Fanout>,
     /// The live connections.
     pub hub: Arc<Hub>,
+    /// What is asked about live connections, on all nodes.
+    pub connections: Arc<Connections>,
     /// Who calls, by the token.
     pub authenticator: TokenAuthenticator,
     /// What the sessions of live connections share.
@@ -85,7 +87,7 @@ impl App {
     }
 
     /// Revokes a key and, unless they are to stay, the keys that it made. Besides, how many live
-    /// connections of this node that closes.
+    /// connections that closes.
     pub(crate) async fn revoke_key(
         &self,
         key: &KeyRecord,
@@ -95,7 +97,7 @@ impl App {
         if !keep_made {
             ids.extend(self.keys.keys_made_by(key).iter().map(|made| made.id));
         }
-        let closed = self.hub.count_by_keys(key.app, &ids);
+        let closed = self.connections.count_by_keys(key.app, &ids).await.total();
         let revoked = if keep_made {
             self.keys.revoke_key_alone(key.id).await?
         } else {

@@ -11,7 +11,7 @@
 //! `hub.rs` admits connections, by `limits.rs`, and closes those that may not go on; fan-out has them.
 //! `exchange.rs` is how one goes on with another token. `connection.rs` is one of them as others see
 //! it, `outbox.rs` what waits to be written to it, `peer.rs` where it comes from.
-//! `live.rs` is what people see of them and may do to them, `traffic.rs` and `metrics.rs` what is
+//! `connections.rs` is what people see of them and may do to them, `traffic.rs` and `metrics.rs` what is
 //! counted, `log.rs` what the log says of clients. `echo.rs` is a handler that says everything back.
 //!
 //! Who lets a request in, and the HTTP of it, is elsewhere: nothing here knows HTTP.
@@ -24,6 +24,7 @@
 
 mod calls;
 mod connection;
+mod connections;
 mod dispatch;
 mod echo;
 mod ending;
@@ -33,7 +34,6 @@ mod handler;
 mod hub;
 mod in_flight;
 mod limits;
-mod live;
 mod log;
 mod metrics;
 mod outbox;
@@ -51,6 +51,7 @@ mod traffic;
 mod transport;
 
 pub use connection::Connection;
+pub use connections::{AppStats, ConnectionView, Connections, Counts, Filter, OnNode, Target};
 pub use dispatch::{CallFailure, Dispatch, Later, Origin, Services, Step};
 pub use echo::Echo;
 pub use ending::Ending;
@@ -58,7 +59,6 @@ pub use exchange::ExchangeError;
 pub use handler::{FrameHandler, Now};
 pub use hub::{Admission, AdmissionError, Hub};
 pub use limits::Limits;
-pub use live::{AppStats, ConnectionView, Filter, Target};
 pub use log::{LogLines, LogPeer, LoggedPeer};
 pub use metrics::{LATENCIES, Metrics};
 pub use outbox::Outbox;

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use hexline_model::{
     AppId, Clock, KeyId, ManualClock, NodeId, Route, Subject, SystemEntropy, Timestamp,
 };
@@ -24,11 +25,11 @@ use hexline_services::vault::{MasterKey, Sealer};
 use hexline_store::{Database, DatabaseConfig};
 use hexline_token::{Algorithm, Grants, Permissions};
 
+use super::connections::{AppStats, Connections, Filter, Target};
 use super::dispatch::Services;
 use super::handler::{FrameHandler, Now};
 use super::hub::{Admission, AdmissionError, Hub};
 use super::limits::Limits;
-use super::live::{AppStats, Filter, Target};
 use super::log::LogLines;
 use super::log::LogPeer;
 use super::metrics::Metrics;
@@ -43,6 +44,7 @@ struct Rig {
     clock: Arc<ManualClock>,
     keys: KeyService,
     hub: Arc<Hub>,
+    connections: Connections,
     context: Arc<ClientSessionContext>,
     slow: Arc<SlowService>,
     tasks: Arc<HandDriven>,
@@ -117,6 +119,7 @@ impl Rig {
         Self {
             clock,
             keys,
+            connections: Connections::new(NodeId::generate(&SystemEntropy), Arc::clone(&hub)),
             hub,
             context,
             slow,
@@ -491,7 +494,9 @@ async fn connections_are_listed_a_page_at_a_time() {
     let admissions: Vec<Admission> = ["alice/web", "alice/phone", "bob/web", "carol/tv"]
         .map(|subject| rig.admit(subject, ttl).expect("let in"))
         .into();
-    let list = |filter: &Filter, after, limit| rig.hub.list(rig.app, filter, after, limit);
+    let list = |filter: &Filter, after, limit| {
+        at_once(rig.connections.list(rig.app, filter, after, limit))
+    };
     let all = Filter::default();
     let mut expected: Vec<Route> = admissions
         .iter()
@@ -541,7 +546,7 @@ async fn connections_are_listed_a_page_at_a_time() {
     assert_eq!((view.remote, view.key), (PEER, rig.key));
     assert_eq!(view.since, rig.clock.now());
     assert!(view.expires.is_some() && view.grants == Grants::all());
-    assert!(rig.hub.list(other(), &all, None, 10).is_empty());
+    assert!(at_once(rig.connections.list(other(), &all, None, 10)).is_empty());
 }
 
 #[tokio::test]
@@ -563,17 +568,15 @@ async fn what_is_named_is_disconnected_and_nothing_else() {
     );
     let device = Subject::parse("alice/web").expect("well formed");
     let target = Target::Device(device.clone());
-    assert_eq!(rig.hub.disconnect(other(), &target), 0, "another app's");
-    assert_eq!(rig.hub.disconnect(rig.app, &target), 1);
+    let disconnect =
+        |app, target: &Target| at_once(rig.connections.disconnect(app, target)).total();
+    assert_eq!(disconnect(other(), &target), 0, "another app's");
+    assert_eq!(disconnect(rig.app, &target), 1);
     assert_eq!(closing(), [gone, None, None, None]);
-    assert_eq!(
-        rig.hub
-            .disconnect(rig.app, &Target::Identity(device.identity)),
-        2
-    );
+    assert_eq!(disconnect(rig.app, &Target::Identity(device.identity)), 2);
     assert_eq!(closing(), [gone, gone, None, None]);
     let route = admissions[3].permit.connection.address.route();
-    assert_eq!(rig.hub.disconnect(rig.app, &Target::Route(route)), 1);
+    assert_eq!(disconnect(rig.app, &Target::Route(route)), 1);
     assert_eq!(closing(), [gone, gone, None, gone]);
     drop(admissions);
     assert_eq!(
@@ -588,7 +591,7 @@ async fn what_a_connection_and_its_app_said_is_counted() {
     let session = rig.session("alice/web", None);
     session.count_received(10);
     session.count_sent(2, 30);
-    let view = &rig.hub.list(rig.app, &Filter::default(), None, 1)[0];
+    let view = &at_once(rig.connections.list(rig.app, &Filter::default(), None, 1))[0];
     let counted = (view.traffic.messages_in, view.traffic.bytes_in);
     assert_eq!(counted, (1, 10));
     assert_eq!((view.traffic.messages_out, view.traffic.bytes_out), (2, 30));
@@ -646,6 +649,11 @@ async fn an_app_may_be_stricter_with_itself_than_the_server_is() {
         Some(AdmissionError::Devices(2)),
         "the server's limit stands"
     );
+}
+
+/// What this node answers.
+fn at_once<T>(answer: impl Future<Output = T>) -> T {
+    answer.now_or_never().expect("no other node is asked")
 }
 
 fn other() -> AppId {

@@ -161,7 +161,7 @@ impl ServerBuilder {
         )
         .serving(&app.url, local_addr, app.node)
         .audited(Arc::clone(&app.audit))
-        .connected(Arc::clone(&app.hub));
+        .connected(Arc::clone(&app.hub), Arc::clone(&app.connections));
         let control = control::serve(&config.control_path(), Arc::new(desk))
             .context("cannot open the control socket")?;
         let bases = config.audience_bases(local_addr.port());

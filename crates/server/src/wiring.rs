@@ -6,7 +6,7 @@ use hexline_api::{
     Throttle, TokenAuthenticator,
 };
 use hexline_fanout::Fanout;
-use hexline_gateway::{ClientSessionContext, Hub, Limits, LogLines, Services};
+use hexline_gateway::{ClientSessionContext, Connections, Hub, Limits, LogLines, Services};
 use hexline_model::{Clock, Entropy, NodeId};
 use hexline_protocol::session::SessionLimits;
 use hexline_services::audit::AuditService;
@@ -169,6 +169,7 @@ impl Wiring<'_> {
             keys: Arc::clone(self.keys),
             signal: self.signal(),
             fanout,
+            connections: Arc::new(Connections::new(node, Arc::clone(&hub))),
             hub,
             authenticator: self.authenticator(hooks, key_sets),
             sessions: self.sessions(node, limits),

@@ -285,7 +285,7 @@ async fn delete(
         let message = "nothing was deleted: confirm is not the app's name";
         return Err(Refusal::new(ErrorCode::InvalidRequest, message));
     }
-    let closed = app.hub.count(id);
+    let closed = app.connections.count(id).await.total();
     app.keys.delete_app(id).await?;
     let entry = signed.entry("app.delete", Some(id), &own.name);
     app.audit
@@ -379,7 +379,7 @@ async fn view(app: &App, own: hexline_services::apps::App) -> Result<AppView, Re
         disabled_ms: own.disabled.map(Timestamp::as_millis),
         settings: Settings::from(&own.settings),
         signing_key: own.signing_key,
-        connections: app.hub.count(own.id),
+        connections: app.connections.count(own.id).await.total(),
         keys,
     })
 }

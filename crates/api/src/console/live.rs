@@ -189,10 +189,11 @@ async fn list(
     };
     let limit = params.limit;
     let found = app
-        .hub
-        .list(id, &filter, after.transpose()?, limit.and_one());
+        .connections
+        .list(id, &filter, after.transpose()?, limit.and_one())
+        .await;
     let route = |live: &Live| live.address.route().to_string();
-    let show = |live| ConnectionView::new(live, app.node);
+    let show = ConnectionView::new;
     Ok(Json(Page::cut(found, limit, route, show)))
 }
 
@@ -374,13 +375,15 @@ impl Follower {
         let apps = self.apps().await?;
         let mut sum = Sum::default();
         for app in apps {
-            let stats = self.app.hub.stats(app);
-            sum.connections += stats.connections;
-            sum.turns = sum.turns.wrapping_add(stats.turns);
-            sum.messages_in += stats.traffic.messages_in;
-            sum.messages_out += stats.traffic.messages_out;
-            sum.bytes_in += stats.traffic.bytes_in;
-            sum.bytes_out += stats.traffic.bytes_out;
+            for found in self.app.connections.stats(app).await {
+                let stats = found.value;
+                sum.connections += stats.connections;
+                sum.turns = sum.turns.wrapping_add(stats.turns);
+                sum.messages_in += stats.traffic.messages_in;
+                sum.messages_out += stats.traffic.messages_out;
+                sum.bytes_in += stats.traffic.bytes_in;
+                sum.bytes_out += stats.traffic.bytes_out;
+            }
         }
         let mut text = String::new();
         let before = self.turns.replace(sum.turns);
@@ -457,14 +460,14 @@ fn invalid(message: impl Into<String>) -> Refusal {
 }
 
 impl ConnectionView {
-    fn new(live: Live, node: NodeId) -> Self {
+    fn new(live: Live) -> Self {
         Self {
             identity: live.address.identity().to_owned(),
             device: live.address.device().to_owned(),
             route: live.address.route().to_string(),
             address: live.address.to_string(),
             since_ms: live.since.as_millis(),
-            node,
+            node: live.node,
             remote: live.remote.to_string(),
             key: live.key,
             grants: json!(live.grants),

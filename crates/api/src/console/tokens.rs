@@ -416,8 +416,10 @@ async fn revoke(
             let at = body.issued_before_ms.map(Timestamp::from_millis);
             let at = at.unwrap_or_else(|| app.clock.now());
             let closed = app
-                .hub
-                .count_authorized(id, |authorization| is_of(authorization, &scope, at));
+                .connections
+                .count_authorized(id, |authorization| is_of(authorization, &scope, at))
+                .await
+                .total();
             let target = match &scope {
                 Scope::App => "all".to_owned(),
                 Scope::Identity(identity) => identity.to_string(),
@@ -429,8 +431,10 @@ async fn revoke(
         (None, jti) => {
             let jti = jti.unwrap_or_default();
             let closed = app
-                .hub
-                .count_authorized(id, |authorization| authorization.depends_on_token(&jti));
+                .connections
+                .count_authorized(id, |authorization| authorization.depends_on_token(&jti))
+                .await
+                .total();
             let expires = body.expires_ms.map(Timestamp::from_millis);
             let revoked = app.keys.revoke_token(id, &jti, expires).await?;
             (revoked, format!("jti {jti}"), closed)

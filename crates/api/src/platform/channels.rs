@@ -3,6 +3,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use hexline_fanout::{ChannelView, MemberView};
+use hexline_gateway::OnNode;
 use hexline_model::{ChannelName, Route};
 use hexline_services::signal::Outlet;
 use hexline_token::PlatformArea;
@@ -156,10 +157,12 @@ async fn list(
     let after = after.transpose()?;
     let prefix = query.prefix.and_then(Word::given).unwrap_or_default();
     let found = app
-        .fanout
-        .channels_of(caller.app, &prefix, after.as_ref(), query.limit.and_one());
-    let name = |view: &ChannelView| view.name.as_str().to_owned();
-    Ok(Json(Page::cut(found, query.limit, name, Into::into)))
+        .connections
+        .channels(caller.app, &prefix, after.as_ref(), query.limit.and_one())
+        .await;
+    let name = |found: &OnNode<ChannelView>| found.value.name.as_str().to_owned();
+    let show = |found: OnNode<ChannelView>| found.value.into();
+    Ok(Json(Page::cut(found, query.limit, name, show)))
 }
 
 /// One channel
@@ -180,8 +183,9 @@ async fn show(
 ) -> Result<Json<ChannelShown>, Refusal> {
     caller.needs(PlatformArea::Channels)?;
     let name = names::channel(&channel)?;
-    let found = app.fanout.channel(caller.app, &name);
-    let view = found.unwrap_or(ChannelView {
+    let found = app.connections.channel(caller.app, &name).await;
+    let view = found.into_iter().next().map(|found| found.value);
+    let view = view.unwrap_or(ChannelView {
         name,
         members: 0,
         visible: 0,
@@ -211,10 +215,12 @@ async fn members(
     let after = query.cursor.map(|cursor| cursor.read(Route::parse));
     let limit = query.limit.and_one();
     let found = app
-        .fanout
-        .members_of(caller.app, &name, after.transpose()?, limit);
-    let route = |view: &MemberView| view.address.route().to_string();
-    Ok(Json(Page::cut(found, query.limit, route, Into::into)))
+        .connections
+        .members(caller.app, &name, after.transpose()?, limit)
+        .await;
+    let route = |found: &OnNode<MemberView>| found.value.address.route().to_string();
+    let show = |found: OnNode<MemberView>| found.value.into();
+    Ok(Json(Page::cut(found, query.limit, route, show)))
 }
 
 /// Publish on a channel

@@ -155,15 +155,15 @@ async fn list(
         device: query.device.and_then(Word::given),
         search: query.search.and_then(Word::given),
     };
-    let found = app.hub.list(
+    let found = app.connections.list(
         caller.app,
         &filter,
         after.transpose()?,
         query.limit.and_one(),
     );
-    let node = app.node.to_string();
+    let found = found.await;
     let route = |view: &ConnectionView| view.address.route().to_string();
-    let show = |view| ConnectionShown::new(&view, &node);
+    let show = |view| ConnectionShown::new(&view);
     Ok(Json(Page::cut(found, query.limit, route, show)))
 }
 
@@ -229,7 +229,7 @@ pub(crate) async fn disconnect_and_hold(
         }
     };
     KeyService::check_hold(hold)?;
-    let closed = app.hub.disconnect(id, target);
+    let closed = app.connections.disconnect(id, target).await.total();
     let Some(who) = who else {
         return Ok((closed, None));
     };
@@ -259,7 +259,7 @@ async fn stats(State(app): State<Arc<App>>, caller: Platform) -> Result<Json<Sta
 }
 
 impl ConnectionShown {
-    fn new(view: &ConnectionView, node: &str) -> Self {
+    fn new(view: &ConnectionView) -> Self {
         let address = &view.address;
         Self {
             address: address.as_str().to_owned(),
@@ -268,7 +268,7 @@ impl ConnectionShown {
             route: address.route().to_string(),
             since_ms: view.since.as_millis(),
             remote: view.remote.to_string(),
-            node: node.to_owned(),
+            node: view.node.to_string(),
             key: view.key.to_string(),
             grants: serde_json::to_value(&view.grants).expect("grants are JSON"),
             expires_ms: view.expires.map(Timestamp::as_millis),

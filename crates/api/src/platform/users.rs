@@ -3,6 +3,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use hexline_fanout::DeviceView;
+use hexline_gateway::OnNode;
 use hexline_model::{Destination, Identity, Subject};
 use hexline_services::signal::Outlet;
 use hexline_token::PlatformArea;
@@ -128,13 +129,8 @@ async fn presence(
     caller.needs(PlatformArea::Users)?;
     let identity = names::identity(&identity)?;
     let after = query.cursor.as_ref().map(Cursor::key);
-    Ok(Json(Presence::look(
-        &app,
-        &caller,
-        &identity,
-        after,
-        query.limit,
-    )))
+    let presence = Presence::look(&app, &caller, &identity, after, query.limit);
+    Ok(Json(presence.await))
 }
 
 /// The presence of many users
@@ -158,11 +154,12 @@ async fn presences(
         return Err(invalid(message));
     }
     let limit = Limit::try_from(DEVICES_OF_MANY).expect("within its bounds");
-    let items = question.identities.iter().map(|identity| {
-        let identity = names::identity(identity)?;
-        Ok(Presence::look(&app, &caller, &identity, None, limit))
-    });
-    let items = items.collect::<Result<_, Refusal>>()?;
+    let identities = question.identities.iter().map(|text| names::identity(text));
+    let identities = identities.collect::<Result<Vec<_>, Refusal>>()?;
+    let mut items = Vec::with_capacity(found);
+    for identity in &identities {
+        items.push(Presence::look(&app, &caller, identity, None, limit).await);
+    }
     Ok(Json(Presences { items }))
 }
 
@@ -220,7 +217,7 @@ impl Delivered {
 }
 
 impl Presence {
-    fn look(
+    async fn look(
         app: &App,
         caller: &Platform,
         identity: &Identity,
@@ -228,16 +225,21 @@ impl Presence {
         limit: Limit,
     ) -> Self {
         let found = app
-            .fanout
-            .devices_of(caller.app, identity, after, limit.and_one());
-        let name = |view: &DeviceView| view.device.to_string();
-        let page = Page::cut(found, limit, name, |view| DevicePresence {
-            device: view.device.into(),
-            connections: view.connections,
+            .connections
+            .devices(caller.app, identity, after, limit.and_one())
+            .await;
+        let name = |found: &OnNode<DeviceView>| found.value.device.to_string();
+        let page = Page::cut(found, limit, name, |found| DevicePresence {
+            device: found.value.device.into(),
+            connections: found.value.connections,
         });
         Self {
             identity: identity.to_string(),
-            online: app.fanout.is_online(caller.app, identity),
+            online: !app
+                .connections
+                .online(caller.app, identity)
+                .await
+                .is_empty(),
             devices: page.items,
             next: page.next,
         }

@@ -47,7 +47,8 @@ async fn counts_by_key_and_by_source_move_along() {
     };
     session.exchange(exchanged).expect("exchanged");
     assert_eq!(counts(), [1, 1, 1]);
-    assert_eq!(rig.hub.count_by_keys(rig.app, &[third]), 1);
+    let of_third = at_once(rig.connections.count_by_keys(rig.app, &[third]));
+    assert_eq!(of_third.total(), 1);
     session.exchange(rig.fresh(third)).expect("exchanged");
     assert_eq!(counts(), [1, 0, 1]);
     drop(session);
@@ -217,10 +218,8 @@ async fn what_others_see_of_it_is_new_at_once() {
         ..rig.fresh(second)
     };
     session.exchange(fresh).expect("exchanged");
-    let shown = rig
-        .hub
-        .list(rig.app, &Filter::default(), None, 10)
-        .remove(0);
+    let filter = Filter::default();
+    let shown = at_once(rig.connections.list(rig.app, &filter, None, 10)).remove(0);
     assert_eq!(shown.key, second);
     assert!(shown.grants.signal().is_none() && shown.grants.chat().is_some());
     let end = rig.clock.now().plus(Duration::from_secs(70));

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hexline_gateway::{Hub, Target};
+use hexline_gateway::{Connections, Hub, Target};
 use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Subject, Timestamp};
 use hexline_protocol::ErrorCode;
 use hexline_services::apps::{App, AppLimits, AppName, AppSettings};
@@ -41,6 +41,7 @@ pub struct Desk {
     audit: Option<Arc<AuditService>>,
     /// Who is connected, if it serves.
     hub: Option<Arc<Hub>>,
+    connections: Option<Arc<Connections>>,
 }
 
 impl Desk {
@@ -62,6 +63,7 @@ impl Desk {
             served: None,
             audit: None,
             hub: None,
+            connections: None,
         }
     }
 
@@ -104,8 +106,9 @@ impl Desk {
 
     /// Lets it tell how many connections an app has, and close them.
     #[must_use]
-    pub(crate) fn connected(mut self, hub: Arc<Hub>) -> Self {
+    pub(crate) fn connected(mut self, hub: Arc<Hub>, connections: Arc<Connections>) -> Self {
         self.hub = Some(hub);
+        self.connections = Some(connections);
         self
     }
 
@@ -289,8 +292,10 @@ impl Desk {
             HeldOut::Identity(identity) => Target::Identity(identity.clone()),
             HeldOut::Device(subject) => Target::Device(subject.clone()),
         };
-        let hub = self.hub.as_ref();
-        let closed = hub.map_or(0, |hub| hub.disconnect(app.id, &target));
+        let closed = match &self.connections {
+            Some(connections) => connections.disconnect(app.id, &target).await.total(),
+            None => 0,
+        };
         let held = if hold.is_zero() {
             None
         } else {

@@ -3,8 +3,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use hexline_fanout::smallest_k;
-use hexline_model::{Address, AppId, Destination, KeyId, Route, Subject, Timestamp};
+use hexline_fanout::{ChannelView, DeviceView, MemberView, smallest_k};
+use hexline_model::{
+    Address, AppId, ChannelName, Destination, Identity, KeyId, NodeId, Route, Subject, Timestamp,
+};
 use hexline_protocol::CloseCode;
 use hexline_services::keys::Authorization;
 use hexline_token::Grants;
@@ -24,9 +26,24 @@ pub struct Filter {
     pub search: Option<String>,
 }
 
+/// Something as one node has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnNode<T> {
+    /// The node.
+    pub node: NodeId,
+    /// What it has.
+    pub value: T,
+}
+
+/// How many there are, node by node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts(Vec<OnNode<usize>>);
+
 /// A live connection as people see it.
 #[derive(Debug, Clone)]
 pub struct ConnectionView {
+    /// The node that it is connected to.
+    pub node: NodeId,
     /// Under which it is reached.
     pub address: Address,
     /// When it was opened.
@@ -53,7 +70,7 @@ pub enum Target {
     /// One connection.
     Route(Route),
     /// Every connection of an identity.
-    Identity(hexline_model::Identity),
+    Identity(Identity),
     /// Every connection of a device.
     Device(Subject),
 }
@@ -80,10 +97,89 @@ pub struct AppStats {
 }
 
 /// What people see of live connections, and may do to them.
-impl Hub {
+///
+/// Every method may ask other nodes, so each is `async`, and its answer says which node it speaks of.
+/// Only this node answers yet.
+pub struct Connections {
+    node: NodeId,
+    hub: Arc<Hub>,
+}
+
+impl Counts {
+    /// Returns how many there are on all nodes.
+    pub fn total(&self) -> usize {
+        self.0.iter().map(|count| count.value).sum()
+    }
+
+    /// Returns how many there are, node by node.
+    pub fn by_node(&self) -> &[OnNode<usize>] {
+        &self.0
+    }
+}
+
+impl Connections {
+    /// The connections of all nodes, as seen from this one.
+    pub fn new(node: NodeId, hub: Arc<Hub>) -> Self {
+        Self { node, hub }
+    }
+
+    /// Returns the channels that have members, of every node, whose names begin with `prefix` and come
+    /// after `after`: at most `limit`, in the order of their names' bytes.
+    #[expect(clippy::unused_async, reason = "other nodes are to be asked")]
+    pub async fn channels(
+        &self,
+        app: AppId,
+        prefix: &str,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Vec<OnNode<ChannelView>> {
+        let found = self.hub.fanout.channels_of(app, prefix, after, limit);
+        self.here(found)
+    }
+
+    /// Returns a channel as each node has it that has members.
+    #[expect(clippy::unused_async, reason = "other nodes are to be asked")]
+    pub async fn channel(&self, app: AppId, name: &ChannelName) -> Vec<OnNode<ChannelView>> {
+        self.here(self.hub.fanout.channel(app, name))
+    }
+
+    /// Returns the members of a channel whose routes come after `after`: at most `limit`, in the
+    /// order of their routes.
+    #[expect(clippy::unused_async, reason = "other nodes are to be asked")]
+    pub async fn members(
+        &self,
+        app: AppId,
+        channel: &ChannelName,
+        after: Option<Route>,
+        limit: usize,
+    ) -> Vec<OnNode<MemberView>> {
+        self.here(self.hub.fanout.members_of(app, channel, after, limit))
+    }
+
+    /// Returns the connected devices of an identity whose names come after `after`: at most
+    /// `limit`, in the order of their names' bytes.
+    #[expect(clippy::unused_async, reason = "other nodes are to be asked")]
+    pub async fn devices(
+        &self,
+        app: AppId,
+        identity: &Identity,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<OnNode<DeviceView>> {
+        self.here(self.hub.fanout.devices_of(app, identity, after, limit))
+    }
+
+    /// Returns the nodes that an identity is connected to.
+    #[expect(clippy::unused_async, reason = "other nodes are to be asked")]
+    pub async fn online(&self, app: AppId, identity: &Identity) -> Vec<NodeId> {
+        let is_here = self.hub.fanout.is_online(app, identity);
+        is_here.then_some(self.node).into_iter().collect()
+    }
+
     /// The live connections of an app that pass a filter and whose routes come after `after`: at
     /// most `limit`, in the order of their routes, which is none that means anything.
-    pub fn list(
+    #[expect(clippy::unused_async, reason = "other nodes are to be asked")]
+    pub async fn list(
         &self,
         app: AppId,
         filter: &Filter,
@@ -105,12 +201,14 @@ impl Hub {
         });
         let route = |connection: &Arc<Connection>| connection.address.route();
         let page = smallest_k(found, limit, route);
-        page.iter().map(|connection| view(connection)).collect()
+        let view = |connection: &Arc<Connection>| view(self.node, connection);
+        page.iter().map(view).collect()
     }
 
     /// Closes connections with 4503, which asks a client not to come back by itself. How many
     /// there were. Their tokens stay good.
-    pub fn disconnect(&self, app: AppId, target: &Target) -> usize {
+    #[expect(clippy::unused_async, reason = "other nodes are to be asked")]
+    pub async fn disconnect(&self, app: AppId, target: &Target) -> Counts {
         let concerned = match target {
             Target::Route(route) => {
                 let mut all = self.of(app, None);
@@ -128,19 +226,68 @@ impl Hub {
         for connection in &concerned {
             connection.outbox.close(CloseCode::Forbidden);
         }
-        concerned.len()
+        self.counted(concerned.len())
     }
 
     /// How many connections an app has.
-    pub fn count(&self, app: AppId) -> usize {
-        self.lock().by_app.get(&app).copied().unwrap_or(0)
+    #[expect(clippy::unused_async, reason = "other nodes are to be asked")]
+    pub async fn count(&self, app: AppId) -> Counts {
+        self.counted(self.hub.count(app))
     }
 
     /// How many connections of an app were opened by tokens of a kind.
-    pub fn count_authorized(&self, app: AppId, is: impl Fn(&Authorization) -> bool) -> usize {
+    #[expect(clippy::unused_async, reason = "other nodes are to be asked")]
+    pub async fn count_authorized(
+        &self,
+        app: AppId,
+        is: impl Fn(&Authorization) -> bool,
+    ) -> Counts {
         let connections = self.of(app, None);
         let is = |c: &&Arc<Connection>| is(&c.authorized().authorization);
-        connections.iter().filter(is).count()
+        self.counted(connections.iter().filter(is).count())
+    }
+
+    /// How many connections of an app stand on any of these keys.
+    pub async fn count_by_keys(&self, app: AppId, keys: &[KeyId]) -> Counts {
+        self.count_authorized(app, |authorization| {
+            keys.iter().any(|key| authorization.depends_on_key(*key))
+        })
+        .await
+    }
+
+    /// What an app does, on each node.
+    #[expect(clippy::unused_async, reason = "other nodes are to be asked")]
+    pub async fn stats(&self, app: AppId) -> Vec<OnNode<AppStats>> {
+        self.here([self.hub.stats(app)])
+    }
+
+    /// The connections of an app, or of one of its identities.
+    fn of(&self, app: AppId, identity: Option<&str>) -> Vec<Arc<Connection>> {
+        let found = match identity {
+            None => self.hub.fanout.receivers(app),
+            Some(identity) => self.hub.fanout.receivers_of(app, identity),
+        };
+        connections(found).collect()
+    }
+
+    fn here<T>(&self, values: impl IntoIterator<Item = T>) -> Vec<OnNode<T>> {
+        let here = |value| OnNode {
+            node: self.node,
+            value,
+        };
+        values.into_iter().map(here).collect()
+    }
+
+    fn counted(&self, count: usize) -> Counts {
+        Counts(self.here([count]))
+    }
+}
+
+/// What is counted on this node.
+impl Hub {
+    /// How many connections an app has.
+    pub fn count(&self, app: AppId) -> usize {
+        self.lock().by_app.get(&app).copied().unwrap_or(0)
     }
 
     /// How many connections stand on a key: their token is one of it, or was exchanged for one.
@@ -148,13 +295,6 @@ impl Hub {
         let state = self.lock();
         let in_map = |map: &HashMap<KeyId, usize>| map.get(&key).copied().unwrap_or(0);
         in_map(&state.by_key) + in_map(&state.by_source)
-    }
-
-    /// How many connections of an app stand on any of these keys.
-    pub fn count_by_keys(&self, app: AppId, keys: &[KeyId]) -> usize {
-        self.count_authorized(app, |authorization| {
-            keys.iter().any(|key| authorization.depends_on_key(*key))
-        })
     }
 
     /// What an app does on this node.
@@ -169,22 +309,14 @@ impl Hub {
                 .map_or_else(Counted::default, |traffic| traffic.counted()),
         }
     }
-
-    /// The connections of an app, or of one of its identities.
-    fn of(&self, app: AppId, identity: Option<&str>) -> Vec<Arc<Connection>> {
-        let found = match identity {
-            None => self.fanout.receivers(app),
-            Some(identity) => self.fanout.receivers_of(app, identity),
-        };
-        connections(found).collect()
-    }
 }
 
-fn view(connection: &Connection) -> ConnectionView {
+fn view(node: NodeId, connection: &Connection) -> ConnectionView {
     let authorized = connection.authorized();
     let authorization = &authorized.authorization;
     let permissions = &authorization.permissions;
     ConnectionView {
+        node,
         address: connection.address.clone(),
         since: connection.since,
         remote: connection.peer.remote(),
