@@ -3,11 +3,13 @@ use std::sync::Arc;
 use hexline_fanout::Fanout;
 use hexline_gateway::{ClientSessionContext, Connections, Hub, LogLines, Metrics};
 use hexline_model::{Clock, Entropy, Monotonic, NodeId, Secret, Timestamp};
+use hexline_services::apps::AppService;
 use hexline_services::audit::AuditService;
 use hexline_services::auth::AuthService;
 use hexline_services::idempotency::IdempotencyService;
 use hexline_services::keys::{KeyError, KeyRecord, KeyService, RevokedKey};
 use hexline_services::operators::OperatorService;
+use hexline_services::revocations::RevocationService;
 use hexline_services::signal::SignalService;
 use hexline_services::tokens::TokenService;
 use hexline_services::webhooks::WebhookService;
@@ -25,8 +27,12 @@ pub struct App {
     pub url: String,
     /// This server process, among those of a cluster.
     pub node: NodeId,
-    /// Apps, keys and revocations.
+    /// The apps.
+    pub apps: Arc<AppService>,
+    /// Their keys.
     pub keys: Arc<KeyService>,
+    /// Which tokens are refused though their key is good, and who stays out.
+    pub revocations: Arc<RevocationService>,
     /// The people who sign in to the Console.
     pub operators: Arc<OperatorService>,
     /// Who changed what.

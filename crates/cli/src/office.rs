@@ -66,7 +66,7 @@ async fn here(config: &Config, command: Command, lock: DataLock) -> Result<Answe
     let records = records::open(config, config.listen.port(), Arc::clone(&entropy), &lock).await?;
     let Records {
         database,
-        keys,
+        services,
         operators,
         master_key,
     } = records;
@@ -76,7 +76,7 @@ async fn here(config: &Config, command: Command, lock: DataLock) -> Result<Answe
         Arc::clone(&clock),
         Arc::clone(&entropy),
     ));
-    let desk = Desk::new(keys, operators, master_key, clock, entropy)
+    let desk = Desk::new(services, operators, master_key, clock, entropy)
         .at(&config.base_url(config.listen.port()))
         .audited(audit);
     let outcome = desk.execute(command).await;

@@ -211,7 +211,7 @@ fn announce(running: &Running, config: &Config, json: bool) -> Result<(), CliErr
         let (id, secret) = (dev.key_id.to_string(), dev.key_secret.expose());
         let certificate = config.tls.as_ref().map(|tls| tls.cert_file.as_path());
         text.push_str(&developing(url, certificate, &dev.app, &id, secret));
-    } else if running.keys().list_apps().is_empty() {
+    } else if running.services().apps.list().is_empty() {
         text.push_str(&first_steps(&config.data_dir.display().to_string()));
     }
     if let Some(setup) = &setup {

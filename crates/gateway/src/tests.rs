@@ -17,8 +17,9 @@ use hexline_model::{
 };
 use hexline_protocol::CloseCode;
 use hexline_protocol::session::SessionLimits;
+use hexline_services::RegistryServices;
 use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
-use hexline_services::keys::{Authorization, KeyOptions, KeyService, NewKey};
+use hexline_services::keys::{Authorization, KeyOptions, NewKey};
 use hexline_services::session::{SessionService, SessionSettings};
 use hexline_services::signal::SignalService;
 use hexline_services::vault::{MasterKey, Sealer};
@@ -42,7 +43,7 @@ use slow::{HandDriven, SlowService, WithSlow};
 /// A hub over real keys, with a clock that stands still.
 struct Rig {
     clock: Arc<ManualClock>,
-    keys: KeyService,
+    services: RegistryServices,
     hub: Arc<Hub>,
     connections: Connections,
     context: Arc<ClientSessionContext>,
@@ -66,32 +67,40 @@ impl Rig {
         let sealer = Sealer::new(&MasterKey::generate(&SystemEntropy));
         let options = KeyOptions::default();
         let entropy = Arc::new(SystemEntropy);
-        let keys = KeyService::open(database.stores(), sealer, shared(), entropy, options)
-            .await
-            .expect("opened");
+        let services =
+            RegistryServices::open(database.stores(), sealer, shared(), entropy, options)
+                .await
+                .expect("opened");
         let name = AppName::parse("app").expect("a name");
-        let app = keys
-            .create_app(name, AppSettings::default())
+        let app = services
+            .apps
+            .create(name, AppSettings::default())
             .await
             .expect("made")
             .id;
         let order = NewKey::generate(Algorithm::Hs256);
-        let key = keys.create_key(app, order).await.expect("made").record.id;
+        let key = services
+            .keys
+            .create_key(app, order)
+            .await
+            .expect("made")
+            .record
+            .id;
         let mut limits = Limits::default();
         edit(&mut limits);
         let (limits, metrics) = (Arc::new(limits), Arc::new(Metrics::default()));
         let history = SlowHistory::default();
         let hub = Hub::new(
             Arc::clone(&limits),
-            Arc::clone(keys.registry()),
+            Arc::clone(services.registry()),
             history.fanout(),
             shared(),
             Arc::clone(&metrics),
         );
-        let services = Services {
+        let called = Services {
             signal: SignalService::new(128),
             session: SessionService::new(
-                Arc::clone(keys.registry()),
+                Arc::clone(services.registry()),
                 SessionSettings {
                     limits: SessionLimits {
                         frame_bytes: 65536,
@@ -108,17 +117,19 @@ impl Rig {
         let (slow, tasks) = (Arc::<SlowService>::default(), Arc::<HandDriven>::default());
         let log = Arc::new(LogLines::new(LogPeer::None, clock.clone()));
         let context = Arc::new(ClientSessionContext {
-            dispatcher: Box::new(WithSlow(services, Arc::clone(&slow))),
+            dispatcher: Box::new(WithSlow(called, Arc::clone(&slow))),
             spawn: Arc::clone(&tasks) as _,
             limits,
             metrics,
             log,
         });
         let observer = Arc::clone(&hub);
-        keys.on_event(Box::new(move |event| observer.on_key_event(event)));
+        services
+            .keys
+            .on_event(Box::new(move |event| observer.on_key_event(event)));
         Self {
             clock,
-            keys,
+            services,
             connections: Connections::new(NodeId::generate(&SystemEntropy), Arc::clone(&hub)),
             hub,
             context,
@@ -387,13 +398,18 @@ async fn a_revocation_closes_what_it_names_at_once() {
     let scope = hexline_services::revocations::Scope::Identity(
         hexline_model::Identity::parse("a").expect("well formed"),
     );
-    rig.keys
+    rig.services
+        .revocations
         .revoke_issued_before(rig.app, scope, rig.clock.now())
         .await
         .expect("revoked");
     assert_eq!(closing(&revoked), Some(CloseCode::Revoked));
     assert_eq!(closing(&other), None);
-    rig.keys.revoke_key(rig.key).await.expect("revoked");
+    rig.services
+        .keys
+        .revoke_key(rig.key)
+        .await
+        .expect("revoked");
     assert_eq!(closing(&other), Some(CloseCode::Revoked));
     let late = rig.admit("c/d", None).expect("let in");
     assert_eq!(
@@ -407,7 +423,8 @@ async fn a_revocation_closes_what_it_names_at_once() {
 async fn a_rotated_key_lasts_for_its_overlap_and_then_asks_for_a_new_token() {
     let rig = Rig::new(|_| ()).await;
     let mut session = rig.session("a/d", None);
-    rig.keys
+    rig.services
+        .keys
         .rotate_key(rig.key, Some(Duration::from_secs(30)))
         .await
         .expect("rotated");
@@ -610,8 +627,9 @@ async fn an_app_may_be_stricter_with_itself_than_the_server_is() {
             limits: Some(limits),
             ..AppChanges::default()
         };
-        rig.keys
-            .update_app(rig.app, changes)
+        rig.services
+            .apps
+            .update(rig.app, changes)
             .await
             .expect("changed");
     };

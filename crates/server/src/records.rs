@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{Clock, Entropy, SystemClock};
-use hexline_services::keys::{KeyError, KeyOptions, KeyRegistry, KeyService, Stores};
+use hexline_services::RegistryServices;
+use hexline_services::keys::{KeyError, KeyOptions, KeyRegistry, RegistryError, Stores};
 use hexline_services::operators::{OperatorService, RelyingParty, SecretVault};
 use hexline_services::store::StoreError;
 use hexline_services::vault::{Fingerprint, MasterKey, Sealer};
@@ -21,8 +22,8 @@ use crate::datadir::{DataLock, HeldKeyFile, MasterKeyError, MasterKeyFile};
 pub struct Records {
     /// The database, its schema up to date.
     pub database: Database,
-    /// Apps, keys and revocations, all loaded.
-    pub keys: Arc<KeyService>,
+    /// Apps, keys, revocations and secrets, all loaded.
+    pub services: RegistryServices,
     /// Who may sign in to the Console.
     pub operators: Arc<OperatorService>,
     /// Where the master key is.
@@ -45,6 +46,9 @@ pub enum OpenError {
     /// Keys and apps cannot be loaded.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// The same, for one look.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Nothing was ever put into the database.
     #[error(
         "the database is empty: start the server or make an app (hexline app create NAME) first"
@@ -76,18 +80,18 @@ pub async fn open_at(
     let master_key = MasterKeyFile::at(&config.master_key_path()).held(lock);
     let sealer = Sealer::new(&settle(&stores, &master_key, &*entropy).await?);
     let options = options(config, port);
-    let keys = KeyService::open(stores, sealer, clock.clone(), entropy.clone(), options).await?;
-    let keys = Arc::new(keys);
+    let services =
+        RegistryServices::open(stores, sealer, clock.clone(), entropy.clone(), options).await?;
     let operators = OperatorService::new(
         database.operator_stores(),
-        Arc::clone(&keys) as Arc<dyn SecretVault>,
+        Arc::clone(&services.vault) as Arc<dyn SecretVault>,
         RelyingParty::of(&config.base_url(port), &config.audience_bases(port)),
         clock,
         entropy,
     );
     Ok(Records {
         database,
-        keys,
+        services,
         operators: Arc::new(operators),
         master_key,
     })
@@ -117,16 +121,19 @@ async fn read_from(
     loop {
         let sealed_with = stores.seals.master_key().await?.ok_or(OpenError::Empty)?;
         let read = match file.find(&sealed_with) {
-            Ok(found) => KeyService::read(stores, &Sealer::new(&found.key), options(config, port))
-                .await
-                .map_err(OpenError::from),
+            Ok(found) => {
+                let audiences = config.audience_bases(port);
+                KeyRegistry::load(stores, &Sealer::new(&found.key), audiences)
+                    .await
+                    .map_err(OpenError::from)
+            }
             Err(error) => Err(error.into()),
         };
         // The key may have been rotated between two of these steps.
         match read {
-            Err(OpenError::MasterKey(_) | OpenError::Keys(KeyError::WrongMasterKey { .. }))
-                if attempts.next().is_some() =>
-            {
+            Err(
+                OpenError::MasterKey(_) | OpenError::Registry(RegistryError::WrongMasterKey(_)),
+            ) if attempts.next().is_some() => {
                 tokio::time::sleep(READ_RETRY).await;
             }
             decided => return decided,

@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use hexline_api::{DEMO_APP, Tasks};
 use hexline_gateway::LogLines;
 use hexline_model::{Clock, Entropy, KeyId, NodeId, Secret, SystemClock, SystemEntropy};
+use hexline_services::RegistryServices;
 use hexline_services::apps::{AppName, AppSettings};
-use hexline_services::keys::{KeyError, KeyService, NewKey};
+use hexline_services::keys::{KeyError, NewKey};
 use hexline_store::NodeError;
 use hexline_token::Algorithm;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -119,7 +120,7 @@ impl ServerBuilder {
         let wiring = Wiring {
             config: &config,
             database: &records.database,
-            keys: &records.keys,
+            services: &records.services,
             clock: &clock,
             entropy: &entropy,
             url: &url,
@@ -153,7 +154,7 @@ impl ServerBuilder {
             .on_event(Box::new(move |event| told.on_key_event(event)));
 
         let desk = Desk::new(
-            Arc::clone(&app.keys),
+            records.services.clone(),
             Arc::clone(&app.operators),
             records.master_key,
             Arc::clone(&app.clock),
@@ -172,6 +173,7 @@ impl ServerBuilder {
         let doors = Doors::open(listener, limiter, api.front(&bases), options)?;
         let parts = Arc::new(Parts {
             api,
+            services: records.services.clone(),
             hooks,
             key_sets,
             metrics,
@@ -240,7 +242,7 @@ impl Opened {
             None => register().await?,
         };
         let dev = if config.dev {
-            Some(demo_app(&records.keys).await?)
+            Some(demo_app(&records.services).await?)
         } else {
             None
         };
@@ -269,9 +271,9 @@ impl Running {
         self.local_addr
     }
 
-    /// Apps, keys and revocations.
-    pub fn keys(&self) -> &Arc<KeyService> {
-        &self.parts.api.app.keys
+    /// Apps, keys, revocations and secrets.
+    pub fn services(&self) -> &RegistryServices {
+        &self.parts.services
     }
 
     /// With `--dev`: the demo app and its key.
@@ -410,18 +412,18 @@ fn listen(address: SocketAddr, send_buffer: usize) -> std::io::Result<TcpListene
 }
 
 /// The demo app with a key whose secret is known: made on the first start, found on later ones.
-async fn demo_app(keys: &KeyService) -> anyhow::Result<DevApp> {
-    let app = if let Ok(app) = keys.find_app(DEMO_APP) {
+async fn demo_app(services: &RegistryServices) -> anyhow::Result<DevApp> {
+    let app = if let Ok(app) = services.apps.find(DEMO_APP) {
         app
     } else {
         let name = AppName::parse(DEMO_APP).expect("a valid name");
-        keys.create_app(name, AppSettings::default()).await?
+        services.apps.create(name, AppSettings::default()).await?
     };
-    let (key_id, key_secret) = match keys.signing_key(app.id) {
+    let (key_id, key_secret) = match services.keys.signing_key(app.id) {
         Ok(key) => (key.id, key.secret),
         Err(KeyError::NoSigningKey { .. }) => {
             let order = NewKey::generate(Algorithm::Hs256).label("made by --dev");
-            let made = keys.create_key(app.id, order).await?;
+            let made = services.keys.create_key(app.id, order).await?;
             (
                 made.record.id,
                 made.secret.context("a generated key has a secret")?,

@@ -3,7 +3,6 @@ use std::time::{Duration, SystemTime};
 
 use hexline_api::{App, Tasks};
 use hexline_model::Clock;
-use hexline_services::keys::KeyError;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::tls::Tls;
@@ -79,8 +78,8 @@ impl Duty {
 
     async fn perform(self, parts: &Parts) {
         let app = &parts.api.app;
-        let done = match self {
-            Self::CatchUp => app.keys.refresh().await.map(|_| ()),
+        let done: anyhow::Result<()> = match self {
+            Self::CatchUp => app.keys.refresh().await.map(|_| ()).map_err(Into::into),
             Self::KeepRegistration => {
                 parts.registration.keep().await;
                 Ok(())
@@ -89,14 +88,23 @@ impl Duty {
                 app.log.settle();
                 Ok(())
             }
-            Self::FlushLastUsed => app.keys.flush_last_used().await.map(|_| ()),
+            Self::FlushLastUsed => app
+                .keys
+                .flush_last_used()
+                .await
+                .map(|_| ())
+                .map_err(Into::into),
             Self::SweepRevocations => {
                 // First, for it goes by the revocations.
                 if let Err(error) = app.auth.sweep(app.clock.now()).await {
                     tracing::warn!(%error, "what is over of sign-ins is not swept; it is tried again");
                     return;
                 }
-                app.keys.sweep(app.clock.now()).await.map(|_| ())
+                app.revocations
+                    .sweep(app.clock.now())
+                    .await
+                    .map(|_| ())
+                    .map_err(Into::into)
             }
             Self::SweepIdempotency => app
                 .idempotency
@@ -110,10 +118,10 @@ impl Duty {
                 }
                 Ok(())
             }
-            Self::FlushAudit => app.audit.flush().await.map_err(KeyError::from),
+            Self::FlushAudit => app.audit.flush().await.map_err(Into::into),
             Self::SweepAudit => {
                 let swept = app.audit.sweep(parts.config.audit_retention).await;
-                swept.map(|_| ()).map_err(KeyError::from)
+                swept.map(|_| ()).map_err(Into::into)
             }
             Self::FollowWebhooks => {
                 let counter = &parts.metrics.webhook_events_dropped;

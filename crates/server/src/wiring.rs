@@ -9,10 +9,10 @@ use hexline_fanout::Fanout;
 use hexline_gateway::{ClientSessionContext, Connections, Hub, Limits, LogLines, Services};
 use hexline_model::{Clock, Entropy, NodeId};
 use hexline_protocol::session::SessionLimits;
+use hexline_services::RegistryServices;
 use hexline_services::audit::AuditService;
 use hexline_services::auth::{AuthOptions, AuthService};
 use hexline_services::idempotency::IdempotencyService;
-use hexline_services::keys::KeyService;
 use hexline_services::operators::OperatorService;
 use hexline_services::reach::{Reach, UrlRule};
 use hexline_services::session::{SessionService, SessionSettings};
@@ -35,6 +35,7 @@ use crate::telemetry::Metrics;
 /// What runs beside the doors and what they stand on.
 pub(crate) struct Parts {
     pub(crate) api: Api,
+    pub(crate) services: RegistryServices,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) key_sets: Arc<JwksFetcher>,
     pub(crate) metrics: Arc<Metrics>,
@@ -50,7 +51,7 @@ pub(crate) struct Parts {
 pub(crate) struct Wiring<'a> {
     pub(crate) config: &'a Config,
     pub(crate) database: &'a Database,
-    pub(crate) keys: &'a Arc<KeyService>,
+    pub(crate) services: &'a RegistryServices,
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) entropy: &'a Arc<dyn Entropy>,
     /// The public URL.
@@ -65,7 +66,7 @@ impl Wiring<'_> {
     pub(crate) fn webhooks(&self) -> (Arc<WebhookService>, mpsc::Receiver<Entry>) {
         WebhookService::new(
             Arc::new(self.database.clone()),
-            Arc::clone(self.keys),
+            Arc::clone(&self.services.keys),
             Arc::clone(self.clock),
             Arc::clone(self.entropy),
             webhook_options(self.config, self.webhook_rule()),
@@ -79,7 +80,7 @@ impl Wiring<'_> {
 
     /// What tells webhooks of what happens.
     pub(crate) fn hooks(&self, webhooks: &Arc<WebhookService>) -> Arc<Hooks> {
-        let registry = Arc::clone(self.keys.registry());
+        let registry = Arc::clone(self.services.registry());
         Hooks::new(Arc::clone(webhooks), registry, Arc::clone(self.clock))
     }
 
@@ -94,7 +95,11 @@ impl Wiring<'_> {
 
     /// What makes tokens.
     pub(crate) fn tokens(&self) -> TokenService {
-        TokenService::new(Arc::clone(self.keys), self.url, Arc::clone(self.clock))
+        TokenService::new(
+            Arc::clone(&self.services.keys),
+            self.url,
+            Arc::clone(self.clock),
+        )
     }
 
     /// How users of apps without a server of their own sign in.
@@ -102,7 +107,8 @@ impl Wiring<'_> {
         let urls = self.config.provider_rule();
         Ok(Arc::new(AuthService::new(
             Arc::new(self.database.clone()),
-            Arc::clone(self.keys),
+            Arc::clone(&self.services.keys),
+            Arc::clone(&self.services.vault),
             Arc::new(self.tokens()),
             Arc::new(OutboundHttp::new(urls)?),
             Arc::clone(self.clock),
@@ -120,7 +126,7 @@ impl Wiring<'_> {
         let most = self.config.limits.idempotency_bytes_per_app;
         IdempotencyService::new(
             Arc::new(self.database.clone()),
-            Arc::clone(self.keys),
+            Arc::clone(&self.services.vault),
             Arc::clone(self.clock),
             Arc::clone(self.entropy),
         )
@@ -151,7 +157,7 @@ impl Wiring<'_> {
         let fanout = Arc::new(fanout);
         let hub = Hub::new(
             Arc::clone(&limits),
-            Arc::clone(self.keys.registry()),
+            Arc::clone(self.services.registry()),
             Arc::clone(&fanout),
             Arc::clone(self.clock),
             Arc::clone(&self.metrics.gateway),
@@ -166,7 +172,9 @@ impl Wiring<'_> {
             operators: Arc::clone(operators),
             webhooks: Arc::clone(webhooks),
             audit: self.audit(),
-            keys: Arc::clone(self.keys),
+            apps: Arc::clone(&self.services.apps),
+            keys: Arc::clone(&self.services.keys),
+            revocations: Arc::clone(&self.services.revocations),
             signal: self.signal(),
             fanout,
             connections: Arc::new(Connections::new(node, Arc::clone(&hub))),
@@ -185,7 +193,7 @@ impl Wiring<'_> {
 
     fn authenticator(&self, hooks: &Arc<Hooks>, key_sets: &Arc<JwksFetcher>) -> TokenAuthenticator {
         TokenAuthenticator::new(
-            Arc::clone(self.keys.registry()),
+            Arc::clone(self.services.registry()),
             Arc::clone(key_sets) as _,
             self.config.limits.failed_tokens_per_minute,
             self.config.dev,
@@ -207,7 +215,7 @@ impl Wiring<'_> {
             dispatcher: Box::new(Services {
                 signal: self.signal(),
                 session: SessionService::new(
-                    Arc::clone(self.keys.registry()),
+                    Arc::clone(self.services.registry()),
                     session_settings(self.config, node),
                 ),
             }),

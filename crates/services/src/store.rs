@@ -1,4 +1,4 @@
-//! How stores fail: the one error that every store of every service has in common.
+//! What the stores of all services have in common: how they fail, and how the changes of a database are counted.
 
 use std::error::Error;
 
@@ -35,4 +35,45 @@ pub enum StoreError {
     /// A defect of this program or its database.
     #[error("the database refused a statement")]
     Other(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// How many changes of apps, keys, revocations and seals a database has seen. 0 is an empty one.
+///
+/// A write that follows from what is in memory names the revision that it was decided on and is
+/// refused with [`ChangeError::Stale`] if there was another change since, in this process or any
+/// other. So two writers never build on the same state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Revision(i64);
+
+/// Why a change that names a revision was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// Decided on an older revision than the database has.
+    #[error("the database has changed since revision {}", expected.0)]
+    Stale {
+        /// The revision that was named.
+        expected: Revision,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Revision {
+    /// A revision as it was stored.
+    pub fn from_stored(count: i64) -> Self {
+        Self(count)
+    }
+
+    /// The count.
+    pub fn count(self) -> i64 {
+        self.0
+    }
+
+    /// The revision that the next change makes.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
 }

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::{ApiKey, AppId, KeyId, Timestamp};
-use hexline_services::keys::{ApiKeyRecord, ApiKeyStore, ChangeError, Revision};
-use hexline_services::store::StoreError;
+use hexline_services::keys::{ApiKeyRecord, ApiKeyStore};
+use hexline_services::store::{ChangeError, Revision, StoreError};
 use sqlx::any::AnyRow;
 
 use crate::database::Database;

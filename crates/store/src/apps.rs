@@ -3,9 +3,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hexline_model::{AppId, KeyId, Timestamp};
 use hexline_services::apps::{App, AppName, AppSettings, AppStore, TokenLife};
-use hexline_services::keys::{ChangeError, Revision};
 use hexline_services::revocations::Revocation;
-use hexline_services::store::StoreError;
+use hexline_services::store::{ChangeError, Revision, StoreError};
 use sqlx::any::AnyRow;
 
 use crate::database::Database;

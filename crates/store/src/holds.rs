@@ -1,8 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, Timestamp};
-use hexline_services::keys::Revision;
 use hexline_services::revocations::{HeldOut, Hold, HoldCursor, HoldStore};
-use hexline_services::store::StoreError;
+use hexline_services::store::{Revision, StoreError};
 use sqlx::any::AnyRow;
 
 use crate::database::Database;

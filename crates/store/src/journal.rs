@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::AppId;
-use hexline_services::keys::{ChangeError, Changes, Journal, Revision};
-use hexline_services::store::StoreError;
+use hexline_services::keys::{Changes, Journal};
+use hexline_services::store::{ChangeError, Revision, StoreError};
 use hexline_services::vault::Fingerprint;
 use sqlx::{Any, Transaction};
 

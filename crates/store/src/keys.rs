@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, KeyId, Timestamp};
-use hexline_services::keys::{ChangeError, KeyMaterial, KeyRecord, KeyState, KeyStore, Revision};
-use hexline_services::store::StoreError;
+use hexline_services::keys::{KeyMaterial, KeyRecord, KeyState, KeyStore};
+use hexline_services::store::{ChangeError, Revision, StoreError};
 use hexline_services::vault::Sealed;
 use hexline_token::{Algorithm, Grants};
 use sqlx::any::AnyRow;

@@ -1,10 +1,9 @@
 use async_trait::async_trait;
 use hexline_model::{AppId, Timestamp};
-use hexline_services::keys::{ChangeError, Revision};
 use hexline_services::revocations::{
     Revocation, RevocationCursor, RevocationStore, SweepHorizon, Target, TargetKind,
 };
-use hexline_services::store::StoreError;
+use hexline_services::store::{ChangeError, Revision, StoreError};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 

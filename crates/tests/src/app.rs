@@ -1,11 +1,11 @@
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hexline_model::{AppId, Clock as _, Identity, KeyId, Subject, SystemClock, Timestamp};
+use hexline_services::RegistryServices;
 use hexline_services::apps::{AppChanges, AppLimits, AppName, AppSettings};
 use hexline_services::keys::{KeyService, NewKey};
 use hexline_services::revocations::Scope;
@@ -21,7 +21,7 @@ use crate::socket::Socket;
 /// An app of a [`TestServer`] and one of its keys: makes tokens and connections.
 #[derive(Clone)]
 pub struct TestApp {
-    keys: Arc<KeyService>,
+    services: RegistryServices,
     app: AppId,
     key: KeyId,
     secret: String,
@@ -31,15 +31,21 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    pub(crate) async fn create(keys: Arc<KeyService>, name: &str, server: &TestServer) -> Self {
+    pub(crate) async fn create(
+        services: RegistryServices,
+        name: &str,
+        server: &TestServer,
+    ) -> Self {
         let name = AppName::parse(name).expect("a name for an app");
-        let app = keys
-            .create_app(name, AppSettings::default())
+        let app = services
+            .apps
+            .create(name, AppSettings::default())
             .await
             .expect("the app is new");
-        let (key, secret) = new_key(&keys, app.id, NewKey::generate(Algorithm::Hs256)).await;
+        let (key, secret) =
+            new_key(&services.keys, app.id, NewKey::generate(Algorithm::Hs256)).await;
         Self {
-            keys,
+            services,
             app: app.id,
             key,
             secret,
@@ -53,7 +59,7 @@ impl TestApp {
     #[must_use]
     pub fn at(&self, server: &TestServer) -> Self {
         Self {
-            keys: server.keys(),
+            services: server.services(),
             base: server.base(),
             at: server.at(),
             clock: server.clock(),
@@ -72,7 +78,7 @@ impl TestApp {
 
     /// The same app with a key that is made to order.
     pub async fn register(&self, order: NewKey) -> Self {
-        let (key, secret) = new_key(&self.keys, self.app, order).await;
+        let (key, secret) = new_key(&self.services.keys, self.app, order).await;
         Self {
             key,
             secret,
@@ -82,13 +88,13 @@ impl TestApp {
 
     /// Deletes the app.
     pub async fn delete(&self) {
-        self.keys.delete_app(self.app).await.expect("deleted");
+        self.services.apps.delete(self.app).await.expect("deleted");
     }
 
     /// Gives the app another name.
     pub async fn rename(&self, name: &str) {
         let name = AppName::parse(name).expect("a name for an app");
-        let renamed = self.keys.rename_app(self.app, name).await;
+        let renamed = self.services.apps.rename(self.app, name).await;
         renamed.expect("the name is free");
     }
 
@@ -98,7 +104,7 @@ impl TestApp {
             limits: Some(limits),
             ..AppChanges::default()
         };
-        let changed = self.keys.update_app(self.app, changes).await;
+        let changed = self.services.apps.update(self.app, changes).await;
         changed.expect("limits");
     }
 
@@ -154,7 +160,7 @@ impl TestApp {
 
     /// A public id of the app for its users' sign-in.
     pub async fn api_key(&self) -> String {
-        let made = self.keys.create_api_key(self.app, None, "").await;
+        let made = self.services.keys.create_api_key(self.app, None, "").await;
         made.expect("the app has a key that signs").id.to_string()
     }
 
@@ -245,13 +251,13 @@ impl TestApp {
 
     /// Revokes the key.
     pub async fn revoke_key(&self) {
-        let revoked = self.keys.revoke_key(self.key).await;
+        let revoked = self.services.keys.revoke_key(self.key).await;
         revoked.expect("the key is there");
     }
 
     /// Replaces the key; the old one lives on for a while.
     pub async fn rotate(&self, overlap: Duration) -> Self {
-        let created = self.keys.rotate_key(self.key, Some(overlap)).await;
+        let created = self.services.keys.rotate_key(self.key, Some(overlap)).await;
         let created = created.expect("the key is active");
         let secret = created.secret.expect("an HMAC key has a secret");
         Self {
@@ -263,7 +269,11 @@ impl TestApp {
 
     /// Revokes the token with this `jti`.
     pub async fn revoke_token(&self, jti: &str) {
-        let revoked = self.keys.revoke_token(self.app, jti, None).await;
+        let revoked = self
+            .services
+            .revocations
+            .revoke_token(self.app, jti, None)
+            .await;
         revoked.expect("the app is there");
     }
 
@@ -286,13 +296,13 @@ impl TestApp {
 
     /// Disables the app.
     pub async fn disable(&self) {
-        let disabled = self.keys.disable_app(self.app).await;
+        let disabled = self.services.apps.disable(self.app).await;
         disabled.expect("the app is there");
     }
 
     /// Enables the app again.
     pub async fn enable(&self) {
-        let enabled = self.keys.enable_app(self.app).await;
+        let enabled = self.services.apps.enable(self.app).await;
         enabled.expect("the app is there");
     }
 
@@ -300,13 +310,17 @@ impl TestApp {
     pub async fn set(&self, change: impl FnOnce(&mut AppSettings)) {
         let mut settings = AppSettings::default();
         change(&mut settings);
-        let updated = self.keys.update_app(self.app, settings).await;
+        let updated = self.services.apps.update(self.app, settings).await;
         updated.expect("the settings are within their bounds");
     }
 
     async fn revoke_issued(&self, scope: Scope) {
         let at = SystemClock::new().now();
-        let revoked = self.keys.revoke_issued_before(self.app, scope, at).await;
+        let revoked = self
+            .services
+            .revocations
+            .revoke_issued_before(self.app, scope, at)
+            .await;
         revoked.expect("the app is there");
     }
 

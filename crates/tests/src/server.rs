@@ -112,7 +112,7 @@ impl TestServer {
 
     /// Makes an app with a key.
     pub async fn app(&self, name: &str) -> TestApp {
-        TestApp::create(Arc::clone(self.running().keys()), name, self).await
+        TestApp::create(self.running().services().clone(), name, self).await
     }
 
     /// Makes the first operator by the set-up link, an owner, and signs it in.
@@ -214,8 +214,8 @@ impl TestServer {
         Socket::request(&self.pubsub(token))
     }
 
-    pub(crate) fn keys(&self) -> Arc<hexline_services::keys::KeyService> {
-        Arc::clone(self.running().keys())
+    pub(crate) fn services(&self) -> hexline_services::RegistryServices {
+        self.running().services().clone()
     }
 
     pub(crate) fn pubsub(&self, token: &str) -> String {

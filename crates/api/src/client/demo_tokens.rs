@@ -70,12 +70,12 @@ impl DemoTokens {
         }
         let app = match (
             &self.app,
-            keys.find_app(name.as_str()),
-            keys.list_apps().as_slice(),
+            keys.registry().find_app(name.as_str()),
+            keys.registry().apps().as_slice(),
         ) {
             (_, Ok(app), _) => app.id,
             (Source::Demo(_), Err(_), [only]) => only.id,
-            (_, Err(error), _) => return Err(error),
+            (_, Err(error), _) => return Err(error.into()),
         };
         let key = keys.signing_key(app)?;
         let signer = PrivateKey::hmac(key.algorithm, key.secret.expose().as_bytes())

@@ -149,7 +149,7 @@ async fn list(
     Params(Listing { limit, cursor }): Params<Listing>,
 ) -> Result<Json<Page<AppView>>, Refusal> {
     let after = cursor.as_ref().map(Cursor::key);
-    let mut found = app.keys.list_apps();
+    let mut found = app.apps.list();
     found.retain(|own| signed.sees(own.id) && after.is_none_or(|after| own.name.as_str() > after));
     found.truncate(limit.and_one());
     let mut views = Vec::new();
@@ -183,7 +183,7 @@ async fn create(
 ) -> Result<(StatusCode, Json<AppView>), Refusal> {
     signed.may_make_apps()?;
     let name = app_name(&body.name)?;
-    let made = app.keys.create_app(name, AppSettings::default()).await?;
+    let made = app.apps.create(name, AppSettings::default()).await?;
     let entry = signed.entry("app.create", Some(made.id), &made.name);
     app.audit.record(entry).await;
     Ok((StatusCode::CREATED, Json(view(&app, made).await?)))
@@ -237,7 +237,7 @@ async fn change(
             ..body.settings.map(AppChanges::from).unwrap_or_default()
         };
         let before = own.clone();
-        own = app.keys.update_app(id, changes).await?;
+        own = app.apps.update(id, changes).await?;
         if own != before {
             let detail = json!({
                 "before": Settings::from(&before.settings),
@@ -250,7 +250,7 @@ async fn change(
     }
     if let Some(name) = name.filter(|name| *name != own.name) {
         let before = own.name.to_string();
-        own = app.keys.rename_app(id, name).await?;
+        own = app.apps.rename(id, name).await?;
         let entry = signed.entry("app.rename", Some(id), &own.name);
         app.audit
             .record(entry.detail(json!({ "before": before })))
@@ -286,7 +286,7 @@ async fn delete(
         return Err(Refusal::new(ErrorCode::InvalidRequest, message));
     }
     let closed = app.connections.count(id).await.total();
-    app.keys.delete_app(id).await?;
+    app.apps.delete(id).await?;
     let entry = signed.entry("app.delete", Some(id), &own.name);
     app.audit
         .record(entry.detail(json!({ "closed": closed })))
@@ -311,7 +311,7 @@ async fn disable(
     Ids(id): Ids<AppId>,
 ) -> Result<Json<AppView>, Refusal> {
     writable(&app, &signed, id)?;
-    let own = app.keys.disable_app(id).await?;
+    let own = app.apps.disable(id).await?;
     let entry = signed.entry("app.disable", Some(id), &own.name);
     app.audit.record(entry).await;
     Ok(Json(view(&app, own).await?))
@@ -332,7 +332,7 @@ async fn enable(
     Ids(id): Ids<AppId>,
 ) -> Result<Json<AppView>, Refusal> {
     writable(&app, &signed, id)?;
-    let own = app.keys.enable_app(id).await?;
+    let own = app.apps.enable(id).await?;
     let entry = signed.entry("app.enable", Some(id), &own.name);
     app.audit.record(entry).await;
     Ok(Json(view(&app, own).await?))

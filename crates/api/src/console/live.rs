@@ -251,7 +251,7 @@ async fn list_holds(
         .map(|cursor| cursor.read(holds::read));
     let limit = u32::try_from(params.limit.and_one()).expect("it is small");
     let found = app
-        .keys
+        .revocations
         .list_holds(id, after.transpose()?.as_ref(), limit)
         .await?;
     let page = Page::cut(found, params.limit, holds::key, HoldShown::from);
@@ -277,7 +277,7 @@ async fn lift_hold(
     writable(&app, &signed, id)?;
     let who = named(&body.identity, body.device.as_deref())?;
     let entry = signed.entry("hold.lift", Some(id), who.subject());
-    let lifted = app.keys.lift_hold(id, who).await?;
+    let lifted = app.revocations.lift_hold(id, who).await?;
     let detail = json!({ "lifted": lifted });
     app.audit.record(entry.detail(detail)).await;
     Ok(Json(Lifted { lifted }))

@@ -214,7 +214,7 @@ pub(crate) async fn show(
     Ids(id): Ids<AppId>,
 ) -> Result<Json<SignInSettings>, Refusal> {
     signed.may_read(id)?;
-    app.keys.find_app(&id.to_string())?;
+    app.apps.find(&id.to_string())?;
     view(&app, id).await.map(Json)
 }
 
@@ -235,7 +235,7 @@ pub(crate) async fn replace(
     Body(body): Body<SignInSettings>,
 ) -> Result<Json<SignInSettings>, Refusal> {
     signed.may_write(id)?;
-    app.keys.find_app(&id.to_string())?;
+    app.apps.find(&id.to_string())?;
     let new = body.read();
     // The names of what changed, and no secret.
     let detail = json!({
@@ -268,7 +268,7 @@ pub(crate) async fn sign_out(
     Body(order): Body<SignOutOrder>,
 ) -> Result<Json<SignedOut>, Refusal> {
     signed.may_write(id)?;
-    app.keys.find_app(&id.to_string())?;
+    app.apps.find(&id.to_string())?;
     let identity = order.identity.as_deref().map(Identity::parse).transpose();
     let identity = identity
         .map_err(|error| Refusal::new(ErrorCode::InvalidRequest, format!("identity {error}")))?;

@@ -365,7 +365,7 @@ async fn list_revocations(
     readable(&app, &signed, id)?;
     let after = cursor.as_ref().map(|c| c.read(read_cursor)).transpose()?;
     let most = u32::try_from(limit.and_one()).unwrap_or(u32::MAX);
-    let found = app.keys.list_revocations(id, after.as_ref(), most).await?;
+    let found = app.revocations.list(id, after.as_ref(), most).await?;
     let key = |revocation: &Revocation| {
         let target = &revocation.target;
         format!("{} {}", target.kind().as_str(), target.subject())
@@ -425,7 +425,7 @@ async fn revoke(
                 Scope::Identity(identity) => identity.to_string(),
                 Scope::Device(subject) => subject.to_string(),
             };
-            let revoked = app.keys.revoke_issued_before(id, scope, at).await?;
+            let revoked = app.revocations.revoke_issued_before(id, scope, at).await?;
             (revoked, target, closed)
         }
         (None, jti) => {
@@ -436,7 +436,7 @@ async fn revoke(
                 .await
                 .total();
             let expires = body.expires_ms.map(Timestamp::from_millis);
-            let revoked = app.keys.revoke_token(id, &jti, expires).await?;
+            let revoked = app.revocations.revoke_token(id, &jti, expires).await?;
             (revoked, format!("jti {jti}"), closed)
         }
     };

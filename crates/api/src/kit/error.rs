@@ -159,7 +159,7 @@ mod tests {
     use std::time::Duration;
 
     use hexline_services::auth::AuthError;
-    use hexline_services::keys::KeyError;
+    use hexline_services::keys::{KeyError, RegistryError};
     use hexline_services::operators::OperatorError;
     use hexline_services::store::StoreError;
     use hexline_services::tokens::TokenError;
@@ -186,7 +186,7 @@ mod tests {
             told(&Rejection::new(Reason::GrantMissing, "none", "signal")),
             told(hidden()),
             told(StoreError::NotFound { what: "app" }),
-            told(KeyError::Contended),
+            told(RegistryError::Contended),
             told(KeyError::Store(hidden())),
             told(TokenError::Foreign),
             told(TokenError::Keys(KeyError::Store(hidden()))),

@@ -5,8 +5,8 @@ use axum::Json;
 use axum::extract::State;
 use hexline_gateway::{ConnectionView, Filter, Target};
 use hexline_model::{AppId, Route, Timestamp};
-use hexline_services::keys::KeyService;
 use hexline_services::revocations::HeldOut;
+use hexline_services::revocations::RevocationService;
 use hexline_token::PlatformArea;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -228,12 +228,12 @@ pub(crate) async fn disconnect_and_hold(
             ));
         }
     };
-    KeyService::check_hold(hold)?;
+    RevocationService::check_hold(hold)?;
     let closed = app.connections.disconnect(id, target).await.total();
     let Some(who) = who else {
         return Ok((closed, None));
     };
-    let held = app.keys.hold(id, who, hold).await?;
+    let held = app.revocations.hold(id, who, hold).await?;
     Ok((closed, Some(held.until)))
 }
 

@@ -88,7 +88,7 @@ async fn list(
     let after = query.cursor.as_ref().map(|cursor| cursor.read(read));
     let limit = u32::try_from(query.limit.and_one()).expect("it is small");
     let found = app
-        .keys
+        .revocations
         .list_holds(caller.app, after.transpose()?.as_ref(), limit)
         .await?;
     Ok(Json(Page::cut(found, query.limit, key, HoldShown::from)))
@@ -116,7 +116,7 @@ async fn lift(
         None => HeldOut::Identity(names::identity(&order.identity)?),
     };
     let target = who.subject();
-    let lifted = app.keys.lift_hold(caller.app, who).await?;
+    let lifted = app.revocations.lift_hold(caller.app, who).await?;
     let detail = json!({ "lifted": lifted });
     caller.record(&app, "hold.lift", target, detail).await;
     Ok(Json(Lifted { lifted }))

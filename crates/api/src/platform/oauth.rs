@@ -224,7 +224,7 @@ async fn revoke(
     let claims = &verified.claims;
     let detail = match (claims.token_id(), claims.subject()) {
         (Some(jti), _) => {
-            app.keys
+            app.revocations
                 .revoke_token(caller.app, jti, claims.expires())
                 .await?;
             json!({"jti": jti})
@@ -232,7 +232,7 @@ async fn revoke(
         (None, Some(subject)) => {
             let scope = Scope::Device(subject.clone());
             let issued = claims.issued();
-            app.keys
+            app.revocations
                 .revoke_issued_before(caller.app, scope, issued)
                 .await?;
             json!({"issued_before_ms": issued.as_millis()})

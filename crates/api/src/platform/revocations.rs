@@ -105,12 +105,16 @@ async fn revoke(
         (Some(scope), _) => {
             let at = order.issued_before_ms.map(Timestamp::from_millis);
             let at = at.unwrap_or_else(|| app.clock.now());
-            app.keys.revoke_issued_before(caller.app, scope, at).await?
+            app.revocations
+                .revoke_issued_before(caller.app, scope, at)
+                .await?
         }
         (None, jti) => {
             let expires = order.expires_ms.map(Timestamp::from_millis);
             let jti = jti.as_deref().unwrap_or_default();
-            app.keys.revoke_token(caller.app, jti, expires).await?
+            app.revocations
+                .revoke_token(caller.app, jti, expires)
+                .await?
         }
     };
     let shown = RevocationShown::from(revocation);
@@ -150,8 +154,8 @@ async fn list(
     let after = after.transpose()?;
     let limit = u32::try_from(query.limit.and_one()).expect("it is small");
     let found = app
-        .keys
-        .list_revocations(caller.app, after.as_ref(), limit)
+        .revocations
+        .list(caller.app, after.as_ref(), limit)
         .await?;
     let key = |revocation: &Revocation| {
         let target = &revocation.target;

@@ -154,7 +154,7 @@ async fn update(
         }),
         signing_key,
     };
-    let updated = app.keys.update_app(caller.app, changes).await?;
+    let updated = app.apps.update(caller.app, changes).await?;
     caller.record(&app, "app.update", caller.app, detail).await;
     Ok(Json(updated.into()))
 }

@@ -10,7 +10,7 @@ use crate::exchange::ExchangeError;
 impl Rig {
     async fn another_key(&self) -> KeyId {
         let order = NewKey::generate(Algorithm::Hs256);
-        let made = self.keys.create_key(self.app, order).await;
+        let made = self.services.keys.create_key(self.app, order).await;
         made.expect("made").record.id
     }
 
@@ -68,13 +68,18 @@ async fn the_old_key_and_token_have_no_hold_of_it_any_more_and_the_new_ones_have
         ..rig.fresh(second)
     };
     session.exchange(exchanged).expect("exchanged");
-    rig.keys
+    rig.services
+        .revocations
         .revoke_token(rig.app, "t1", None)
         .await
         .expect("revoked");
-    rig.keys.revoke_key(rig.key).await.expect("revoked");
+    rig.services
+        .keys
+        .revoke_key(rig.key)
+        .await
+        .expect("revoked");
     assert_eq!(closing(&session), None);
-    rig.keys.revoke_key(third).await.expect("revoked");
+    rig.services.keys.revoke_key(third).await.expect("revoked");
     assert_eq!(closing(&session), Some(CloseCode::Revoked), "by its source");
 }
 
@@ -85,10 +90,14 @@ async fn a_revocation_of_the_new_key_or_token_closes_it() {
     let (mut by_key, mut by_token) = (rig.session("a/d", None), rig.session("a/d", None));
     by_key.exchange(rig.fresh(second)).expect("exchanged");
     by_token.exchange(rig.fresh(rig.key)).expect("exchanged");
-    rig.keys.revoke_key(second).await.expect("revoked");
+    rig.services.keys.revoke_key(second).await.expect("revoked");
     assert_eq!(closing(&by_key), Some(CloseCode::Revoked));
     assert_eq!(closing(&by_token), None);
-    let revoked = rig.keys.revoke_token(rig.app, "t2", None).await;
+    let revoked = rig
+        .services
+        .revocations
+        .revoke_token(rig.app, "t2", None)
+        .await;
     revoked.expect("revoked");
     assert_eq!(closing(&by_token), Some(CloseCode::Revoked));
 }
@@ -99,7 +108,7 @@ async fn a_key_that_was_revoked_since_its_token_was_verified_closes_it() {
     let second = rig.another_key().await;
     let mut session = rig.session("a/d", None);
     let verified = rig.fresh(second);
-    rig.keys.revoke_key(second).await.expect("revoked");
+    rig.services.keys.revoke_key(second).await.expect("revoked");
     session.exchange(verified).expect("exchanged");
     assert_eq!(closing(&session), Some(CloseCode::Revoked));
 }
@@ -117,7 +126,7 @@ async fn a_revocation_that_races_with_an_exchange_is_not_lost() {
             session.exchange(fresh).expect("exchanged");
             session
         });
-        rig.keys.revoke_key(key).await.expect("revoked");
+        rig.services.keys.revoke_key(key).await.expect("revoked");
         let session = exchanging.await.expect("no panic");
         assert_eq!(closing(&session), Some(CloseCode::Revoked));
     }
@@ -126,7 +135,7 @@ async fn a_revocation_that_races_with_an_exchange_is_not_lost() {
         let key = rig.another_key().await;
         let mut session = rig.session("a/d", None);
         let fresh = rig.fresh(key);
-        rig.keys.revoke_key(key).await.expect("revoked");
+        rig.services.keys.revoke_key(key).await.expect("revoked");
         let event = KeyEvent::KeyChanged { app: rig.app, key };
         std::thread::scope(|scope| {
             scope.spawn(|| rig.hub.on_key_event(&event));
@@ -169,7 +178,11 @@ async fn the_end_of_the_new_key_is_an_end_too() {
     let rig = Rig::new(|_| ()).await;
     let second = rig.another_key().await;
     let overlap = Some(Duration::from_secs(30));
-    rig.keys.rotate_key(second, overlap).await.expect("rotated");
+    rig.services
+        .keys
+        .rotate_key(second, overlap)
+        .await
+        .expect("rotated");
     let mut session = rig.session("a/d", None);
     session.exchange(rig.fresh(second)).expect("exchanged");
     rig.pass(&mut session, Duration::from_secs(30));

@@ -19,7 +19,11 @@ async fn pings_pushes_timers_and_a_revocation_pass_a_call_that_is_held_open() {
     assert_eq!(rig.pass(&mut alice, Duration::from_secs(30)), 1);
     assert_eq!(closing(&alice), None);
     rig.say(&mut alice, &call(3, "quick.b"));
-    rig.keys.revoke_key(rig.key).await.expect("revoked");
+    rig.services
+        .keys
+        .revoke_key(rig.key)
+        .await
+        .expect("revoked");
     assert_eq!(outgoing(&alice), (vec![], Some(CloseCode::Revoked)));
     rig.end(&mut alice, "a", Ok(done("a")));
     assert_eq!(rig.slow.begun(), ["a"], "nothing begins after that");

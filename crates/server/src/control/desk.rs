@@ -5,14 +5,15 @@ use std::time::Duration;
 use hexline_gateway::{Connections, Hub, Target};
 use hexline_model::{Clock, Device, Entropy, Identity, KeyId, NodeId, Secret, Subject, Timestamp};
 use hexline_protocol::ErrorCode;
-use hexline_services::apps::{App, AppLimits, AppName, AppSettings};
+use hexline_services::RegistryServices;
+use hexline_services::apps::{App, AppLimits, AppName, AppService, AppSettings};
 use hexline_services::audit::AuditService;
 use hexline_services::keys::{
     CreatedKey, KeyHandle, KeyRecord, KeyRegistry, KeyService, NewKey, RevokedKey,
 };
 use hexline_services::operators::OperatorService;
-use hexline_services::revocations::{HeldOut, Scope};
-use hexline_services::vault::{Fingerprint, MasterKey};
+use hexline_services::revocations::{HeldOut, RevocationService, Scope};
+use hexline_services::vault::{MasterKey, VaultService};
 use hexline_token::{
     Access, Audiences, Claims, Grants, KeyEntry, KeyStatus, Registry, RevokedBy, Rules, Service,
     VerifyingKey, explain,
@@ -30,7 +31,10 @@ use crate::datadir::{HeldKeyFile, MasterKeyError};
 
 /// Where commands are carried out, in the server and without one.
 pub struct Desk {
+    apps: Arc<AppService>,
     keys: Arc<KeyService>,
+    revocations: Arc<RevocationService>,
+    vault: Arc<VaultService>,
     operators: Arc<OperatorService>,
     master_key: HeldKeyFile,
     entropy: Arc<dyn Entropy>,
@@ -45,16 +49,19 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// A desk over these keys; `master_key` is the file that they are sealed with.
+    /// A desk over these services; `master_key` is the file that they are sealed with.
     pub fn new(
-        keys: Arc<KeyService>,
+        services: RegistryServices,
         operators: Arc<OperatorService>,
         master_key: HeldKeyFile,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         Self {
-            keys,
+            apps: services.apps,
+            keys: services.keys,
+            revocations: services.revocations,
+            vault: services.vault,
             operators,
             url: String::new(),
             master_key,
@@ -89,8 +96,12 @@ impl Desk {
         &self.url
     }
 
-    pub(super) fn key_service(&self) -> &KeyService {
-        &self.keys
+    pub(super) fn registry(&self) -> &KeyRegistry {
+        self.keys.registry()
+    }
+
+    pub(super) fn app_service(&self) -> &AppService {
+        &self.apps
     }
 
     pub(super) fn operator_service(&self) -> &OperatorService {
@@ -115,10 +126,10 @@ impl Desk {
     /// Carries out a command. What the answer tells is on disk, and what it changed is in the
     /// audit log.
     pub async fn execute(&self, command: Command) -> Outcome {
-        let note = Note::of(&command, &self.keys);
+        let note = Note::of(&command, self.registry());
         let outcome = self.carry_out(command).await;
         if let (Some(audit), Some(note), Ok(answer)) = (&self.audit, note, &outcome) {
-            audit.record(note.entry(answer, &self.keys)).await;
+            audit.record(note.entry(answer, self.registry())).await;
         }
         outcome
     }
@@ -128,7 +139,7 @@ impl Desk {
             Command::Status => Ok(Answer::Status(StatusView {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
-                apps: self.keys.list_apps().len(),
+                apps: self.apps.list().len(),
                 url: self.served.as_ref().map(|(url, ..)| url.clone()),
                 listen: self.served.as_ref().map(|(_, listen, _)| *listen),
                 node: self.served.as_ref().map(|(.., node)| *node),
@@ -136,38 +147,38 @@ impl Desk {
             Command::AppCreate { name } => {
                 let name = AppName::parse(&name)
                     .map_err(|e| Failure::invalid(format!("{e}, found {name:?}")))?;
-                Ok(self.app_view(self.keys.create_app(name, AppSettings::default()).await?))
+                Ok(self.app_view(self.apps.create(name, AppSettings::default()).await?))
             }
             Command::AppList => Ok(Answer::Apps(
-                self.keys
-                    .list_apps()
+                self.apps
+                    .list()
                     .into_iter()
                     .map(|app| self.view_app(app))
                     .collect(),
             )),
-            Command::AppShow { app } => Ok(self.app_view(self.keys.find_app(&app)?)),
+            Command::AppShow { app } => Ok(self.app_view(self.apps.find(&app)?)),
             Command::AppSet { app, changes } => self.set_app(&app, changes).await,
             Command::AppRename { app, name } => {
                 let name = AppName::parse(&name)
                     .map_err(|e| Failure::invalid(format!("{e}, found {name:?}")))?;
-                let app = self.keys.find_app(&app)?;
-                Ok(self.app_view(self.keys.rename_app(app.id, name).await?))
+                let app = self.apps.find(&app)?;
+                Ok(self.app_view(self.apps.rename(app.id, name).await?))
             }
             Command::AppDelete { app, confirm } => {
-                let app = self.keys.find_app(&app)?;
+                let app = self.apps.find(&app)?;
                 if let Some(confirm) = confirm.filter(|name| name != app.name.as_str()) {
                     let name = &app.name;
                     return Err(Failure::invalid(format!(
                         "nothing was deleted: found the name {confirm:?}, expected {name}"
                     )));
                 }
-                Ok(self.app_view(self.keys.delete_app(app.id).await?))
+                Ok(self.app_view(self.apps.delete(app.id).await?))
             }
             Command::AppDisable { app } => {
-                Ok(self.app_view(self.keys.disable_app(self.keys.find_app(&app)?.id).await?))
+                Ok(self.app_view(self.apps.disable(self.apps.find(&app)?.id).await?))
             }
             Command::AppEnable { app } => {
-                Ok(self.app_view(self.keys.enable_app(self.keys.find_app(&app)?.id).await?))
+                Ok(self.app_view(self.apps.enable(self.apps.find(&app)?.id).await?))
             }
             Command::TokensRevoke { app, tokens } => self.revoke_tokens(&app, tokens).await,
             Command::Disconnect { app, who, hold_s } => self.disconnect(&app, &who, hold_s).await,
@@ -238,7 +249,7 @@ impl Desk {
     }
 
     async fn set_app(&self, app: &str, changes: AppChanges) -> Outcome {
-        let app = self.keys.find_app(app)?;
+        let app = self.apps.find(app)?;
         let changes = hexline_services::apps::AppChanges {
             longest_ttl: changes.longest_ttl_ms.map(Duration::from_millis),
             exp_required: changes.exp_required,
@@ -249,16 +260,16 @@ impl Desk {
                 .map(|wanted| merged(app.settings.limits, wanted)),
             signing_key: changes.signing_key.as_deref().map(key_id).transpose()?,
         };
-        Ok(self.app_view(self.keys.update_app(app.id, changes).await?))
+        Ok(self.app_view(self.apps.update(app.id, changes).await?))
     }
 
     async fn revoke_tokens(&self, app: &str, tokens: TokenScope) -> Outcome {
-        let app = self.keys.find_app(app)?;
+        let app = self.apps.find(app)?;
         let moment = |ms: Option<i64>| ms.map_or_else(|| self.clock.now(), Timestamp::from_millis);
         let revocation = match tokens {
             TokenScope::Jti { jti, until_ms } => {
                 let expires = until_ms.map(Timestamp::from_millis);
-                self.keys.revoke_token(app.id, &jti, expires).await?
+                self.revocations.revoke_token(app.id, &jti, expires).await?
             }
             TokenScope::Identity {
                 identity,
@@ -266,13 +277,13 @@ impl Desk {
                 issued_before_ms,
             } => {
                 let scope = scope(&identity, device.as_deref())?;
-                self.keys
+                self.revocations
                     .revoke_issued_before(app.id, scope, moment(issued_before_ms))
                     .await?
             }
             TokenScope::All { issued_before_ms } => {
                 let at = moment(issued_before_ms);
-                self.keys
+                self.revocations
                     .revoke_issued_before(app.id, Scope::App, at)
                     .await?
             }
@@ -285,9 +296,9 @@ impl Desk {
     }
 
     async fn disconnect(&self, app: &str, who: &Who, hold_s: u64) -> Outcome {
-        let app = self.keys.find_app(app)?;
+        let app = self.apps.find(app)?;
         let (who, hold) = (held_out(who)?, Duration::from_secs(hold_s));
-        KeyService::check_hold(hold)?;
+        RevocationService::check_hold(hold)?;
         let target = match &who {
             HeldOut::Identity(identity) => Target::Identity(identity.clone()),
             HeldOut::Device(subject) => Target::Device(subject.clone()),
@@ -299,7 +310,7 @@ impl Desk {
         let held = if hold.is_zero() {
             None
         } else {
-            Some(self.keys.hold(app.id, who, hold).await?)
+            Some(self.revocations.hold(app.id, who, hold).await?)
         };
         Ok(Answer::Disconnected(DisconnectedView {
             app: app.name.to_string(),
@@ -309,10 +320,13 @@ impl Desk {
     }
 
     async fn list_holds(&self, app: &str) -> Outcome {
-        let app = self.keys.find_app(app)?;
+        let app = self.apps.find(app)?;
         let (mut holds, mut after) = (Vec::new(), None);
         loop {
-            let page = self.keys.list_holds(app.id, after.as_ref(), PAGE).await?;
+            let page = self
+                .revocations
+                .list_holds(app.id, after.as_ref(), PAGE)
+                .await?;
             let Some(last) = page.last() else {
                 return Ok(Answer::Holds(holds));
             };
@@ -322,8 +336,8 @@ impl Desk {
     }
 
     async fn lift_hold(&self, app: &str, who: &Who) -> Outcome {
-        let app = self.keys.find_app(app)?;
-        let lifted = self.keys.lift_hold(app.id, held_out(who)?).await?;
+        let app = self.apps.find(app)?;
+        let lifted = self.revocations.lift_hold(app.id, held_out(who)?).await?;
         Ok(Answer::HoldLifted(LiftedView {
             app: app.name.to_string(),
             lifted,
@@ -368,8 +382,8 @@ impl Desk {
 
     async fn list_keys(&self, app: Option<&str>) -> Outcome {
         let apps = match app {
-            Some(app) => vec![self.keys.find_app(app)?],
-            None => self.keys.list_apps(),
+            Some(app) => vec![self.apps.find(app)?],
+            None => self.apps.list(),
         };
         let mut keys = Vec::new();
         for app in apps {
@@ -388,7 +402,7 @@ impl Desk {
     async fn rotate_master_key(&self) -> Outcome {
         let turn = self.master_key.turn().await?;
         self.keys.refresh().await?;
-        let in_force = Fingerprint::from_stored(self.keys.master_key_fingerprint());
+        let in_force = self.vault.fingerprint();
         turn.settle(Some(&in_force), &*self.entropy)?;
         let next = MasterKey::generate(&*self.entropy);
         turn.begin_rotation(&next)?;
@@ -427,9 +441,9 @@ impl Desk {
 
     fn app_or_only(&self, app: Option<&str>) -> Result<App, Failure> {
         if let Some(app) = app {
-            return Ok(self.keys.find_app(app)?);
+            return Ok(self.apps.find(app)?);
         }
-        let mut apps = self.keys.list_apps();
+        let mut apps = self.apps.list();
         match (apps.pop(), apps.len()) {
             (Some(only), 0) => Ok(only),
             (None, _) => Err(Failure::new(

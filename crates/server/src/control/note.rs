@@ -1,7 +1,7 @@
 use hexline_model::AppId;
 use hexline_services::actor::Actor;
 use hexline_services::audit::Entry;
-use hexline_services::keys::KeyService;
+use hexline_services::keys::KeyRegistry;
 use serde_json::{Value, json};
 
 use super::command::{Command, TokenScope, Who};
@@ -19,7 +19,7 @@ pub(super) struct Note {
 
 impl Note {
     /// `None` for a command that only looks.
-    pub(super) fn of(command: &Command, keys: &KeyService) -> Option<Self> {
+    pub(super) fn of(command: &Command, registry: &KeyRegistry) -> Option<Self> {
         let (action, detail, app, target) = match command {
             Command::Status
             | Command::AppList
@@ -70,7 +70,7 @@ impl Note {
             }
             Command::MasterKeyRotate => ("master_key.rotate", None, None, None),
         };
-        let app = app.and_then(|app| keys.find_app(app).ok());
+        let app = app.and_then(|app| registry.find_app(app).ok());
         Some(Self {
             action,
             detail,
@@ -82,9 +82,9 @@ impl Note {
     }
 
     /// The entry, with what the answer tells besides.
-    pub(super) fn entry(self, answer: &Answer, keys: &KeyService) -> Entry {
+    pub(super) fn entry(self, answer: &Answer, registry: &KeyRegistry) -> Entry {
         let of_key = |key: &KeyView| {
-            let app = keys.find_app(&key.app).ok().map(|app| app.id);
+            let app = registry.find_app(&key.app).ok().map(|app| app.id);
             let detail =
                 json!({ "label": key.label, "algorithm": key.algorithm, "kind": key.kind });
             (app, key.id.clone(), detail)

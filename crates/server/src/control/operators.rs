@@ -179,7 +179,7 @@ impl Desk {
     fn apps(&self, names: &[String]) -> Result<Option<Vec<AppId>>, Failure> {
         let ids: Result<Vec<AppId>, Failure> = names
             .iter()
-            .map(|name| Ok(self.key_service().find_app(name)?.id))
+            .map(|name| Ok(self.app_service().find(name)?.id))
             .collect();
         Ok(Some(ids?).filter(|ids| !ids.is_empty()))
     }
@@ -190,7 +190,7 @@ impl Desk {
             (None, true) => "active",
             (None, false) => "invited",
         };
-        let registry = self.key_service().registry();
+        let registry = self.registry();
         let name_of = |id: AppId| {
             let app = registry.app(id);
             app.map_or_else(|| id.to_string(), |app| app.name.to_string())

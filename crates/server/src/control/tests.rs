@@ -58,13 +58,13 @@ async fn desk_of(dir: &Path) -> Arc<Desk> {
         ..Config::defaults()
     };
     let Records {
-        keys,
+        services,
         operators,
         master_key,
         ..
     } = open(dir, &config).await;
     Arc::new(Desk::new(
-        keys,
+        services,
         operators,
         master_key,
         Arc::new(SystemClock::new()),

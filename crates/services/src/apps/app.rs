@@ -136,6 +136,14 @@ pub enum AppSettingsError {
     },
 }
 
+/// There is no app of this name or id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no app {name:?}")]
+pub struct UnknownApp {
+    /// What was asked for.
+    pub name: String,
+}
+
 impl AppName {
     /// How many bytes a name has at most.
     pub const MAX_BYTES: usize = 64;
@@ -200,6 +208,14 @@ impl AppChanges {
 }
 
 /// All settings at once.
+impl From<AppId> for UnknownApp {
+    fn from(id: AppId) -> Self {
+        Self {
+            name: id.to_string(),
+        }
+    }
+}
+
 impl From<AppSettings> for AppChanges {
     fn from(settings: AppSettings) -> Self {
         Self {

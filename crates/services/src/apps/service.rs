@@ -1,13 +1,36 @@
-use hexline_model::{AppId, KeyId, Timestamp};
+use std::fmt;
+use std::sync::Arc;
 
-use super::app::{App, AppChanges, AppName, AppSettings, TokenLife};
-use crate::keys::{Change, KeyError, KeyRegistry, KeyService, check_signs};
+use hexline_model::{AppId, Clock, Entropy, KeyId, Timestamp};
+
+use super::app::{App, AppChanges, AppName, AppSettings, TokenLife, UnknownApp};
+use super::error::AppError;
+use crate::keys::{Change, KeyRegistry, RegistryWriter, check_signs};
 use crate::revocations::{Revocation, Scope, SweepHorizon, Target};
 
 /// The rules of apps.
-impl KeyService {
+pub struct AppService {
+    writer: Arc<RegistryWriter>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl AppService {
+    /// Works on the apps of a registry.
+    pub fn new(
+        writer: Arc<RegistryWriter>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self {
+            writer,
+            clock,
+            entropy,
+        }
+    }
+
     /// Makes an app.
-    pub async fn create_app(&self, name: AppName, settings: AppSettings) -> Result<App, KeyError> {
+    pub async fn create(&self, name: AppName, settings: AppSettings) -> Result<App, AppError> {
         settings.check()?;
         let app = App {
             id: AppId::generate(&*self.entropy),
@@ -18,15 +41,16 @@ impl KeyService {
             settings,
             signing_key: None,
         };
-        self.change(|| {
-            if self.registry.find_app_by_name(&app.name).is_some() {
-                return Err(KeyError::AppExists {
-                    name: app.name.clone(),
-                });
-            }
-            Ok((Some(Change::AddApp(app.clone())), app.clone()))
-        })
-        .await
+        self.writer
+            .change(|| {
+                if self.registry().find_app_by_name(&app.name).is_some() {
+                    return Err(AppError::Exists {
+                        name: app.name.clone(),
+                    });
+                }
+                Ok((Some(Change::AddApp(app.clone())), app.clone()))
+            })
+            .await
     }
 
     /// Changes an app, all of it at once or nothing, and nothing but what is named. Tokens are
@@ -36,37 +60,34 @@ impl KeyService {
     /// Settings that are looser than any before also revoke what was issued so long ago that all
     /// of it was dead by then: revocations of that time may be forgotten, and must not come
     /// undone.
-    pub async fn update_app(
-        &self,
-        id: AppId,
-        changes: impl Into<AppChanges>,
-    ) -> Result<App, KeyError> {
+    pub async fn update(&self, id: AppId, changes: impl Into<AppChanges>) -> Result<App, AppError> {
         let changes = changes.into();
         let now = self.clock.now();
-        self.change(|| {
-            let old = self.app(id)?;
-            let settings = changes.applied_to(&old.settings);
-            settings.check()?;
-            if let Some(key) = changes.signing_key {
-                check_signs(&self.lookup(key)?, &old, now)?;
-            }
-            let new = App {
-                signing_key: changes.signing_key.or(old.signing_key),
-                ..old.clone().with_settings(settings)
-            };
-            let change = (new != old).then(|| Change::UpdateApp {
-                mark: mark_of_loosening(&old, &new, now),
-                app: new.clone(),
-            });
-            Ok((change, new))
-        })
-        .await
+        self.writer
+            .change(|| {
+                let old = self.registry().known_app(id)?;
+                let settings = changes.applied_to(&old.settings);
+                settings.check()?;
+                if let Some(key) = changes.signing_key {
+                    check_signs(&self.registry().known_key(key)?, &old, now)?;
+                }
+                let new = App {
+                    signing_key: changes.signing_key.or(old.signing_key),
+                    ..old.clone().with_settings(settings)
+                };
+                let change = (new != old).then(|| Change::UpdateApp {
+                    mark: mark_of_loosening(&old, &new, now),
+                    app: new.clone(),
+                });
+                Ok((change, new))
+            })
+            .await
     }
 
-    /// Refuses every token of an app until [`enable_app`](Self::enable_app). Twice is once.
-    pub async fn disable_app(&self, id: AppId) -> Result<App, KeyError> {
+    /// Refuses every token of an app until [`enable`](Self::enable). Twice is once.
+    pub async fn disable(&self, id: AppId) -> Result<App, AppError> {
         let now = self.clock.now();
-        self.update(id, |app| App {
+        self.edit(id, |app| App {
             disabled: app.disabled.or(Some(now)),
             ..app
         })
@@ -74,8 +95,8 @@ impl KeyService {
     }
 
     /// Takes an app into use again.
-    pub async fn enable_app(&self, id: AppId) -> Result<App, KeyError> {
-        self.update(id, |app| App {
+    pub async fn enable(&self, id: AppId) -> Result<App, AppError> {
+        self.edit(id, |app| App {
             disabled: None,
             ..app
         })
@@ -83,91 +104,94 @@ impl KeyService {
     }
 
     /// Lets this key sign what the server mints for its app: an active HMAC key.
-    pub async fn set_signing_key(&self, id: KeyId) -> Result<App, KeyError> {
+    pub async fn set_signing_key(&self, id: KeyId) -> Result<App, AppError> {
         let now = self.clock.now();
-        self.change(|| {
-            let key = self.lookup(id)?;
-            let old = self.app(key.app)?;
-            check_signs(&key, &old, now)?;
-            let app = App {
-                signing_key: Some(id),
-                ..old
-            };
-            let change = Change::UpdateApp {
-                app: app.clone(),
-                mark: None,
-            };
-            Ok((Some(change), app))
-        })
-        .await
+        self.writer
+            .change(|| {
+                let key = self.registry().known_key(id)?;
+                let old = self.registry().known_app(key.app)?;
+                check_signs(&key, &old, now)?;
+                let app = App {
+                    signing_key: Some(id),
+                    ..old
+                };
+                let change = Change::UpdateApp {
+                    app: app.clone(),
+                    mark: None,
+                };
+                Ok((Some(change), app))
+            })
+            .await
     }
 
     /// The app with this id or name.
-    pub fn find_app(&self, name_or_id: &str) -> Result<App, KeyError> {
-        let by_name = || {
-            AppName::from_stored(name_or_id)
-                .ok()
-                .and_then(|name| self.registry.find_app_by_name(&name))
-        };
-        AppId::parse(name_or_id)
-            .ok()
-            .and_then(|id| self.registry.app(id))
-            .or_else(by_name)
-            .ok_or_else(|| KeyError::AppUnknown {
-                name: name_or_id.to_owned(),
-            })
+    pub fn find(&self, name_or_id: &str) -> Result<App, UnknownApp> {
+        self.registry().find_app(name_or_id)
     }
 
     /// Every app, by name.
-    pub fn list_apps(&self) -> Vec<App> {
-        self.registry.apps()
+    pub fn list(&self) -> Vec<App> {
+        self.registry().apps()
     }
 
-    async fn update(&self, id: AppId, edit: impl Fn(App) -> App) -> Result<App, KeyError> {
-        self.change(|| {
-            let old = self.app(id)?;
-            let new = edit(old.clone());
-            let change = (new != old).then(|| Change::UpdateApp {
-                app: new.clone(),
-                mark: None,
-            });
-            Ok((change, new))
-        })
-        .await
+    async fn edit(&self, id: AppId, edit: impl Fn(App) -> App) -> Result<App, AppError> {
+        self.writer
+            .change(|| {
+                let old = self.registry().known_app(id)?;
+                let new = edit(old.clone());
+                let change = (new != old).then(|| Change::UpdateApp {
+                    app: new.clone(),
+                    mark: None,
+                });
+                Ok((change, new))
+            })
+            .await
     }
 
     /// Gives an app another name. Its id, keys and tokens stay; the old name is free.
-    pub async fn rename_app(&self, id: AppId, name: AppName) -> Result<App, KeyError> {
-        self.change(|| {
-            let old = self.app(id)?;
-            if old.name == name {
-                return Ok((None, old));
-            }
-            if self.registry.find_app_by_name(&name).is_some() {
-                return Err(KeyError::AppExists { name: name.clone() });
-            }
-            let new = App {
-                name: name.clone(),
-                ..old
-            };
-            let change = Change::UpdateApp {
-                app: new.clone(),
-                mark: None,
-            };
-            Ok((Some(change), new))
-        })
-        .await
+    pub async fn rename(&self, id: AppId, name: AppName) -> Result<App, AppError> {
+        self.writer
+            .change(|| {
+                let old = self.registry().known_app(id)?;
+                if old.name == name {
+                    return Ok((None, old));
+                }
+                if self.registry().find_app_by_name(&name).is_some() {
+                    return Err(AppError::Exists { name: name.clone() });
+                }
+                let new = App {
+                    name: name.clone(),
+                    ..old
+                };
+                let change = Change::UpdateApp {
+                    app: new.clone(),
+                    mark: None,
+                };
+                Ok((Some(change), new))
+            })
+            .await
     }
 
     /// Deletes an app with everything that it owns, for ever: its keys name nothing from now on,
     /// what they opened is closed, its name is free.
-    pub async fn delete_app(&self, id: AppId) -> Result<App, KeyError> {
+    pub async fn delete(&self, id: AppId) -> Result<App, AppError> {
         let at = self.clock.now();
-        self.change(|| {
-            let app = self.app(id)?;
-            Ok((Some(Change::DeleteApp { app: id, at }), app))
-        })
-        .await
+        self.writer
+            .change(|| {
+                let app = self.registry().known_app(id)?;
+                Ok((Some(Change::DeleteApp { app: id, at }), app))
+            })
+            .await
+    }
+
+    fn registry(&self) -> &KeyRegistry {
+        self.writer.registry()
+    }
+}
+
+impl fmt::Debug for AppService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AppService")
     }
 }
 

@@ -2,9 +2,8 @@ use async_trait::async_trait;
 use hexline_model::{AppId, Timestamp};
 
 use super::app::{App, AppName};
-use crate::keys::{ChangeError, Revision};
 use crate::revocations::Revocation;
-use crate::store::StoreError;
+use crate::store::{ChangeError, Revision, StoreError};
 
 /// Apps.
 #[async_trait]

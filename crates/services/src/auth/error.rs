@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::keys::KeyError;
 use crate::store::StoreError;
 use crate::tokens::TokenError;
+use crate::vault::VaultError;
 
 /// Why nobody was signed in.
 ///
@@ -59,6 +60,9 @@ pub enum AuthError {
     /// No such app or API key.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// The vault failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -75,6 +79,7 @@ impl Failure for AuthError {
             Self::Unreachable { .. } | Self::Store(_) => ErrorCode::Unavailable,
             Self::Token(error) => error.code(),
             Self::Keys(error) => error.code(),
+            Self::Vault(error) => error.code(),
         }
     }
 
@@ -82,6 +87,7 @@ impl Failure for AuthError {
         match self {
             Self::Token(error) => error.is_for_caller(),
             Self::Keys(error) => error.is_for_caller(),
+            Self::Vault(error) => error.is_for_caller(),
             Self::Store(error) => matches!(error, StoreError::NotFound { .. }),
             _ => true,
         }

@@ -278,15 +278,15 @@ impl AuthService {
     /// secret of this server's, so that they stand in no database; the state alone, which the
     /// browser shows around, gives neither.
     async fn marks(&self, state: &str) -> Result<Marks, AuthError> {
-        let secret = if let Some(secret) = self.keys.open_secret(FLOW_SECRET).await? {
+        let secret = if let Some(secret) = self.vault.open_secret(FLOW_SECRET).await? {
             secret
         } else {
             let fresh = self.random();
-            self.keys
+            self.vault
                 .put_secret(FLOW_SECRET, None, fresh.clone())
                 .await?;
             // Another node may have been quicker.
-            self.keys.open_secret(FLOW_SECRET).await?.unwrap_or(fresh)
+            self.vault.open_secret(FLOW_SECRET).await?.unwrap_or(fresh)
         };
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
         let mark = |purpose: &str| {

@@ -12,7 +12,8 @@ use super::service::{AuthService, Outcome, SignedIn, ceiling, hash};
 use super::settings::SignIn;
 use super::social::hex;
 use super::store::Family;
-use crate::keys::{ApiKeyRecord, KeyError};
+use crate::keys::ApiKeyRecord;
+use crate::vault::VaultError;
 
 /// What the access tokens of a line are like.
 #[derive(Serialize, Deserialize)]
@@ -83,7 +84,7 @@ impl AuthService {
                 return Ok(signed_in);
             }
         }
-        Err(KeyError::Contended.into())
+        Err(VaultError::Contended.into())
     }
 
     /// Ends the line of a refresh token. What is no token any more is none already.
@@ -208,10 +209,12 @@ impl AuthService {
     /// The one key of all nodes and starts, made by the first that needs it.
     async fn open_seed_key(&self) -> Result<hmac::Key, AuthError> {
         loop {
-            if let Some(key) = self.keys.open_secret(SEED).await? {
+            if let Some(key) = self.vault.open_secret(SEED).await? {
                 return Ok(hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes()));
             }
-            self.keys.put_secret_once(SEED, None, self.random()).await?;
+            self.vault
+                .put_secret_once(SEED, None, self.random())
+                .await?;
         }
     }
 

@@ -21,11 +21,13 @@ use super::store::AuthStore;
 use crate::keys::{ApiKeyRecord, KeyService};
 use crate::reach::UrlRule;
 use crate::tokens::{Order, Signer, TokenService};
+use crate::vault::VaultService;
 
 /// The rules of the Auth Service.
 pub struct AuthService {
     pub(super) store: Arc<dyn AuthStore>,
     pub(super) keys: Arc<KeyService>,
+    pub(super) vault: Arc<VaultService>,
     tokens: Arc<TokenService>,
     pub(super) outbound: Arc<dyn Outbound>,
     pub(super) providers: Providers,
@@ -95,6 +97,7 @@ impl AuthService {
     pub fn new(
         store: Arc<dyn AuthStore>,
         keys: Arc<KeyService>,
+        vault: Arc<VaultService>,
         tokens: Arc<TokenService>,
         outbound: Arc<dyn Outbound>,
         clock: Arc<dyn Clock>,
@@ -105,6 +108,7 @@ impl AuthService {
             providers: Providers::new(Arc::clone(&outbound), Arc::clone(&clock), options.urls),
             store,
             keys,
+            vault,
             tokens,
             outbound,
             clock,
@@ -288,9 +292,9 @@ impl AuthService {
         for (id, secret) in new.secrets {
             let name = secret_name(app, &id);
             match secret {
-                Some(secret) => self.keys.put_secret(&name, Some(app), secret).await?,
+                Some(secret) => self.vault.put_secret(&name, Some(app), secret).await?,
                 None => {
-                    self.keys.remove_secret(&name).await?;
+                    self.vault.remove_secret(&name).await?;
                 }
             }
         }
@@ -300,7 +304,7 @@ impl AuthService {
             let kept = new.settings.oidc.iter().find(|p| p.id == provider.id);
             let is_same = kept.is_some_and(|kept| kept.is_same_client(&provider));
             if !is_same && !renewed.contains(&provider.id) {
-                self.keys
+                self.vault
                     .remove_secret(&secret_name(app, &provider.id))
                     .await?;
             }
@@ -313,7 +317,7 @@ impl AuthService {
         app: AppId,
         provider: &str,
     ) -> Result<Option<Secret<String>>, AuthError> {
-        Ok(self.keys.open_secret(&secret_name(app, provider)).await?)
+        Ok(self.vault.open_secret(&secret_name(app, provider)).await?)
     }
 
     /// A place among those of an app who wait for somebody outside; the others are turned away, so

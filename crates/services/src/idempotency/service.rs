@@ -9,14 +9,13 @@ use hexline_model::{AppId, Clock, Entropy, KeyId, Secret};
 use serde::{Deserialize, Serialize};
 
 use super::store::{IdempotencyStore, Record, Reservation};
-use crate::keys::{KeyError, KeyService};
 use crate::store::StoreError;
-use crate::vault::{MasterKey, Purpose, Sealed, Sealer};
+use crate::vault::{MasterKey, Purpose, Sealed, Sealer, VaultError, VaultService};
 
 /// Does each deed once.
 pub struct IdempotencyService {
     store: Arc<dyn IdempotencyStore>,
-    keys: Arc<KeyService>,
+    vault: Arc<VaultService>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     /// How many bytes an app may keep.
@@ -73,16 +72,16 @@ pub struct Answer {
 }
 
 impl IdempotencyService {
-    /// Keeps answers in this store, sealed under a key in the vault of `keys`.
+    /// Keeps answers in this store, sealed under a key in this vault.
     pub fn new(
         store: Arc<dyn IdempotencyStore>,
-        keys: Arc<KeyService>,
+        vault: Arc<VaultService>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         Self {
             store,
-            keys,
+            vault,
             clock,
             entropy,
             most: u64::MAX,
@@ -97,7 +96,7 @@ impl IdempotencyService {
     }
 
     /// Begins a deed, if it is not done yet and nobody does it.
-    pub async fn begin(&self, deed: &Deed<'_>) -> Result<Begun, KeyError> {
+    pub async fn begin(&self, deed: &Deed<'_>) -> Result<Begun, VaultError> {
         let (app, key) = (deed.app.to_string(), deed.key.to_string());
         let id = hash(&[
             app.as_bytes(),
@@ -148,7 +147,7 @@ impl IdempotencyService {
     }
 
     /// Keeps the answer of a request for a day, if the app may keep so many bytes.
-    pub async fn finish(&self, turn: &Turn, answer: &Answer) -> Result<(), KeyError> {
+    pub async fn finish(&self, turn: &Turn, answer: &Answer) -> Result<(), VaultError> {
         let text = serde_json::to_string(answer).expect("an answer is JSON");
         let text = Secret::new(text);
         let sealer = self.sealer().await?;
@@ -189,21 +188,21 @@ impl IdempotencyService {
         id: &str,
         app: AppId,
         sealed: &Sealed,
-    ) -> Result<Option<Answer>, KeyError> {
+    ) -> Result<Option<Answer>, VaultError> {
         let sealer = self.sealer().await?;
         let text = sealer.open(purpose(id, app), sealed).ok();
         Ok(text.and_then(|text| serde_json::from_str(text.expose()).ok()))
     }
 
     /// Read each time: of two nodes that made the key at once, one lost, and has to hear of it.
-    async fn sealer(&self) -> Result<Sealer, KeyError> {
-        if self.keys.open_secret(KEY_NAME).await?.is_none() {
+    async fn sealer(&self) -> Result<Sealer, VaultError> {
+        if self.vault.open_secret(KEY_NAME).await?.is_none() {
             let fresh = MasterKey::generate(&*self.entropy).to_text();
-            self.keys.put_secret_once(KEY_NAME, None, fresh).await?;
+            self.vault.put_secret_once(KEY_NAME, None, fresh).await?;
         }
-        let text = self.keys.open_secret(KEY_NAME).await?;
+        let text = self.vault.open_secret(KEY_NAME).await?;
         let key = text.and_then(|text| MasterKey::parse(text.expose()).ok());
-        Ok(Sealer::new(&key.ok_or(KeyError::Contended)?))
+        Ok(Sealer::new(&key.ok_or(VaultError::Contended)?))
     }
 }
 

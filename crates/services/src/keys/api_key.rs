@@ -36,45 +36,47 @@ impl KeyService {
         check_label(&label)?;
         let created = self.clock.now();
         let id = ApiKey::generate(&*self.entropy);
-        self.change(|| {
-            let app = self.app(app)?;
-            let none = || KeyError::NoSigningKey { app: app.id };
-            let key = key.or(app.signing_key).ok_or_else(none)?;
-            check_signs(&self.lookup(key)?, &app, created)?;
-            let record = ApiKeyRecord {
-                id,
-                app: app.id,
-                key,
-                label: label.clone(),
-                created,
-                revoked: None,
-            };
-            Ok((Some(Change::AddApiKey(record.clone())), record))
-        })
-        .await
+        self.writer
+            .change(|| {
+                let app = self.registry.known_app(app)?;
+                let none = || KeyError::NoSigningKey { app: app.id };
+                let key = key.or(app.signing_key).ok_or_else(none)?;
+                check_signs(&self.registry.known_key(key)?, &app, created)?;
+                let record = ApiKeyRecord {
+                    id,
+                    app: app.id,
+                    key,
+                    label: label.clone(),
+                    created,
+                    revoked: None,
+                };
+                Ok((Some(Change::AddApiKey(record.clone())), record))
+            })
+            .await
     }
 
     /// Lets a public id name nothing any more, for ever. What it has signed stays good. Twice is
     /// once.
     pub async fn revoke_api_key(&self, id: ApiKey) -> Result<ApiKeyRecord, KeyError> {
         let at = self.clock.now();
-        self.change(|| {
-            let old = self.api_key(id)?;
-            if old.revoked.is_some() {
-                return Ok((None, old));
-            }
-            let new = ApiKeyRecord {
-                revoked: Some(at),
-                ..old
-            };
-            Ok((Some(Change::RevokeApiKey(new.clone())), new))
-        })
-        .await
+        self.writer
+            .change(|| {
+                let old = self.api_key(id)?;
+                if old.revoked.is_some() {
+                    return Ok((None, old));
+                }
+                let new = ApiKeyRecord {
+                    revoked: Some(at),
+                    ..old
+                };
+                Ok((Some(Change::RevokeApiKey(new.clone())), new))
+            })
+            .await
     }
 
     /// Every public id of an app, revoked ones too, oldest first. Answers from memory.
     pub fn list_api_keys(&self, app: AppId) -> Result<Vec<ApiKeyRecord>, KeyError> {
-        self.app(app)?;
+        self.registry.known_app(app)?;
         let mut found = self.registry.api_keys_of(app);
         found.sort_by_key(|record| (record.created, record.id));
         Ok(found)

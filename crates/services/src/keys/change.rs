@@ -1,16 +1,11 @@
-use std::sync::Arc;
-
 use hexline_model::{AppId, Timestamp};
-use tokio::sync::MutexGuard;
 
 use super::api_key::ApiKeyRecord;
-use super::error::KeyError;
 use super::key::{KeyRecord, KeyState};
-use super::service::KeyService;
-use super::store::{ChangeError, Changes, Revision, Stores};
+use super::store::{Changes, Stores};
 use crate::apps::App;
 use crate::revocations::Revocation;
-use crate::vault::{MasterKey, Purpose, Sealed, Sealer};
+use crate::store::{ChangeError, Revision};
 
 /// A change as it was decided, to be written if nothing else changed meanwhile.
 pub(crate) enum Change {
@@ -54,122 +49,12 @@ pub(crate) struct NewcomerKey {
     pub(crate) signs: bool,
 }
 
-/// How changes are made: one at a time, each on the state that the database has.
-impl KeyService {
-    /// Takes in what others changed in the database and tells observers. Reads one row if
-    /// nothing changed. True if something did.
-    pub async fn refresh(&self) -> Result<bool, KeyError> {
-        let mut known = self.known.lock().await;
-        if self.stores.journal.revision().await? == *known {
-            return Ok(false);
-        }
-        self.catch_up(&mut known).await?;
-        Ok(true)
-    }
-
-    /// Re-seals every secret under a new master key, in one transaction. How many there were.
-    ///
-    /// The caller keeps both keys on disk until this returns: afterwards the old one opens
-    /// nothing, before, the new one.
-    pub async fn rotate_master_key(&self, new: &MasterKey) -> Result<u64, KeyError> {
-        let mut known = self.known.lock().await;
-        self.catch_up(&mut known).await?;
-        let old = self.sealer();
-        let new = Arc::new(Sealer::new(new));
-        if old.fingerprint() == new.fingerprint() {
-            return Err(KeyError::SameMasterKey {
-                found: new.fingerprint().clone(),
-            });
-        }
-        self.sealers_mut(|sealers| sealers.next = Some(new.clone()));
-        let reseal = |purpose: Purpose<'_>, sealed: &Sealed| {
-            let secret = old.open(purpose, sealed)?;
-            Ok(new.seal(purpose, secret.expose()))
-        };
-        let count = self
-            .stores
-            .seals
-            .reseal(old.fingerprint(), new.fingerprint(), &reseal)
-            .await?;
-        self.catch_up(&mut known).await?;
-        Ok(count)
-    }
-
-    /// Decides a change and writes it; decides again if the database has moved on. `None` is a
-    /// change that is none.
-    pub(crate) async fn change<T>(
-        &self,
-        decide: impl Fn() -> Result<(Option<Change>, T), KeyError>,
-    ) -> Result<T, KeyError> {
-        let mut known = self.known.lock().await;
-        for _ in 0..ATTEMPTS {
-            match decide() {
-                Ok((Some(change), outcome)) => match change.write(&self.stores, *known).await {
-                    Ok(revision) => {
-                        self.take_in(&mut known, change.changes(revision));
-                        return Ok(outcome);
-                    }
-                    Err(ChangeError::Stale { .. }) => self.catch_up(&mut known).await?,
-                    Err(error) => return Err(error.into()),
-                },
-                // Doing nothing is right only if the database still says what memory says.
-                settled => {
-                    if !self.moved_on(&mut known).await? {
-                        return settled.map(|(_, outcome)| outcome);
-                    }
-                }
-            }
-        }
-        Err(KeyError::Contended)
-    }
-
-    async fn moved_on(&self, known: &mut MutexGuard<'_, Revision>) -> Result<bool, KeyError> {
-        if self.stores.journal.revision().await? == **known {
-            return Ok(false);
-        }
-        self.catch_up(known).await?;
-        Ok(true)
-    }
-
-    /// Brings the registry up to the database.
-    pub(crate) async fn catch_up(&self, known: &mut Revision) -> Result<(), KeyError> {
-        let changes = self.stores.journal.since(*known).await?;
-        let in_force = changes.master_key.clone();
-        self.sealers_mut(|sealers| {
-            let resealed = |next: &&mut Arc<Sealer>| in_force.as_ref() == Some(next.fingerprint());
-            if let Some(next) = sealers.next.as_mut().filter(resealed) {
-                sealers.current = next.clone();
-                sealers.next = None;
-            }
-        });
-        let sealer = self.sealer();
-        let revision = changes.revision;
-        // Revocations count even if the seals are out of reach.
-        self.registry.apply(changes, &sealer);
-        match in_force {
-            Some(expected) if expected != *sealer.fingerprint() => Err(KeyError::WrongMasterKey {
-                found: sealer.fingerprint().clone(),
-                expected,
-            }),
-            _ => {
-                *known = revision;
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes in a change of our own. If others came before it, the revision stays behind, so
-    /// that theirs are asked for.
-    pub(crate) fn take_in(&self, known: &mut Revision, changes: Changes) {
-        if changes.revision == known.next() {
-            *known = changes.revision;
-        }
-        self.registry.apply(changes, &self.sealer());
-    }
-}
-
 impl Change {
-    async fn write(&self, stores: &Stores, expected: Revision) -> Result<Revision, ChangeError> {
+    pub(super) async fn write(
+        &self,
+        stores: &Stores,
+        expected: Revision,
+    ) -> Result<Revision, ChangeError> {
         match self {
             Self::AddApp(app) => stores.apps.add(app, expected).await,
             Self::UpdateApp { app, mark } => stores.apps.update(app, mark.as_ref(), expected).await,
@@ -199,7 +84,7 @@ impl Change {
     }
 
     /// The rows that it wrote, as they are now.
-    fn changes(self, revision: Revision) -> Changes {
+    pub(super) fn changes(self, revision: Revision) -> Changes {
         let mut changes = Changes::none(revision);
         match self {
             Self::AddApp(app) => changes.apps.push(app),
@@ -244,6 +129,3 @@ impl NewcomerKey {
         (app.into_iter().collect(), vec![self.key])
     }
 }
-
-// Each lost attempt is a change of somebody else, so this many come before one is given up.
-pub(crate) const ATTEMPTS: usize = 64;

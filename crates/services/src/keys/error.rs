@@ -2,12 +2,10 @@ use hexline_model::{ApiKey, AppId, KeyId};
 use hexline_protocol::ErrorCode;
 use hexline_token::{Algorithm, KeyValidationError};
 
-use super::store::ChangeError;
-use crate::apps::{AppName, AppSettingsError};
+use crate::apps::UnknownApp;
 use crate::failure::Failure;
-use crate::revocations::TokenIdError;
 use crate::store::StoreError;
-use crate::vault::{Fingerprint, SealError, SealStoreError};
+use crate::vault::{SealError, VaultError, WrongMasterKey};
 
 /// Why the key service did not do as it was asked.
 ///
@@ -15,21 +13,9 @@ use crate::vault::{Fingerprint, SealError, SealStoreError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// No app with this name or id.
-    #[error("there is no app {name:?}")]
-    AppUnknown {
-        /// What was asked for.
-        name: String,
-    },
-    /// The name is in use.
-    #[error("there is an app {name} already")]
-    AppExists {
-        /// The name.
-        name: AppName,
-    },
-    /// Settings out of bounds.
+    /// No such app.
     #[error(transparent)]
-    Settings(#[from] AppSettingsError),
+    UnknownApp(#[from] UnknownApp),
     /// No such key.
     #[error("there is no key {id}")]
     KeyUnknown {
@@ -63,9 +49,6 @@ pub enum KeyError {
         /// What may stand there.
         expected: &'static str,
     },
-    /// A `jti` that can't be.
-    #[error(transparent)]
-    TokenId(#[from] TokenIdError),
     /// Only a key that is in use can be rotated or made the signing key.
     #[error("key {id} is {found}, expected an active key")]
     NotActive {
@@ -99,34 +82,11 @@ pub enum KeyError {
         /// The app.
         app: AppId,
     },
-    /// The database is sealed under another master key.
-    #[error(
-        "this is not the master key of the database: found one with fingerprint {found}, expected \
-         {expected}; was the master key file replaced, or does it belong to another database?"
-    )]
-    WrongMasterKey {
-        /// The fingerprint of the key that was handed over.
-        found: Fingerprint,
-        /// The fingerprint in the database.
-        expected: Fingerprint,
-    },
-    /// The new master key is the old one.
-    #[error("the new master key is the one in force, {found}")]
-    SameMasterKey {
-        /// Its fingerprint.
-        found: Fingerprint,
-    },
     /// A secret of the database does not open.
     #[error("the secret of key {id} does not open")]
     Seal {
         /// Whose secret.
         id: KeyId,
-        /// Why.
-        source: SealError,
-    },
-    /// A secret of the vault does not open.
-    #[error("a secret of the vault does not open")]
-    VaultSeal {
         /// Why.
         source: SealError,
     },
@@ -142,6 +102,24 @@ pub enum KeyError {
         /// What was asked for.
         id: ApiKey,
     },
+    /// The vault failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The change could not be written.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why the registry could not be brought up to the database, or a change of it not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The database is sealed under another master key.
+    #[error(transparent)]
+    WrongMasterKey(#[from] WrongMasterKey),
     /// Others changed the database again and again while this was tried.
     #[error("the database kept changing; nothing was done, try again")]
     Contended,
@@ -150,56 +128,40 @@ pub enum KeyError {
     Store(#[from] StoreError),
 }
 
-impl From<ChangeError> for KeyError {
-    fn from(error: ChangeError) -> Self {
-        match error {
-            ChangeError::Stale { .. } => Self::Contended,
-            ChangeError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
-impl From<SealStoreError> for KeyError {
-    fn from(error: SealStoreError) -> Self {
-        match error {
-            // There the database's is what was found.
-            SealStoreError::MasterKey { found, expected } => Self::WrongMasterKey {
-                found: expected,
-                expected: found,
-            },
-            SealStoreError::Key { key, source } => Self::Seal { id: key, source },
-            SealStoreError::Vault(source) => Self::VaultSeal { source },
-            SealStoreError::Store(error) => Self::Store(error),
-        }
-    }
-}
-
 impl Failure for KeyError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::AppUnknown { .. }
-            | Self::KeyUnknown { .. }
-            | Self::ApiKeyUnknown { .. }
-            | Self::Store(StoreError::NotFound { .. }) => ErrorCode::NotFound,
-            Self::AppExists { .. }
-            | Self::KeyExists { .. }
-            | Self::NotActive { .. }
-            | Self::Store(StoreError::Conflict { .. }) => ErrorCode::Conflict,
-            Self::Settings(_)
-            | Self::Validation(_)
+            Self::UnknownApp(error) => error.code(),
+            Self::KeyUnknown { .. } | Self::ApiKeyUnknown { .. } => ErrorCode::NotFound,
+            Self::KeyExists { .. } | Self::NotActive { .. } => ErrorCode::Conflict,
+            Self::Validation(_)
             | Self::KeySort { .. }
             | Self::Order { .. }
-            | Self::TokenId(_)
             | Self::NotRotatable { .. }
-            | Self::NoSecret { .. }
-            | Self::SameMasterKey { .. } => ErrorCode::InvalidParams,
+            | Self::NoSecret { .. } => ErrorCode::InvalidParams,
             Self::NoSigningKey { .. } => ErrorCode::NoSigningKey,
             Self::ApiKeyRevoked { .. } => ErrorCode::KeyRevoked,
-            Self::WrongMasterKey { .. }
-            | Self::Seal { .. }
-            | Self::VaultSeal { .. }
-            | Self::Contended
-            | Self::Store(_) => ErrorCode::Unavailable,
+            Self::Seal { .. } => ErrorCode::Unavailable,
+            Self::Vault(error) => error.code(),
+            Self::Registry(error) => error.code(),
+            Self::Store(error) => error.code(),
+        }
+    }
+
+    fn is_for_caller(&self) -> bool {
+        match self {
+            Self::Vault(error) => error.is_for_caller(),
+            Self::Registry(error) => error.is_for_caller(),
+            _ => self.code() != ErrorCode::Unavailable,
+        }
+    }
+}
+
+impl Failure for RegistryError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::WrongMasterKey(_) | Self::Contended => ErrorCode::Unavailable,
         }
     }
 

@@ -1,15 +1,13 @@
-//! Apps, their keys, and which tokens are refused: the part of the server that says no.
+//! Keys, and the registry of everything that a token is checked against: the part of the server that says no.
 //!
 //! **What.** An app owns keys. A key verifies tokens (a secret, a public key, a JWKS document or
 //! the URL of one) and may sign what the server mints. A key is active, then retiring after
-//! [`rotate_key`](KeyService::rotate_key), or revoked. Tokens can be revoked alone or by who they
-//! are for and when they were issued; an identity or a device can be held out for a while, whatever
-//! token it has. An API key is a public id that names a key. The vault keeps
-//! secrets that are no keys.
+//! [`rotate_key`](KeyService::rotate_key), or revoked. An API key is a public id that names a key.
 //!
 //! **Methods.** [`KeyService`] is for operators and an app's server: create, list, show, rotate,
-//! revoke, sweep. [`KeyRegistry`] is for the door: it implements [`hexline_token::Registry`] and
-//! checks live connections again ([`reauthorize`](KeyRegistry::reauthorize)). Neither knows HTTP.
+//! revoke. [`KeyRegistry`] is for the door: it implements [`hexline_token::Registry`] and
+//! checks live connections again ([`reauthorize`](KeyRegistry::reauthorize)). [`RegistryWriter`] makes
+//! the changes of this service and of those for apps and revocations. None knows HTTP.
 //!
 //! **Events.** [`KeyEvent`], told in order, after the store acknowledged and the registry shows
 //! the change.
@@ -24,9 +22,7 @@
 //!   the app's settings become ([`App::longest_life`](crate::apps::App::longest_life)).
 //! * A key that an app's server made ends no later than the key whose token asked for it, and is
 //!   revoked with it.
-//! * A hold that was lifted stays in the store as one that has ended, until every node must have heard
-//!   of it.
-//! * Changes take turns across processes by the store's [`Revision`].
+//! * Changes take turns across processes by the store's [`Revision`](crate::store::Revision).
 //!
 //! **To add** something to remember: a method on the trait in `store.rs` with its promise, both
 //! migrations and the SQL in the store crate, a case in its shared suite; then a rule in
@@ -48,16 +44,19 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod writer;
 
 pub use api_key::ApiKeyRecord;
 pub use authorization::{Authorization, AuthorizedJwk, Revoked};
 pub use cache::KeyHandle;
-pub(crate) use change::{ATTEMPTS, Change};
-pub use error::KeyError;
+pub(crate) use change::Change;
+pub use error::{KeyError, RegistryError};
 pub use event::KeyEvent;
 pub use jwks::JwksOrder;
 pub use key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
 pub use registry::{KeyRegistry, Observer};
 pub(crate) use service::check_signs;
 pub use service::{KeyOptions, KeyService};
-pub use store::{ApiKeyStore, ChangeError, Changes, Journal, KeyStore, Revision, Stores};
+pub use store::{ApiKeyStore, Changes, Journal, KeyStore, Stores};
+pub(crate) use writer::ATTEMPTS;
+pub use writer::RegistryWriter;

@@ -12,14 +12,16 @@ use hexline_token::{
 use super::api_key::ApiKeyRecord;
 use super::authorization::{Authorization, Revoked};
 use super::cache::{CachedApp, CachedKey, End, KeyHandle, Verifies};
+use super::error::{KeyError, RegistryError};
 use super::event::KeyEvent;
 use super::jwks::{JwksOrder, Wanted};
 use super::key::{KeyMaterial, KeyRecord};
 use super::revoked::{RevokedTokens, TokenMarks};
-use super::store::Changes;
-use crate::apps::{App, AppLimits, AppName};
+use super::store::{Changes, Stores};
+use crate::apps::{App, AppLimits, AppName, UnknownApp};
 use crate::revocations::{Holds, SweepHorizon};
-use crate::vault::{Purpose, Sealer};
+use crate::store::Revision;
+use crate::vault::{Purpose, Sealer, WrongMasterKey};
 
 /// Every app, key and revocation, in memory: what a token is checked against.
 ///
@@ -52,6 +54,24 @@ impl KeyRegistry {
             state: RwLock::default(),
             observers: RwLock::default(),
         }
+    }
+
+    /// Loads what tokens are checked against, for one look: writes nothing and follows no change.
+    pub async fn load(
+        stores: &Stores,
+        sealer: &Sealer,
+        base_audiences: Vec<String>,
+    ) -> Result<Arc<Self>, RegistryError> {
+        let changes = stores.journal.since(Revision::default()).await?;
+        if let Some(expected) = &changes.master_key
+            && expected != sealer.fingerprint()
+        {
+            let (found, expected) = (sealer.fingerprint().clone(), expected.clone());
+            return Err(WrongMasterKey { found, expected }.into());
+        }
+        let registry = Self::new(base_audiences);
+        registry.apply(changes, sealer);
+        Ok(Arc::new(registry))
     }
 
     /// Tells this observer of every change from now on.
@@ -218,6 +238,22 @@ impl KeyRegistry {
             .map(|cached| cached.app.clone())
     }
 
+    /// The app with this name or id.
+    pub fn find_app(&self, name_or_id: &str) -> Result<App, UnknownApp> {
+        let by_name = || {
+            AppName::from_stored(name_or_id)
+                .ok()
+                .and_then(|name| self.find_app_by_name(&name))
+        };
+        AppId::parse(name_or_id)
+            .ok()
+            .and_then(|id| self.app(id))
+            .or_else(by_name)
+            .ok_or_else(|| UnknownApp {
+                name: name_or_id.to_owned(),
+            })
+    }
+
     /// Every app, by name.
     pub fn apps(&self) -> Vec<App> {
         let state = self.read();
@@ -254,9 +290,15 @@ impl KeyRegistry {
         made
     }
 
+    /// The app with this id, for a change of it.
+    pub(crate) fn known_app(&self, id: AppId) -> Result<App, UnknownApp> {
+        self.app(id).ok_or_else(|| id.into())
+    }
+
     /// The key with this id as it is stored, for a change of it.
-    pub(super) fn stored_record(&self, id: KeyId) -> Option<KeyRecord> {
-        self.key_of(id).map(|key| key.record.clone())
+    pub(crate) fn known_key(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
+        let known = self.key_of(id).map(|key| key.record.clone());
+        known.ok_or(KeyError::KeyUnknown { id })
     }
 
     /// The key that signs what the server mints for an app, if it may sign now. Copies nothing.

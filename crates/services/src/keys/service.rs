@@ -1,37 +1,28 @@
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{AppId, Clock, Entropy, KeyId, Secret, Timestamp};
-use tokio::sync::Mutex;
 
 use super::change::{Change, NewcomerKey};
-use super::error::KeyError;
+use super::error::{KeyError, RegistryError};
 use super::key::{CreatedKey, KeyMaterial, KeyRecord, KeyState, NewKey, RevokedKey, SigningKey};
 use super::registry::{KeyRegistry, Observer, earlier};
-use super::store::{Revision, Stores};
 use super::validate::{KeyValidator, check_label, new_secret};
+use super::writer::RegistryWriter;
 use crate::apps::App;
 use crate::reach::UrlRule;
-use crate::vault::{Purpose, Sealer};
+use crate::vault::{MasterKey, Purpose, Sealer};
 
-/// The rules of apps, keys and revocations.
+/// The rules of keys.
 ///
-/// Questions are answered from the [`KeyRegistry`]; changes go to the store first. Changes take
-/// turns, in this process by a lock and across processes by the store's revision: each is decided
-/// on the state that it changes, or decided again.
-///
-/// A change that is dropped halfway leaves nothing half done: whatever the store committed is
-/// taken in by the next change or [`refresh`](Self::refresh).
+/// Questions are answered from the [`KeyRegistry`]; changes go by the [`RegistryWriter`].
 pub struct KeyService {
-    pub(crate) stores: Stores,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) registry: Arc<KeyRegistry>,
+    pub(super) writer: Arc<RegistryWriter>,
+    pub(super) registry: Arc<KeyRegistry>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
     validator: KeyValidator,
-    sealers: RwLock<Sealers>,
-    /// The revision that the registry shows. Whoever holds the lock may change things.
-    pub(crate) known: Mutex<Revision>,
 }
 
 /// What a server decides for all apps.
@@ -43,65 +34,23 @@ pub struct KeyOptions {
     pub jwks_urls: UrlRule,
 }
 
-pub(crate) struct Sealers {
-    pub(crate) current: Arc<Sealer>,
-    /// Set while the store re-seals, so that a re-seal whose end nobody saw is understood.
-    pub(crate) next: Option<Arc<Sealer>>,
-}
-
 impl KeyService {
-    /// Opens the service: checks that the master key is the database's (a new database takes it
-    /// over) and loads everything.
-    pub async fn open(
-        stores: Stores,
-        sealer: Sealer,
+    /// Works on the keys of a registry.
+    pub fn new(
+        writer: Arc<RegistryWriter>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         options: KeyOptions,
-    ) -> Result<Self, KeyError> {
-        let expected = stores.seals.claim(sealer.fingerprint()).await?;
-        if expected != *sealer.fingerprint() {
-            return Err(KeyError::WrongMasterKey {
-                found: sealer.fingerprint().clone(),
-                expected,
-            });
-        }
-        let service = Self {
-            stores,
+    ) -> Self {
+        Self {
+            registry: Arc::clone(writer.registry()),
+            writer,
             clock,
             entropy,
-            registry: Arc::new(KeyRegistry::new(options.base_audiences)),
             validator: KeyValidator {
                 jwks_urls: options.jwks_urls,
             },
-            sealers: RwLock::new(Sealers {
-                current: Arc::new(sealer),
-                next: None,
-            }),
-            known: Mutex::new(Revision::default()),
-        };
-        service.catch_up(&mut *service.known.lock().await).await?;
-        Ok(service)
-    }
-
-    /// Loads what tokens are checked against, for one look: writes nothing and follows no change.
-    pub async fn read(
-        stores: &Stores,
-        sealer: &Sealer,
-        options: KeyOptions,
-    ) -> Result<Arc<KeyRegistry>, KeyError> {
-        let changes = stores.journal.since(Revision::default()).await?;
-        if let Some(expected) = &changes.master_key
-            && expected != sealer.fingerprint()
-        {
-            return Err(KeyError::WrongMasterKey {
-                found: sealer.fingerprint().clone(),
-                expected: expected.clone(),
-            });
         }
-        let registry = KeyRegistry::new(options.base_audiences);
-        registry.apply(changes, sealer);
-        Ok(Arc::new(registry))
     }
 
     /// Makes or registers a key. The first HMAC key of an app, and any that is made while none
@@ -111,33 +60,34 @@ impl KeyService {
     pub async fn create_key(&self, app: AppId, order: NewKey) -> Result<CreatedKey, KeyError> {
         let now = self.clock.now();
         let valid = self.validator.validate(order, now, &*self.entropy)?;
-        self.change(|| {
-            let app = self.app(app)?;
-            if let Some(old) = self.registry.key_record(valid.id)
-                && (old.released.is_none() || old.app == app.id)
-            {
-                return Err(KeyError::KeyExists { id: valid.id });
-            }
-            let mut record = valid.record(app.id, now, &self.sealer());
-            if let Some(maker) = valid.made_by {
-                let end = self.end_of_maker(maker, &app, now)?;
-                record.expires = earlier(record.expires, end);
-            }
-            let signs = record.may_sign(now) && self.signer(&app, now).is_none();
-            let created = CreatedKey {
-                record: record.clone(),
-                secret: valid.secret().cloned(),
-            };
-            Ok((
-                Some(Change::AddKey(Box::new(NewcomerKey {
-                    key: record,
-                    app,
-                    signs,
-                }))),
-                created,
-            ))
-        })
-        .await
+        self.writer
+            .change(|| {
+                let app = self.registry.known_app(app)?;
+                if let Some(old) = self.registry.key_record(valid.id)
+                    && (old.released.is_none() || old.app == app.id)
+                {
+                    return Err(KeyError::KeyExists { id: valid.id });
+                }
+                let mut record = valid.record(app.id, now, &self.sealer());
+                if let Some(maker) = valid.made_by {
+                    let end = self.end_of_maker(maker, &app, now)?;
+                    record.expires = earlier(record.expires, end);
+                }
+                let signs = record.may_sign(now) && self.signer(&app, now).is_none();
+                let created = CreatedKey {
+                    record: record.clone(),
+                    secret: valid.secret().cloned(),
+                };
+                Ok((
+                    Some(Change::AddKey(Box::new(NewcomerKey {
+                        key: record,
+                        app,
+                        signs,
+                    }))),
+                    created,
+                ))
+            })
+            .await
     }
 
     /// Replaces an HMAC key: a new one with a new id and the same algorithm, label, expiry and
@@ -177,62 +127,63 @@ impl KeyService {
         }
         let now = self.clock.now();
         let fresh = KeyId::generate(&*self.entropy);
-        self.change(|| {
-            let old = self.lookup(id)?;
-            if !matches!(old.material, KeyMaterial::Hmac(_)) {
-                return Err(KeyError::NotRotatable {
-                    id,
-                    kind: old.material.kind(),
-                });
-            }
-            require_active(&old, now)?;
-            let app = self.app(old.app)?;
-            let secret = new_secret(old.algorithm, &*self.entropy);
-            let purpose = Purpose::HmacSecret {
-                app: old.app,
-                key: fresh,
-            };
-            let (made_by, expires) = match maker {
-                None => (old.made_by, old.expires),
-                Some(maker) => {
-                    let end = self.end_of_maker(maker, &app, now)?;
-                    (Some(maker), earlier(old.expires, end))
+        self.writer
+            .change(|| {
+                let old = self.registry.known_key(id)?;
+                if !matches!(old.material, KeyMaterial::Hmac(_)) {
+                    return Err(KeyError::NotRotatable {
+                        id,
+                        kind: old.material.kind(),
+                    });
                 }
-            };
-            let new = KeyRecord {
-                id: fresh,
-                created: now,
-                expires,
-                last_used: None,
-                made_by,
-                material: KeyMaterial::Hmac(self.sealer().seal(purpose, secret.expose())),
-                ..old.clone()
-            };
-            let mut api_keys = self.registry.api_keys_of(app.id);
-            api_keys.retain(|record| record.key == id);
-            for record in &mut api_keys {
-                record.key = fresh;
-            }
-            let signs = app.signing_key == Some(id) || self.signer(&app, now).is_none();
-            let created = CreatedKey {
-                record: new.clone(),
-                secret: Some(secret),
-            };
-            Ok((
-                Some(Change::Rotate {
-                    old: Box::new(old),
-                    until: now.plus(overlap),
-                    new: Box::new(NewcomerKey {
-                        key: new,
-                        app,
-                        signs,
+                require_active(&old, now)?;
+                let app = self.registry.known_app(old.app)?;
+                let secret = new_secret(old.algorithm, &*self.entropy);
+                let purpose = Purpose::HmacSecret {
+                    app: old.app,
+                    key: fresh,
+                };
+                let (made_by, expires) = match maker {
+                    None => (old.made_by, old.expires),
+                    Some(maker) => {
+                        let end = self.end_of_maker(maker, &app, now)?;
+                        (Some(maker), earlier(old.expires, end))
+                    }
+                };
+                let new = KeyRecord {
+                    id: fresh,
+                    created: now,
+                    expires,
+                    last_used: None,
+                    made_by,
+                    material: KeyMaterial::Hmac(self.sealer().seal(purpose, secret.expose())),
+                    ..old.clone()
+                };
+                let mut api_keys = self.registry.api_keys_of(app.id);
+                api_keys.retain(|record| record.key == id);
+                for record in &mut api_keys {
+                    record.key = fresh;
+                }
+                let signs = app.signing_key == Some(id) || self.signer(&app, now).is_none();
+                let created = CreatedKey {
+                    record: new.clone(),
+                    secret: Some(secret),
+                };
+                Ok((
+                    Some(Change::Rotate {
+                        old: Box::new(old),
+                        until: now.plus(overlap),
+                        new: Box::new(NewcomerKey {
+                            key: new,
+                            app,
+                            signs,
+                        }),
+                        api_keys,
                     }),
-                    api_keys,
-                }),
-                created,
-            ))
-        })
-        .await
+                    created,
+                ))
+            })
+            .await
     }
 
     /// Ends a key at once, which cannot be undone, with everything that it opened and every key that it made.
@@ -253,48 +204,50 @@ impl KeyService {
         made: impl Fn(&KeyRecord) -> Vec<KeyRecord>,
     ) -> Result<RevokedKey, KeyError> {
         let at = self.clock.now();
-        self.change(|| {
-            let mut record = self.lookup(id)?;
-            let mut made = made(&record);
-            made.retain(stands);
-            let own = stands(&record).then_some(&mut record);
-            let revoked: Vec<KeyRecord> = own
-                .into_iter()
-                .chain(&mut made)
-                .map(|key| {
-                    key.state = KeyState::Revoked { at };
-                    key.clone()
-                })
-                .collect();
-            let change = (!revoked.is_empty()).then_some(Change::Revoke { keys: revoked, at });
-            Ok((change, RevokedKey { record, made }))
-        })
-        .await
+        self.writer
+            .change(|| {
+                let mut record = self.registry.known_key(id)?;
+                let mut made = made(&record);
+                made.retain(stands);
+                let own = stands(&record).then_some(&mut record);
+                let revoked: Vec<KeyRecord> = own
+                    .into_iter()
+                    .chain(&mut made)
+                    .map(|key| {
+                        key.state = KeyState::Revoked { at };
+                        key.clone()
+                    })
+                    .collect();
+                let change = (!revoked.is_empty()).then_some(Change::Revoke { keys: revoked, at });
+                Ok((change, RevokedKey { record, made }))
+            })
+            .await
     }
 
     /// Revokes a key with every key that it made, and lets another app take its id: the app that
     /// has it may not be the one that tokens of this id are from. Twice is once.
     pub async fn release_key(&self, id: KeyId) -> Result<RevokedKey, KeyError> {
         let at = self.clock.now();
-        self.change(|| {
-            let mut record = self.lookup(id)?;
-            let mut made = self.registry.made_by(record.app, &[id]);
-            made.retain(stands);
-            if record.released.is_some() && made.is_empty() {
-                return Ok((None, RevokedKey { record, made }));
-            }
-            let own = stands(&record).then_some(&mut record);
-            for key in own.into_iter().chain(&mut made) {
-                key.state = KeyState::Revoked { at };
-            }
-            record.released = record.released.or(Some(at));
-            let change = Change::Release {
-                key: Box::new(record.clone()),
-                made: made.clone(),
-            };
-            Ok((Some(change), RevokedKey { record, made }))
-        })
-        .await
+        self.writer
+            .change(|| {
+                let mut record = self.registry.known_key(id)?;
+                let mut made = self.registry.made_by(record.app, &[id]);
+                made.retain(stands);
+                if record.released.is_some() && made.is_empty() {
+                    return Ok((None, RevokedKey { record, made }));
+                }
+                let own = stands(&record).then_some(&mut record);
+                for key in own.into_iter().chain(&mut made) {
+                    key.state = KeyState::Revoked { at };
+                }
+                record.released = record.released.or(Some(at));
+                let change = Change::Release {
+                    key: Box::new(record.clone()),
+                    made: made.clone(),
+                };
+                Ok((Some(change), RevokedKey { record, made }))
+            })
+            .await
     }
 
     /// Names a key anew, for people.
@@ -305,22 +258,23 @@ impl KeyService {
     ) -> Result<KeyRecord, KeyError> {
         let label = label.into();
         check_label(&label)?;
-        self.change(|| {
-            let old = self.lookup(id)?;
-            let new = KeyRecord {
-                label: label.clone(),
-                ..old.clone()
-            };
-            let change = (new != old).then(|| Change::Label(Box::new(new.clone())));
-            Ok((change, self.with_last_use(new)))
-        })
-        .await
+        self.writer
+            .change(|| {
+                let old = self.registry.known_key(id)?;
+                let new = KeyRecord {
+                    label: label.clone(),
+                    ..old.clone()
+                };
+                let change = (new != old).then(|| Change::Label(Box::new(new.clone())));
+                Ok((change, self.with_last_use(new)))
+            })
+            .await
     }
 
     /// Writes down when keys were last used, in one batch. How many there were.
     pub async fn flush_last_used(&self) -> Result<usize, KeyError> {
         let used = self.registry.unflushed();
-        self.stores.keys.touch(&used).await?;
+        self.writer.stores().keys.touch(&used).await?;
         self.registry.mark_flushed(&used);
         Ok(used.len())
     }
@@ -335,14 +289,23 @@ impl KeyService {
         &self.registry
     }
 
-    /// The name of the master key in force.
-    pub fn master_key_fingerprint(&self) -> String {
-        self.sealer().fingerprint().to_string()
+    /// Takes in what others changed in the database and tells observers. Reads one row if
+    /// nothing changed. True if something did.
+    pub async fn refresh(&self) -> Result<bool, RegistryError> {
+        self.writer.refresh().await
+    }
+
+    /// Re-seals every secret under a new master key, in one transaction. How many there were.
+    ///
+    /// The caller keeps both keys on disk until this returns: afterwards the old one opens
+    /// nothing, before, the new one.
+    pub async fn rotate_master_key(&self, new: &MasterKey) -> Result<u64, KeyError> {
+        self.writer.reseal(new).await
     }
 
     /// The key with this id.
     pub async fn lookup_key(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
-        let stored = self.stores.keys.lookup(id).await?;
+        let stored = self.writer.stores().keys.lookup(id).await?;
         stored
             .map(|key| self.with_last_use(key))
             .ok_or(KeyError::KeyUnknown { id })
@@ -356,11 +319,11 @@ impl KeyService {
 
     /// Every key of an app, oldest first.
     pub async fn list_keys(&self, app: AppId) -> Result<Vec<KeyRecord>, KeyError> {
-        self.app(app)?;
+        self.registry.known_app(app)?;
         let mut keys = Vec::new();
         let mut after = None;
         loop {
-            let page = self.stores.keys.list(app, after, PAGE).await?;
+            let page = self.writer.stores().keys.list(app, after, PAGE).await?;
             let Some(last) = page.last() else {
                 return Ok(keys);
             };
@@ -371,7 +334,7 @@ impl KeyService {
 
     /// The secret of an HMAC key, for whoever may see it. Answers from memory.
     pub fn reveal_secret(&self, id: KeyId) -> Result<Secret<String>, KeyError> {
-        let key = self.lookup(id)?;
+        let key = self.registry.known_key(id)?;
         let KeyMaterial::Hmac(sealed) = &key.material else {
             return Err(KeyError::NoSecret {
                 id,
@@ -389,7 +352,7 @@ impl KeyService {
 
     /// What signs the tokens that the server mints for an app. Answers from memory.
     pub fn signing_key(&self, app: AppId) -> Result<SigningKey, KeyError> {
-        let app = self.app(app)?;
+        let app = self.registry.known_app(app)?;
         let none = KeyError::NoSigningKey { app: app.id };
         let key = self.signer(&app, self.clock.now()).ok_or(none)?;
         self.signing(&app, &key)
@@ -398,7 +361,7 @@ impl KeyService {
     /// A certain HMAC key of an app, for signing what the server mints; refused like an app that
     /// has none if it may not sign now. Answers from memory.
     pub fn signing_key_of(&self, app: AppId, key: KeyId) -> Result<SigningKey, KeyError> {
-        let app = self.app(app)?;
+        let app = self.registry.known_app(app)?;
         let now = self.clock.now();
         let own = self.registry.key_record(key);
         let own = own.filter(|key| key.app == app.id && key.may_sign(now));
@@ -430,24 +393,12 @@ impl KeyService {
         app: &App,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, KeyError> {
-        let key = self.lookup(maker)?;
+        let key = self.registry.known_key(maker)?;
         if key.app != app.id {
             return Err(KeyError::KeyUnknown { id: maker });
         }
         require_active(&key, now)?;
         Ok(key.expires)
-    }
-
-    pub(crate) fn app(&self, id: AppId) -> Result<App, KeyError> {
-        self.registry.app(id).ok_or_else(|| KeyError::AppUnknown {
-            name: id.to_string(),
-        })
-    }
-
-    pub(crate) fn lookup(&self, id: KeyId) -> Result<KeyRecord, KeyError> {
-        self.registry
-            .stored_record(id)
-            .ok_or(KeyError::KeyUnknown { id })
     }
 
     fn with_last_use(&self, key: KeyRecord) -> KeyRecord {
@@ -461,16 +412,8 @@ impl KeyService {
         }
     }
 
-    pub(crate) fn sealer(&self) -> Arc<Sealer> {
-        self.sealers
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .current
-            .clone()
-    }
-
-    pub(crate) fn sealers_mut(&self, edit: impl FnOnce(&mut Sealers)) {
-        edit(&mut self.sealers.write().unwrap_or_else(PoisonError::into_inner));
+    fn sealer(&self) -> Arc<Sealer> {
+        self.writer.vault().sealer()
     }
 }
 

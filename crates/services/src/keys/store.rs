@@ -6,10 +6,7 @@
 //! * *Atomic:* it wrote all that it says, or nothing. After [`StoreError::Unavailable`] it may
 //!   have done either; [`Journal::since`] tells.
 //!
-//! **Revisions.** The database counts changes of apps, keys, revocations and seals. A write that
-//! follows from what is in memory names the revision that it was decided on and is refused with
-//! [`ChangeError::Stale`] if there was another change since, in this process or any other. So two
-//! writers never build on the same state, and a reader catches up by asking what came after.
+//! **Revisions.** See [`Revision`]; a reader catches up by asking what came after the one that it knows.
 
 use std::sync::Arc;
 
@@ -20,27 +17,8 @@ use super::api_key::ApiKeyRecord;
 use super::key::{KeyRecord, KeyState};
 use crate::apps::{App, AppStore};
 use crate::revocations::{Hold, HoldStore, Revocation, RevocationStore};
-use crate::store::StoreError;
+use crate::store::{ChangeError, Revision, StoreError};
 use crate::vault::{Fingerprint, SealStore, VaultStore};
-
-/// How many changes a database has seen. 0 is an empty one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Revision(i64);
-
-/// Why a change that names a revision was not made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ChangeError {
-    /// Decided on an older revision than the database has.
-    #[error("the database has changed since revision {}", expected.0)]
-    Stale {
-        /// The revision that was named.
-        expected: Revision,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// Everything that came after a revision.
 #[derive(Debug, Clone, PartialEq)]
@@ -191,23 +169,5 @@ impl Changes {
             api_keys: Vec::new(),
             deleted: Vec::new(),
         }
-    }
-}
-
-impl Revision {
-    /// A revision as it was stored.
-    pub fn from_stored(count: i64) -> Self {
-        Self(count)
-    }
-
-    /// The count.
-    pub fn count(self) -> i64 {
-        self.0
-    }
-
-    /// The revision that the next change makes.
-    #[must_use]
-    pub fn next(self) -> Self {
-        Self(self.0 + 1)
     }
 }

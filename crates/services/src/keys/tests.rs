@@ -17,11 +17,11 @@ use super::store::Changes;
 use super::validate::{KeyValidator, new_secret};
 use super::{
     Authorization, KeyEvent, KeyHandle, KeyMaterial, KeyRecord, KeyRegistry, KeyState, NewKey,
-    Revision,
 };
 use crate::apps::{App, AppName, AppSettings, TokenLife};
 use crate::reach::UrlRule;
 use crate::revocations::{Revocation, Scope, SweepHorizon, Target, TokenId};
+use crate::store::Revision;
 use crate::vault::{MasterKey, Purpose, Sealer};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -601,7 +601,7 @@ fn a_use_is_reported_once_and_survives_a_change_of_the_key() {
     assert_eq!(rig.registry.unflushed(), [(record.id, NOW)]);
     let retiring = KeyRecord {
         state: KeyState::Retiring { until: at(9) },
-        ..rig.registry.stored_record(record.id).expect("is there")
+        ..rig.registry.known_key(record.id).expect("is there")
     };
     rig.apply(Vec::new(), vec![retiring], Vec::new());
     assert_eq!(rig.registry.unflushed(), [(record.id, NOW)]);

@@ -4,8 +4,8 @@ use hexline_protocol::ErrorCode;
 
 use super::operator::{EmailError, PersonNameError};
 use crate::failure::Failure;
-use crate::keys::KeyError;
 use crate::store::StoreError;
+use crate::vault::VaultError;
 
 /// Why the operator service did not do as it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ pub enum OperatorError {
     Store(StoreError),
     /// The vault.
     #[error(transparent)]
-    Vault(#[from] KeyError),
+    Vault(#[from] VaultError),
 }
 
 impl Failure for OperatorError {

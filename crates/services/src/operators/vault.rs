@@ -3,11 +3,10 @@ use hexline_model::Secret;
 
 use super::error::OperatorError;
 use super::store::SecretVault;
-use crate::keys::KeyService;
+use crate::vault::VaultService;
 
-/// The key service holds the master key, and so the vault.
 #[async_trait]
-impl SecretVault for KeyService {
+impl SecretVault for VaultService {
     async fn put(&self, name: &str, secret: Secret<String>) -> Result<(), OperatorError> {
         Ok(self.put_secret(name, None, secret).await?)
     }

@@ -3,8 +3,7 @@ use hexline_model::{AppId, Timestamp};
 
 use super::hold::{HeldOut, Hold, HoldCursor};
 use super::revocation::{Revocation, SweepHorizon, TargetKind};
-use crate::keys::{ChangeError, Revision};
-use crate::store::StoreError;
+use crate::store::{ChangeError, Revision, StoreError};
 
 /// Where a page of revocations ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use hexline_token::{
 use serde_json::Value;
 
 use super::error::TokenError;
+use crate::apps::UnknownApp;
 use crate::keys::{KeyError, KeyHandle, KeyService, SigningKey};
 
 /// Mints access tokens. Answers from memory.
@@ -245,9 +246,7 @@ impl TokenService {
 
     fn longest_ttl(&self, app: AppId) -> Result<Duration, KeyError> {
         let found = self.keys.registry().app(app);
-        let unknown = || KeyError::AppUnknown {
-            name: app.to_string(),
-        };
+        let unknown = || UnknownApp::from(app);
         Ok(found.ok_or_else(unknown)?.settings.longest_ttl)
     }
 

@@ -2,9 +2,8 @@ use std::time::Duration;
 
 use hexline_model::{AppId, KeyId, SystemEntropy};
 use hexline_services::apps::{App, AppLimits, AppName, AppSettings, TokenLife};
-use hexline_services::keys::{ChangeError, Revision};
 use hexline_services::revocations::{Revocation, Scope, Target};
-use hexline_services::store::StoreError;
+use hexline_services::store::{ChangeError, Revision, StoreError};
 use serde_json::json;
 
 use crate::rig::{NOW, Rig, app};

@@ -3,8 +3,7 @@ use std::time::Duration;
 use hexline_model::{ApiKey, AppId, Device, Identity, SystemEntropy, Timestamp};
 use hexline_services::apps::AppStore as _;
 use hexline_services::auth::{AuthStore, Family, OnceKind, SignIn};
-use hexline_services::keys::Revision;
-use hexline_services::store::StoreError;
+use hexline_services::store::{Revision, StoreError};
 use serde_json::json;
 
 use crate::rig::{NOW, Rig, app};

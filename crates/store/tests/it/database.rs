@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use hexline_model::{ManualClock, Secret};
 use hexline_services::apps::AppSettings;
-use hexline_services::keys::{ChangeError, NewKey, Revision};
-use hexline_services::store::StoreError;
+use hexline_services::keys::NewKey;
+use hexline_services::store::{ChangeError, Revision, StoreError};
 use hexline_store::{Backend, Database, DatabaseConfig, DatabaseError};
 use hexline_token::Algorithm;
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
@@ -113,12 +113,14 @@ async fn a_row_that_no_release_wrote_is_named(rig: &mut Rig) {
 async fn a_secret_stands_nowhere_in_plain_text(rig: &mut Rig) {
     let service = rig.service().await;
     let app = service
-        .create_app("demo".parse().expect("a name"), AppSettings::default())
+        .apps
+        .create("demo".parse().expect("a name"), AppSettings::default())
         .await
         .expect("creates");
     let mut secrets = Vec::new();
     for _ in 0..3 {
         let made = service
+            .keys
             .create_key(app.id, NewKey::generate(Algorithm::Hs256))
             .await
             .expect("creates");

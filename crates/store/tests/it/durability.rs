@@ -3,8 +3,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use hexline_model::{KeyId, ManualClock, Secret, SystemEntropy};
+use hexline_services::RegistryServices;
 use hexline_services::apps::AppSettings;
-use hexline_services::keys::{KeyService, KeyState, NewKey};
+use hexline_services::keys::{KeyState, NewKey};
 use hexline_services::vault::Sealer;
 use hexline_store::{Database, DatabaseConfig};
 use hexline_token::Algorithm;
@@ -55,7 +56,7 @@ async fn no_key_that_was_printed_is_lost_when_the_process_is_killed(rig: &mut Ri
         rig.reopen().await;
         let service = rig.service().await;
         for (id, secret) in printed {
-            let revealed = service.reveal_secret(id).expect("is there");
+            let revealed = service.keys.reveal_secret(id).expect("is there");
             assert_eq!(*revealed.expose(), secret);
         }
     }
@@ -81,7 +82,7 @@ async fn keys_are_made_and_printed_until_the_process_is_killed() {
     };
     let clock = Arc::new(ManualClock::new(NOW));
     let database = Database::open(&config, clock.clone()).await.expect("opens");
-    let service = KeyService::open(
+    let service = RegistryServices::open(
         database.stores(),
         Sealer::new(&master_key(1)),
         clock,
@@ -92,11 +93,13 @@ async fn keys_are_made_and_printed_until_the_process_is_killed() {
     .expect("opens");
     let name = format!("app-{}", std::process::id());
     let app = service
-        .create_app(name.parse().expect("a name"), AppSettings::default())
+        .apps
+        .create(name.parse().expect("a name"), AppSettings::default())
         .await
         .expect("creates");
     loop {
         let made = service
+            .keys
             .create_key(app.id, NewKey::generate(Algorithm::Hs256))
             .await
             .expect("creates");

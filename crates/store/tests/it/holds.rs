@@ -2,9 +2,8 @@ use std::time::Duration;
 
 use hexline_model::{Identity, Subject, Timestamp};
 use hexline_services::apps::App;
-use hexline_services::keys::Revision;
 use hexline_services::revocations::{HeldOut, Hold, HoldCursor};
-use hexline_services::store::StoreError;
+use hexline_services::store::{Revision, StoreError};
 
 use crate::rig::{NOW, Rig, app};
 

@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hexline_model::{AppId, KeyId, SeededEntropy, SystemEntropy, Timestamp};
+use hexline_services::RegistryServices;
 use hexline_services::idempotency::{
     Answer, Begun, Deed, IdempotencyService, IdempotencyStore, REQUEST_BYTES, Reservation,
 };
-use hexline_services::keys::KeyService;
 use hexline_services::store::StoreError;
 
 use crate::rig::{NOW, Rig, master_key};
@@ -154,22 +154,24 @@ async fn an_answer_outlives_a_restart_and_another_master_key(rig: &mut Rig) {
         name: "order-1",
         request,
     };
-    let keys = Arc::new(rig.service().await);
-    let service = over(rig, &keys);
+    let services = rig.service().await;
+    let service = over(rig, &services);
     let Begun::Fresh(turn) = service.begin(&deed(&[b"a", b"b"])).await.expect("begins") else {
         panic!("it is new");
     };
     let again = service.begin(&deed(&[b"a", b"b"])).await.expect("looks");
     assert!(matches!(again, Begun::Busy));
     service.finish(&turn, &body).await.expect("writes");
-    keys.rotate_master_key(&master_key(2))
+    services
+        .keys
+        .rotate_master_key(&master_key(2))
         .await
         .expect("rotates");
-    drop((service, keys));
+    drop((service, services));
     rig.reopen().await;
-    let keys = rig.try_service(&rig.database, &master_key(2)).await;
-    let keys = Arc::new(keys.expect("opens"));
-    let service = over(rig, &keys);
+    let services = rig.try_service(&rig.database, &master_key(2)).await;
+    let services = services.expect("opens");
+    let service = over(rig, &services);
     let Begun::Done(same) = service.begin(&deed(&[b"a", b"b"])).await.expect("looks") else {
         panic!("it is done");
     };
@@ -182,15 +184,15 @@ async fn deeds_go_with_their_app(rig: &mut Rig) {
     let (app, _) = rig.add_app("one").await;
     let one = reservation(app.id, "1", NOW);
     assert!(rig.database.begin(&one, NOW).await.expect("writes"));
-    let keys = rig.service().await;
-    keys.delete_app(app.id).await.expect("deletes");
+    let services = rig.service().await;
+    services.apps.delete(app.id).await.expect("deletes");
     assert_eq!(rig.database.lookup("deed", NOW).await.expect("reads"), None);
 }
 
 async fn the_oldest_answers_make_room_for_new_ones_and_what_was_done_stays_done(rig: &mut Rig) {
     let (app, _) = rig.add_app("one").await;
     let key = KeyId::generate(&SeededEntropy::new(3));
-    let keys = Arc::new(rig.service().await);
+    let services = rig.service().await;
     let deed = |name: &'static str| Deed {
         app: app.id,
         key,
@@ -204,7 +206,7 @@ async fn the_oldest_answers_make_room_for_new_ones_and_what_was_done_stays_done(
         body: "x".repeat(2000),
     };
     let most = 3 * 2500;
-    let service = over(rig, &keys).keeping(most);
+    let service = over(rig, &services).keeping(most);
     let mut turns = Vec::new();
     for name in &NAMES[..4] {
         rig.advance(Duration::from_secs(1));
@@ -222,7 +224,7 @@ async fn the_oldest_answers_make_room_for_new_ones_and_what_was_done_stays_done(
         let again = service.begin(&deed(name)).await.expect("looks");
         assert!(matches!(again, Begun::Done(_)), "{name}");
     }
-    let narrow = over(rig, &keys).keeping(200);
+    let narrow = over(rig, &services).keeping(200);
     let full = narrow.begin(&deed("z")).await.expect("looks");
     assert!(matches!(full, Begun::Full));
     let again = service.begin(&deed("z")).await.expect("begins");
@@ -231,9 +233,9 @@ async fn the_oldest_answers_make_room_for_new_ones_and_what_was_done_stays_done(
 
 async fn the_youngest_answers_stay_however_many_requests_came_before(rig: &mut Rig) {
     let (app, _) = rig.add_app("one").await;
-    let keys = Arc::new(rig.service().await);
+    let services = rig.service().await;
     let most = 20 * REQUEST_BYTES;
-    let service = over(rig, &keys).keeping(most);
+    let service = over(rig, &services).keeping(most);
     let names: Vec<_> = (0..60).map(|n| format!("order-{n}")).collect();
     let deed = |name| Deed {
         app: app.id,
@@ -294,10 +296,10 @@ async fn what_is_counted_is_what_is_there(rig: &mut Rig) {
     assert_eq!(used().await, 0);
 }
 
-fn over(rig: &Rig, keys: &Arc<KeyService>) -> IdempotencyService {
+fn over(rig: &Rig, services: &RegistryServices) -> IdempotencyService {
     IdempotencyService::new(
         Arc::new(rig.database.clone()),
-        Arc::clone(keys),
+        Arc::clone(&services.vault),
         rig.clock.clone(),
         Arc::new(SystemEntropy),
     )
@@ -318,8 +320,8 @@ async fn nodes_that_answer_their_first_at_once_can_read_each_others(rig: &mut Ri
         kind: None,
         body: "done".to_owned(),
     };
-    let keys = Arc::new(rig.service().await);
-    let nodes: Vec<_> = (0..NAMES.len()).map(|_| over(rig, &keys)).collect();
+    let services = rig.service().await;
+    let nodes: Vec<_> = (0..NAMES.len()).map(|_| over(rig, &services)).collect();
     let answering = nodes.iter().zip(NAMES).map(async |(node, name)| {
         let Begun::Fresh(turn) = node.begin(&deed(name)).await.expect("begins") else {
             panic!("it is new");

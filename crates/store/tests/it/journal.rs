@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use hexline_services::apps::App;
-use hexline_services::keys::{Changes, KeyState, Revision};
+use hexline_services::keys::{Changes, KeyState};
 use hexline_services::revocations::{Revocation, Scope, Target};
+use hexline_services::store::Revision;
 
 use crate::rig::{NOW, Rig, app, key, master_key};
 

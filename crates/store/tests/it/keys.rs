@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use hexline_model::{KeyId, SystemEntropy, Timestamp};
-use hexline_services::keys::{ChangeError, KeyMaterial, KeyRecord, KeyState};
-use hexline_services::store::StoreError;
+use hexline_services::keys::{KeyMaterial, KeyRecord, KeyState};
+use hexline_services::store::{ChangeError, StoreError};
 use hexline_services::vault::Sealed;
 use hexline_token::{Algorithm, Grants};
 

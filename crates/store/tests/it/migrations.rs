@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hexline_model::ManualClock;
 use hexline_services::apps::{App, AppSettings, TokenLife};
-use hexline_services::keys::Revision;
+use hexline_services::store::Revision;
 use hexline_store::{Database, DatabaseConfig, DatabaseError};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _, SqlSafeStr as _};

@@ -2,11 +2,10 @@ use std::time::Duration;
 
 use hexline_model::{Identity, Subject, Timestamp};
 use hexline_services::apps::App;
-use hexline_services::keys::{ChangeError, Revision};
 use hexline_services::revocations::{
     Revocation, RevocationCursor, Scope, SweepHorizon, Target, TokenId,
 };
-use hexline_services::store::StoreError;
+use hexline_services::store::{ChangeError, Revision, StoreError};
 
 use crate::rig::{NOW, Rig, app};
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use hexline_model::{
     AppId, Clock, KeyId, ManualClock, NodeId, Secret, SeededEntropy, SystemEntropy, Timestamp,
 };
+use hexline_services::RegistryServices;
 use hexline_services::apps::{App, AppName, AppSettings, TokenLife};
-use hexline_services::keys::{
-    KeyMaterial, KeyOptions, KeyRecord, KeyService, KeyState, Revision, Stores,
-};
+use hexline_services::keys::{KeyMaterial, KeyOptions, KeyRecord, KeyState, Stores};
 use hexline_services::reach::UrlRule;
+use hexline_services::store::Revision;
 use hexline_services::vault::{MasterKey, Purpose, Sealer};
 use hexline_store::{Database, DatabaseConfig};
 use hexline_token::Algorithm;
@@ -113,11 +113,11 @@ impl Rig {
     }
 
     /// A key service on this database, as a server would open it.
-    pub(crate) async fn service(&self) -> KeyService {
+    pub(crate) async fn service(&self) -> RegistryServices {
         self.service_of(&self.database).await
     }
 
-    pub(crate) async fn service_of(&self, database: &Database) -> KeyService {
+    pub(crate) async fn service_of(&self, database: &Database) -> RegistryServices {
         self.try_service(database, &master_key(1))
             .await
             .expect("opens")
@@ -127,8 +127,8 @@ impl Rig {
         &self,
         database: &Database,
         master: &MasterKey,
-    ) -> Result<KeyService, hexline_services::keys::KeyError> {
-        KeyService::open(
+    ) -> Result<RegistryServices, hexline_services::keys::KeyError> {
+        RegistryServices::open(
             database.stores(),
             Sealer::new(master),
             self.clock.clone(),

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hexline_services::keys::{ChangeError, KeyMaterial, KeyRecord, Revision};
+use hexline_services::keys::{KeyMaterial, KeyRecord};
+use hexline_services::store::{ChangeError, Revision};
 use hexline_services::vault::{Purpose, SealError, SealStoreError, Sealed, Sealer};
 
 use crate::rig::{Rig, key, master_key, secret_of};

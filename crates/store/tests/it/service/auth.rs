@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hexline_model::{Device, Secret, SystemEntropy};
+use hexline_services::RegistryServices;
 use hexline_services::auth::{
     Anonymous, Answer, AuthError, AuthOptions, AuthService, AuthStore as _, Credentials, External,
     NewSettings, Outbound, OutboundError, Refresh, Request, SignIn, SignedIn, everything,
 };
-use hexline_services::keys::{ApiKeyRecord, KeyService};
+use hexline_services::keys::ApiKeyRecord;
 use hexline_services::reach::UrlRule;
 use hexline_services::revocations::Scope;
 use hexline_services::tokens::TokenService;
@@ -40,22 +41,23 @@ impl Outbound for Alice {
 
 struct World {
     auth: AuthService,
-    keys: Arc<KeyService>,
+    services: RegistryServices,
     caller: ApiKeyRecord,
 }
 
 impl World {
     async fn on(rig: &Rig) -> Self {
-        let keys = Arc::new(rig.service().await);
-        let app = demo(&keys).await;
-        hmac(&keys, &app).await;
-        let made = keys.create_api_key(app.id, None, "").await;
+        let services = rig.service().await;
+        let app = demo(&services).await;
+        hmac(&services, &app).await;
+        let made = services.keys.create_api_key(app.id, None, "").await;
         let caller = made.expect("there is a key that signs");
         let auth = AuthService::new(
             Arc::new(rig.database.clone()),
-            Arc::clone(&keys),
+            Arc::clone(&services.keys),
+            Arc::clone(&services.vault),
             Arc::new(TokenService::new(
-                Arc::clone(&keys),
+                Arc::clone(&services.keys),
                 "http://localhost:8000",
                 rig.clock.clone(),
             )),
@@ -94,7 +96,11 @@ impl World {
             secrets: BTreeMap::new(),
         };
         auth.put_settings(app.id, new).await.expect("good settings");
-        Self { auth, keys, caller }
+        Self {
+            auth,
+            services,
+            caller,
+        }
     }
 
     async fn signs_in(&self) -> Secret<String> {
@@ -191,12 +197,24 @@ async fn a_line_that_ended_with_its_user_stays_ended_when_the_revocation_is_forg
     let app = world.caller.app;
     let alice = Scope::Identity(hexline_model::Identity::parse("alice").expect("an identity"));
     let now = rig.advance(Duration::from_secs(1));
-    let revoked = world.keys.revoke_issued_before(app, alice, now).await;
+    let revoked = world
+        .services
+        .revocations
+        .revoke_issued_before(app, alice, now)
+        .await;
     revoked.expect("revokes");
     assert_eq!(world.refresh(&token).await.err(), Some("refresh_token"));
     world.auth.sweep(now).await.expect("sweeps");
     let much_later = rig.advance(Duration::from_secs(40 * DAY_S));
-    assert_eq!(world.keys.sweep(much_later).await.expect("sweeps"), 1);
+    assert_eq!(
+        world
+            .services
+            .revocations
+            .sweep(much_later)
+            .await
+            .expect("sweeps"),
+        1
+    );
     assert_eq!(world.refresh(&token).await.err(), Some("refresh_token"));
     // Who signs in again is somebody new.
     let token = world.signs_in().await;
@@ -212,7 +230,12 @@ async fn a_line_ends_with_its_api_key_and_when_nobody_uses_it(rig: &mut Rig) {
     assert_eq!(world.refresh(&token).await.err(), Some("refresh_token"));
     let token = world.signs_in().await;
     let api_key = world.caller.id;
-    world.keys.revoke_api_key(api_key).await.expect("revokes");
+    world
+        .services
+        .keys
+        .revoke_api_key(api_key)
+        .await
+        .expect("revokes");
     assert!(world.auth.caller(&api_key.to_string()).is_err());
     assert_eq!(world.refresh(&token).await.err(), Some("refresh_token"));
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use hexline_model::{AppId, Identity, KeyId, Secret, SystemEntropy};
 use hexline_services::Failure as _;
-use hexline_services::apps::AppSettings;
+use hexline_services::apps::{AppError, AppSettings};
 use hexline_services::keys::{CreatedKey, KeyError, KeyEvent, KeyState, NewKey};
 use hexline_services::revocations::Scope;
 use hexline_token::{Algorithm, Grants, PrivateKey, Reason, TokenBuilder};
@@ -38,7 +38,11 @@ async fn a_key_that_was_just_made_verifies_its_tokens(rig: &mut Rig) {
         (Algorithm::Hs512, 86),
     ] {
         let order = NewKey::generate(algorithm).label("backend");
-        let made = service.create_key(app.id, order).await.expect("creates");
+        let made = service
+            .keys
+            .create_key(app.id, order)
+            .await
+            .expect("creates");
         let secret = made.secret.expect("an HMAC key has one");
         assert_eq!(secret.expose().len(), shown);
         let key = PrivateKey::hmac(algorithm, secret.expose().as_bytes()).expect("passes");
@@ -63,39 +67,55 @@ async fn everything_is_the_same_after_a_restart(rig: &mut Rig) {
     let order = NewKey::public_jwk(jwk)
         .ceiling(ceiling)
         .expires(NOW.plus(Duration::from_hours(1)));
-    let public = service.create_key(app.id, order).await.expect("registers");
+    let public = service
+        .keys
+        .create_key(app.id, order)
+        .await
+        .expect("registers");
     assert!(public.secret.is_none());
-    service.revoke_key(two.record.id).await.expect("revokes");
+    service
+        .keys
+        .revoke_key(two.record.id)
+        .await
+        .expect("revokes");
     let settings = AppSettings {
         longest_ttl: Duration::from_hours(2),
         ..AppSettings::default()
     };
-    service.update_app(app.id, settings).await.expect("updates");
     service
+        .apps
+        .update(app.id, settings)
+        .await
+        .expect("updates");
+    service
+        .revocations
         .revoke_token(app.id, "another-jti", None)
         .await
         .expect("revokes");
     let all = Identity::parse("bob").expect("an identity");
     service
+        .revocations
         .revoke_issued_before(app.id, Scope::Identity(all), NOW)
         .await
         .expect("revokes");
 
     let before = (
-        service.list_apps(),
-        service.list_keys(app.id).await.expect("lists"),
+        service.apps.list(),
+        service.keys.list_keys(app.id).await.expect("lists"),
         service
-            .list_revocations(app.id, None, 9)
+            .revocations
+            .list(app.id, None, 9)
             .await
             .expect("lists"),
     );
     rig.reopen().await;
     let again = rig.service().await;
     let after = (
-        again.list_apps(),
-        again.list_keys(app.id).await.expect("lists"),
+        again.apps.list(),
+        again.keys.list_keys(app.id).await.expect("lists"),
         again
-            .list_revocations(app.id, None, 9)
+            .revocations
+            .list(app.id, None, 9)
             .await
             .expect("lists"),
     );
@@ -120,17 +140,24 @@ async fn everything_is_the_same_after_a_restart(rig: &mut Rig) {
 async fn the_first_hmac_key_signs_and_the_next_after_it_is_gone(rig: &mut Rig) {
     let service = rig.service().await;
     let app = demo(&service).await;
-    let none = service.signing_key(app.id).expect_err("nothing signs yet");
+    let none = service
+        .keys
+        .signing_key(app.id)
+        .expect_err("nothing signs yet");
     assert_eq!(none.code().text(), "no_signing_key");
     let url = NewKey::jwks_url("https://example.org/jwks.json");
-    service.create_key(app.id, url).await.expect("registers");
+    service
+        .keys
+        .create_key(app.id, url)
+        .await
+        .expect("registers");
     assert!(
-        service.signing_key(app.id).is_err(),
+        service.keys.signing_key(app.id).is_err(),
         "a public key can't sign"
     );
 
     let (one, two) = (hmac(&service, &app).await, hmac(&service, &app).await);
-    let signing = service.signing_key(app.id).expect("signs");
+    let signing = service.keys.signing_key(app.id).expect("signs");
     assert_eq!(signing.id, one.record.id);
     assert_eq!(signing.algorithm, Algorithm::Hs256);
     assert_eq!(
@@ -138,21 +165,33 @@ async fn the_first_hmac_key_signs_and_the_next_after_it_is_gone(rig: &mut Rig) {
         one.secret.expect("has one").expose()
     );
 
-    service.revoke_key(one.record.id).await.expect("revokes");
+    service
+        .keys
+        .revoke_key(one.record.id)
+        .await
+        .expect("revokes");
     assert!(
-        service.signing_key(app.id).is_err(),
+        service.keys.signing_key(app.id).is_err(),
         "nobody else takes its place unasked"
     );
     let three = hmac(&service, &app).await;
     assert_eq!(
-        service.signing_key(app.id).expect("signs").id,
+        service.keys.signing_key(app.id).expect("signs").id,
         three.record.id
     );
-    service.set_signing_key(two.record.id).await.expect("sets");
+    service
+        .apps
+        .set_signing_key(two.record.id)
+        .await
+        .expect("sets");
     rig.reopen().await;
     let again = rig.service().await;
-    assert_eq!(again.signing_key(app.id).expect("signs").id, two.record.id);
+    assert_eq!(
+        again.keys.signing_key(app.id).expect("signs").id,
+        two.record.id
+    );
     let refused = again
+        .apps
         .set_signing_key(one.record.id)
         .await
         .expect_err("is revoked");
@@ -166,10 +205,15 @@ async fn a_rotated_key_verifies_until_the_overlap_is_over(rig: &mut Rig) {
     let order = NewKey::generate(Algorithm::Hs512)
         .label("backend")
         .ceiling(ceiling);
-    let old = service.create_key(app.id, order).await.expect("creates");
+    let old = service
+        .keys
+        .create_key(app.id, order)
+        .await
+        .expect("creates");
     let events = events_of(&service);
 
     let new = service
+        .keys
         .rotate_key(old.record.id, None)
         .await
         .expect("rotates");
@@ -182,11 +226,15 @@ async fn a_rotated_key_verifies_until_the_overlap_is_over(rig: &mut Rig) {
     assert_eq!(new.record.algorithm, Some(Algorithm::Hs512));
     assert_eq!(new.record.ceiling, old.record.ceiling);
     assert_eq!(
-        service.signing_key(app.id).expect("signs").id,
+        service.keys.signing_key(app.id).expect("signs").id,
         new.record.id
     );
     let until = NOW.plus(Duration::from_hours(24));
-    let record = service.lookup_key(old.record.id).await.expect("is there");
+    let record = service
+        .keys
+        .lookup_key(old.record.id)
+        .await
+        .expect("is there");
     assert_eq!(record.state, KeyState::Retiring { until });
     let told: HashSet<_> = take(&events).into_iter().collect();
     let expected = HashSet::from([
@@ -220,6 +268,7 @@ async fn a_rotated_key_verifies_until_the_overlap_is_over(rig: &mut Rig) {
     );
     assert_eq!(check(&service, &made(&new, until), until), Ok(()));
     let again = service
+        .keys
         .rotate_key(old.record.id, None)
         .await
         .expect_err("is retiring");
@@ -231,12 +280,14 @@ async fn only_an_active_hmac_key_is_rotated(rig: &mut Rig) {
     let app = demo(&service).await;
     let url = NewKey::jwks_url("https://example.org/jwks.json");
     let public = service
+        .keys
         .create_key(app.id, url)
         .await
         .expect("registers")
         .record
         .id;
     let refused = service
+        .keys
         .rotate_key(public, None)
         .await
         .expect_err("has no secret");
@@ -245,27 +296,35 @@ async fn only_an_active_hmac_key_is_rotated(rig: &mut Rig) {
         "{refused}"
     );
     assert!(matches!(
-        service.reveal_secret(public),
+        service.keys.reveal_secret(public),
         Err(KeyError::NoSecret { .. })
     ));
     let unknown = KeyId::generate(&SystemEntropy);
     let refused = service
+        .keys
         .rotate_key(unknown, None)
         .await
         .expect_err("is not there");
     assert_eq!(refused.code().text(), "not_found");
     let one = hmac(&service, &app).await.record.id;
     let refused = service
+        .keys
         .rotate_key(one, Some(Duration::MAX))
         .await
         .expect_err("is too long");
     assert_eq!(refused.code().text(), "invalid_params");
     let new = service
+        .keys
         .rotate_key(one, Some(Duration::ZERO))
         .await
         .expect("rotates");
-    service.revoke_key(new.record.id).await.expect("revokes");
+    service
+        .keys
+        .revoke_key(new.record.id)
+        .await
+        .expect("revokes");
     let refused = service
+        .keys
         .rotate_key(new.record.id, None)
         .await
         .expect_err("is revoked");
@@ -277,7 +336,11 @@ async fn a_revoked_key_stays_revoked(rig: &mut Rig) {
     let app = demo(&service).await;
     let key = hmac(&service, &app).await;
     let events = events_of(&service);
-    let first = service.revoke_key(key.record.id).await.expect("revokes");
+    let first = service
+        .keys
+        .revoke_key(key.record.id)
+        .await
+        .expect("revokes");
     assert_eq!(first.record.state, KeyState::Revoked { at: NOW });
     assert_eq!(
         take(&events),
@@ -287,7 +350,11 @@ async fn a_revoked_key_stays_revoked(rig: &mut Rig) {
         }]
     );
     let later = rig.advance(Duration::from_secs(5));
-    let second = service.revoke_key(key.record.id).await.expect("is revoked");
+    let second = service
+        .keys
+        .revoke_key(key.record.id)
+        .await
+        .expect("is revoked");
     assert_eq!(second.record.state, KeyState::Revoked { at: NOW });
     assert_eq!(take(&events), []);
     assert_eq!(
@@ -307,9 +374,13 @@ async fn a_key_that_a_key_made_ends_with_it_and_is_revoked_with_it(rig: &mut Rig
     let app = demo(&service).await;
     let ends = NOW.plus(Duration::from_hours(1));
     let maker = NewKey::generate(Algorithm::Hs256).expires(ends);
-    let maker = service.create_key(app.id, maker).await.expect("creates");
+    let maker = service
+        .keys
+        .create_key(app.id, maker)
+        .await
+        .expect("creates");
     let make = async |by: KeyId, order: NewKey| {
-        let made = service.create_key(app.id, order.made_by(by)).await;
+        let made = service.keys.create_key(app.id, order.made_by(by)).await;
         made.expect("creates").record
     };
     let plain = make(maker.record.id, NewKey::generate(Algorithm::Hs256)).await;
@@ -326,20 +397,28 @@ async fn a_key_that_a_key_made_ends_with_it_and_is_revoked_with_it(rig: &mut Rig
     let sooner = NOW.plus(Duration::from_mins(1));
     let order = NewKey::generate(Algorithm::Hs256).expires(sooner);
     assert_eq!(make(plain.id, order).await.expires, Some(sooner));
-    let rotated = service.rotate_key_by(plain.id, None, maker.record.id).await;
+    let rotated = service
+        .keys
+        .rotate_key_by(plain.id, None, maker.record.id)
+        .await;
     let rotated = rotated.expect("rotates").record;
     assert_eq!(rotated.made_by, Some(maker.record.id));
     let bystander = hmac(&service, &app).await.record.id;
 
     rig.reopen().await;
     let service = rig.service().await;
-    let revoked = service.revoke_key(maker.record.id).await.expect("revokes");
+    let revoked = service
+        .keys
+        .revoke_key(maker.record.id)
+        .await
+        .expect("revokes");
     assert_eq!(revoked.made.len(), 4, "its own, and those that they made");
-    for key in service.list_keys(app.id).await.expect("lists") {
+    for key in service.keys.list_keys(app.id).await.expect("lists") {
         let stands = key.state == KeyState::Active;
         assert_eq!(stands, key.id == bystander, "{}", key.id);
     }
     let again = service
+        .keys
         .revoke_key(maker.record.id)
         .await
         .expect("is revoked");
@@ -352,25 +431,27 @@ async fn a_later_rotation_of_its_maker_changes_nothing_for_a_key(rig: &mut Rig) 
     let maker = hmac(&service, &app).await.record.id;
     let order = NewKey::generate(Algorithm::Hs256).made_by(maker);
     let made = service
+        .keys
         .create_key(app.id, order)
         .await
         .expect("creates")
         .record;
     let next = service
+        .keys
         .rotate_key(maker, Some(Duration::from_mins(1)))
         .await;
     let next = next.expect("rotates").record;
     assert_eq!(next.made_by, None, "an operator made it");
-    let found = service.lookup_key(made.id).await.expect("is there");
+    let found = service.keys.lookup_key(made.id).await.expect("is there");
     assert_eq!(found, made);
-    service.revoke_key(next.id).await.expect("revokes");
-    let found = service.lookup_key(made.id).await.expect("is there");
+    service.keys.revoke_key(next.id).await.expect("revokes");
+    let found = service.keys.lookup_key(made.id).await.expect("is there");
     assert_eq!(found.state, KeyState::Active);
-    let kept = service.revoke_key_alone(maker).await.expect("revokes");
+    let kept = service.keys.revoke_key_alone(maker).await.expect("revokes");
     assert_eq!(kept.made, []);
-    let found = service.lookup_key(made.id).await.expect("is there");
+    let found = service.keys.lookup_key(made.id).await.expect("is there");
     assert_eq!(found.state, KeyState::Active);
-    let revoked = service.revoke_key(maker).await.expect("is revoked");
+    let revoked = service.keys.revoke_key(maker).await.expect("is revoked");
     let made_ids: Vec<_> = revoked.made.iter().map(|key| key.id).collect();
     assert_eq!(
         made_ids,
@@ -386,7 +467,7 @@ async fn a_key_that_retires_or_is_of_another_app_makes_none(rig: &mut Rig) {
     let (maker, target) = (hmac(&service, &app).await, hmac(&service, &app).await);
     let (maker, target) = (maker.record.id, target.record.id);
     let foreign = hmac(&service, &other).await.record.id;
-    service.rotate_key(maker, None).await.expect("rotates");
+    service.keys.rotate_key(maker, None).await.expect("rotates");
     let unknown = KeyId::generate(&SystemEntropy);
     for (by, code) in [
         (maker, "conflict"),
@@ -394,9 +475,9 @@ async fn a_key_that_retires_or_is_of_another_app_makes_none(rig: &mut Rig) {
         (unknown, "not_found"),
     ] {
         let order = NewKey::generate(Algorithm::Hs256).made_by(by);
-        let refused = service.create_key(app.id, order).await;
+        let refused = service.keys.create_key(app.id, order).await;
         assert_eq!(refused.expect_err("is refused").code().text(), code);
-        let refused = service.rotate_key_by(target, None, by).await;
+        let refused = service.keys.rotate_key_by(target, None, by).await;
         assert_eq!(refused.expect_err("is refused").code().text(), code);
     }
 }
@@ -408,39 +489,47 @@ async fn an_id_that_was_released_is_free_for_another_app_alone(rig: &mut Rig) {
     let id = KeyId::generate(&SystemEntropy);
     let order = |secret: &str| NewKey::hmac(id, Algorithm::Hs256, Secret::new(secret.repeat(32)));
     service
+        .keys
         .create_key(app.id, order("a"))
         .await
         .expect("takes it");
-    let api_key = service.create_api_key(app.id, Some(id), "web").await;
+    let api_key = service.keys.create_api_key(app.id, Some(id), "web").await;
     let api_key = api_key.expect("names it").id;
     let other = rig.service().await;
-    other.find_api_key(api_key).expect("is there");
-    let taken = service.create_key(owner.id, order("b")).await;
+    other.keys.find_api_key(api_key).expect("is there");
+    let taken = service.keys.create_key(owner.id, order("b")).await;
     assert_eq!(taken.expect_err("is taken").code().text(), "conflict");
-    let released = service.release_key(id).await.expect("releases");
+    let released = service.keys.release_key(id).await.expect("releases");
     assert_eq!(released.record.state, KeyState::Revoked { at: NOW });
-    let back = service.create_key(app.id, order("c")).await;
+    let back = service.keys.create_key(app.id, order("c")).await;
     let message = "not by the same app again";
     assert_eq!(back.expect_err(message).code().text(), "conflict");
     let own = service
+        .keys
         .create_key(owner.id, order("b"))
         .await
         .expect("takes it");
     assert_eq!(check(&service, &token(&own, NOW), NOW), Ok(()));
-    other.refresh().await.expect("follows");
+    other.keys.refresh().await.expect("follows");
     for node in [&service, &other] {
-        let gone = node.find_api_key(api_key).expect_err("went with the id");
+        let gone = node
+            .keys
+            .find_api_key(api_key)
+            .expect_err("went with the id");
         assert_eq!(gone.code().text(), "not_found");
-        assert_eq!(node.list_api_keys(app.id).expect("lists"), []);
+        assert_eq!(node.keys.list_api_keys(app.id).expect("lists"), []);
     }
     drop(other);
     rig.reopen().await;
     let service = rig.service().await;
     assert_eq!(check(&service, &token(&own, NOW), NOW), Ok(()));
-    assert_eq!(service.list_keys(app.id).await.expect("lists"), []);
-    let signing = service.signing_key(app.id).expect_err("has none any more");
+    assert_eq!(service.keys.list_keys(app.id).await.expect("lists"), []);
+    let signing = service
+        .keys
+        .signing_key(app.id)
+        .expect_err("has none any more");
     assert_eq!(signing.code().text(), "no_signing_key");
-    assert_eq!(service.signing_key(owner.id).expect("signs").id, id);
+    assert_eq!(service.keys.signing_key(owner.id).expect("signs").id, id);
 }
 
 async fn releasing_a_key_revokes_what_it_made(rig: &mut Rig) {
@@ -448,11 +537,14 @@ async fn releasing_a_key_revokes_what_it_made(rig: &mut Rig) {
     let app = demo(&service).await;
     let maker = hmac(&service, &app).await.record.id;
     let order = |by| NewKey::generate(Algorithm::Hs256).made_by(by);
-    let child = service.create_key(app.id, order(maker)).await;
+    let child = service.keys.create_key(app.id, order(maker)).await;
     let child = child.expect("creates");
-    let grandchild = service.create_key(app.id, order(child.record.id)).await;
+    let grandchild = service
+        .keys
+        .create_key(app.id, order(child.record.id))
+        .await;
     let grandchild = grandchild.expect("creates");
-    let released = service.release_key(maker).await.expect("releases");
+    let released = service.keys.release_key(maker).await.expect("releases");
     let made: Vec<_> = released.made.iter().map(|key| key.id).collect();
     let mut wanted = [child.record.id, grandchild.record.id];
     wanted.sort_unstable();
@@ -461,11 +553,16 @@ async fn releasing_a_key_revokes_what_it_made(rig: &mut Rig) {
         for key in [&child, &grandchild] {
             let found = check(node, &token(key, NOW), NOW);
             assert_eq!(found, Err(Reason::KeyRevoked));
-            let state = node.lookup_key(key.record.id).await.expect("reads").state;
+            let state = node
+                .keys
+                .lookup_key(key.record.id)
+                .await
+                .expect("reads")
+                .state;
             assert_eq!(state, KeyState::Revoked { at: NOW });
         }
     }
-    let again = service.release_key(maker).await.expect("is released");
+    let again = service.keys.release_key(maker).await.expect("is released");
     assert_eq!(again.made, [], "twice is once");
 }
 
@@ -476,26 +573,29 @@ async fn names_and_ids_are_taken_once(rig: &mut Rig) {
         create(&service, "second").await.expect("creates"),
     );
     let refused = create(&service, "demo").await.expect_err("is taken");
-    assert!(matches!(refused, KeyError::AppExists { .. }) && refused.code().text() == "conflict");
+    assert!(matches!(refused, AppError::Exists { .. }) && refused.code().text() == "conflict");
     let id = KeyId::parse("b234fdb83571400f9b62e204d735126e").expect("an id");
     let order = || NewKey::hmac(id, Algorithm::Hs256, Secret::new("s".repeat(32)));
     let made = service
+        .keys
         .create_key(first.id, order())
         .await
         .expect("imports");
     assert_eq!(made.record.id, id);
     let refused = service
+        .keys
         .create_key(second.id, order())
         .await
         .expect_err("is taken");
     assert!(matches!(refused, KeyError::KeyExists { .. }) && refused.code().text() == "conflict");
     assert_eq!(check(&service, &token(&made, NOW), NOW), Ok(()));
     for name in ["demo", &first.id.to_string()] {
-        assert_eq!(service.find_app(name).expect("is there").id, first.id);
+        assert_eq!(service.apps.find(name).expect("is there").id, first.id);
     }
     assert_eq!(
         service
-            .find_app("nobody")
+            .apps
+            .find("nobody")
             .expect_err("is not there")
             .code()
             .text(),
@@ -511,8 +611,8 @@ async fn a_disabled_app_lets_nobody_in(rig: &mut Rig) {
     );
     let (key, elsewhere) = (hmac(&service, &app).await, hmac(&service, &other).await);
     let events = events_of(&service);
-    service.disable_app(app.id).await.expect("disables");
-    service.disable_app(app.id).await.expect("is disabled");
+    service.apps.disable(app.id).await.expect("disables");
+    service.apps.disable(app.id).await.expect("is disabled");
     assert_eq!(take(&events), [KeyEvent::AppChanged { app: app.id }]);
     assert_eq!(
         check(&service, &token(&key, NOW), NOW),
@@ -525,7 +625,7 @@ async fn a_disabled_app_lets_nobody_in(rig: &mut Rig) {
         check(&again, &token(&key, NOW), NOW),
         Err(Reason::TokenRevoked)
     );
-    again.enable_app(app.id).await.expect("enables");
+    again.apps.enable(app.id).await.expect("enables");
     assert_eq!(check(&again, &token(&key, NOW), NOW), Ok(()));
 }
 
@@ -543,10 +643,11 @@ async fn a_token_check_touches_no_database(rig: &mut Rig) {
         .expect("builds");
     assert_eq!(check(&service, &unknown, NOW), Err(Reason::KeyUnknown));
     assert_eq!(
-        service.signing_key(app.id).expect("signs").id,
+        service.keys.signing_key(app.id).expect("signs").id,
         key.record.id
     );
     let refused = service
+        .keys
         .revoke_key(key.record.id)
         .await
         .expect_err("can't be written");
@@ -574,21 +675,26 @@ async fn a_refused_order_leaves_nothing_behind(rig: &mut Rig) {
         NewKey::jwks(r#"{"keys":[]}"#),
     ] {
         let refused = service
+            .keys
             .create_key(app.id, order)
             .await
             .expect_err("is refused");
         assert_eq!(refused.code().text(), "invalid_params", "{refused}");
     }
-    assert_eq!(service.list_keys(app.id).await.expect("lists"), []);
+    assert_eq!(service.keys.list_keys(app.id).await.expect("lists"), []);
     let nobody = AppId::generate(&SystemEntropy);
     let refused = service
+        .keys
         .create_key(nobody, NewKey::generate(Algorithm::Hs256))
         .await;
     assert_eq!(
         refused.expect_err("is not there").code().text(),
         "not_found"
     );
-    let refused = service.revoke_issued_before(nobody, Scope::App, NOW).await;
+    let refused = service
+        .revocations
+        .revoke_issued_before(nobody, Scope::App, NOW)
+        .await;
     assert_eq!(
         refused.expect_err("is not there").code().text(),
         "not_found"

@@ -1,5 +1,6 @@
 use hexline_services::Failure as _;
-use hexline_services::keys::{KeyError, NewKey};
+use hexline_services::keys::{KeyError, NewKey, RegistryError};
+use hexline_services::vault::VaultError;
 use hexline_token::{Algorithm, Reason};
 
 use super::{check, demo, events_of, hmac, take, token};
@@ -21,7 +22,7 @@ async fn a_wrong_master_key_is_told_apart(rig: &mut Rig) {
         .await
         .expect_err("is wrong");
     assert!(
-        matches!(refused, KeyError::WrongMasterKey { .. }),
+        matches!(refused, KeyError::Vault(VaultError::WrongMasterKey(_))),
         "{refused:?}"
     );
     let told = refused.to_string();
@@ -34,7 +35,7 @@ async fn a_wrong_master_key_is_told_apart(rig: &mut Rig) {
         told.contains(master_key(2).fingerprint().as_str()),
         "{told}"
     );
-    assert!(service.reveal_secret(key.record.id).is_ok());
+    assert!(service.keys.reveal_secret(key.record.id).is_ok());
 }
 
 async fn a_new_master_key_opens_everything(rig: &mut Rig) {
@@ -42,6 +43,7 @@ async fn a_new_master_key_opens_everything(rig: &mut Rig) {
     let app = demo(&service).await;
     let key = hmac(&service, &app).await;
     let same = service
+        .keys
         .rotate_master_key(&master_key(1))
         .await
         .expect_err("is the old one");
@@ -49,19 +51,18 @@ async fn a_new_master_key_opens_everything(rig: &mut Rig) {
     let events = events_of(&service);
     assert_eq!(
         service
+            .keys
             .rotate_master_key(&master_key(2))
             .await
             .expect("re-seals"),
         1
     );
-    assert_eq!(
-        service.master_key_fingerprint(),
-        master_key(2).fingerprint().as_str()
-    );
+    assert_eq!(service.vault.fingerprint(), master_key(2).fingerprint());
     assert_eq!(take(&events), [], "no connection has to be judged again");
     let secret = key.secret.as_ref().expect("has one").expose();
     assert_eq!(
         service
+            .keys
             .reveal_secret(key.record.id)
             .expect("opens")
             .expose(),
@@ -72,7 +73,10 @@ async fn a_new_master_key_opens_everything(rig: &mut Rig) {
 
     rig.reopen().await;
     let refused = rig.try_service(&rig.database, &master_key(1)).await;
-    assert!(matches!(refused, Err(KeyError::WrongMasterKey { .. })));
+    assert!(matches!(
+        refused,
+        Err(KeyError::Vault(VaultError::WrongMasterKey(_)))
+    ));
     let again = rig
         .try_service(&rig.database, &master_key(2))
         .await
@@ -80,7 +84,11 @@ async fn a_new_master_key_opens_everything(rig: &mut Rig) {
     for key in [&key, &after] {
         let secret = key.secret.as_ref().expect("has one").expose();
         assert_eq!(
-            again.reveal_secret(key.record.id).expect("opens").expose(),
+            again
+                .keys
+                .reveal_secret(key.record.id)
+                .expect("opens")
+                .expose(),
             secret
         );
         assert_eq!(check(&again, &token(key, NOW), NOW), Ok(()));
@@ -92,31 +100,45 @@ async fn a_process_with_the_old_master_key_still_verifies_but_changes_nothing(ri
     let theirs = rig.service_of(&database).await;
     let app = demo(&ours).await;
     let key = hmac(&ours, &app).await;
-    theirs.refresh().await.expect("refreshes");
-    ours.rotate_master_key(&master_key(2))
+    theirs.keys.refresh().await.expect("refreshes");
+    ours.keys
+        .rotate_master_key(&master_key(2))
         .await
         .expect("re-seals");
-    ours.revoke_token(app.id, "another", None)
+    ours.revocations
+        .revoke_token(app.id, "another", None)
         .await
         .expect("revokes");
 
-    let refused = theirs.refresh().await.expect_err("has the old master key");
+    let refused = theirs
+        .keys
+        .refresh()
+        .await
+        .expect_err("has the old master key");
     assert!(
-        matches!(refused, KeyError::WrongMasterKey { .. }),
+        matches!(refused, RegistryError::WrongMasterKey(_)),
         "{refused:?}"
     );
     assert_eq!(check(&theirs, &token(&key, NOW), NOW), Ok(()));
     assert!(
-        theirs.signing_key(app.id).is_ok(),
+        theirs.keys.signing_key(app.id).is_ok(),
         "what it could open it still can"
     );
     let refused = theirs
+        .keys
         .create_key(app.id, NewKey::generate(Algorithm::Hs256))
         .await;
-    assert!(matches!(refused, Err(KeyError::WrongMasterKey { .. })));
-    assert_eq!(ours.list_keys(app.id).await.expect("lists").len(), 1);
-    ours.revoke_key(key.record.id).await.expect("revokes");
-    theirs.refresh().await.expect_err("has the old master key");
+    assert!(matches!(
+        refused,
+        Err(KeyError::Registry(RegistryError::WrongMasterKey(_)))
+    ));
+    assert_eq!(ours.keys.list_keys(app.id).await.expect("lists").len(), 1);
+    ours.keys.revoke_key(key.record.id).await.expect("revokes");
+    theirs
+        .keys
+        .refresh()
+        .await
+        .expect_err("has the old master key");
     assert_eq!(
         check(&theirs, &token(&key, NOW), NOW),
         Err(Reason::KeyRevoked)
@@ -139,17 +161,19 @@ async fn a_failed_change_of_the_master_key_leaves_the_old_one_in_force(rig: &mut
     ))
     .await;
     let refused = service
+        .keys
         .rotate_master_key(&master_key(2))
         .await
         .expect_err("one won't open");
-    assert!(matches!(refused, KeyError::Seal { .. }), "{refused:?}");
-    assert_eq!(
-        service.master_key_fingerprint(),
-        master_key(1).fingerprint().as_str()
+    assert!(
+        matches!(refused, KeyError::Vault(VaultError::KeySeal { .. })),
+        "{refused:?}"
     );
+    assert_eq!(service.vault.fingerprint(), master_key(1).fingerprint());
     let secret = good.secret.as_ref().expect("has one").expose();
     assert_eq!(
         service
+            .keys
             .reveal_secret(good.record.id)
             .expect("opens")
             .expose(),
@@ -166,6 +190,7 @@ async fn a_failed_change_of_the_master_key_leaves_the_old_one_in_force(rig: &mut
         Err(Reason::KeyUnknown)
     );
     again
+        .keys
         .revoke_key(bad.record.id)
         .await
         .expect("can still be revoked");

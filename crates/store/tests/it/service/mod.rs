@@ -14,22 +14,25 @@ mod vault;
 use std::sync::{Arc, Mutex};
 
 use hexline_model::Timestamp;
-use hexline_services::apps::{App, AppSettings};
-use hexline_services::keys::{CreatedKey, KeyError, KeyEvent, KeyService, NewKey};
+use hexline_services::RegistryServices;
+use hexline_services::apps::{App, AppError, AppSettings};
+use hexline_services::keys::{CreatedKey, KeyEvent, NewKey};
 use hexline_token::{Access, Algorithm, Reason, Rejection, TokenBuilder, verify};
 
-async fn demo(service: &KeyService) -> App {
+async fn demo(service: &RegistryServices) -> App {
     create(service, "demo").await.expect("creates")
 }
 
-async fn create(service: &KeyService, name: &str) -> Result<App, KeyError> {
+async fn create(service: &RegistryServices, name: &str) -> Result<App, AppError> {
     service
-        .create_app(name.parse().expect("a name"), AppSettings::default())
+        .apps
+        .create(name.parse().expect("a name"), AppSettings::default())
         .await
 }
 
-async fn hmac(service: &KeyService, app: &App) -> CreatedKey {
+async fn hmac(service: &RegistryServices, app: &App) -> CreatedKey {
     service
+        .keys
         .create_key(app.id, NewKey::generate(Algorithm::Hs256))
         .await
         .expect("creates")
@@ -46,16 +49,16 @@ fn token(key: &CreatedKey, now: Timestamp) -> String {
         .expect("builds")
 }
 
-fn check(service: &KeyService, token: &str, now: Timestamp) -> Result<(), Reason> {
+fn check(service: &RegistryServices, token: &str, now: Timestamp) -> Result<(), Reason> {
     verify(token, Access::Client, &**service.registry(), now)
         .map(|_| ())
         .map_err(|rejection: Rejection| rejection.reason)
 }
 
-fn events_of(service: &KeyService) -> Arc<Mutex<Vec<KeyEvent>>> {
+fn events_of(service: &RegistryServices) -> Arc<Mutex<Vec<KeyEvent>>> {
     let events = Arc::new(Mutex::new(Vec::new()));
     let log = events.clone();
-    service.on_event(Box::new(move |event| {
+    service.keys.on_event(Box::new(move |event| {
         log.lock().expect("not poisoned").push(*event);
     }));
     events

@@ -156,7 +156,7 @@ async fn the_first_password_must_be_a_good_one(rig: &mut Rig) {
 async fn service(rig: &Rig) -> OperatorService {
     OperatorService::new(
         rig.database.operator_stores(),
-        Arc::new(rig.service().await),
+        rig.service().await.vault,
         RelyingParty::of("http://localhost:8000", &[]),
         rig.clock.clone(),
         Arc::new(SystemEntropy),

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use hexline_services::apps::AppError;
 use hexline_services::keys::{KeyError, KeyEvent, KeyState, NewKey};
 use hexline_token::{Algorithm, Reason};
 
@@ -20,15 +21,16 @@ async fn what_another_process_changed_takes_effect_on_refresh(rig: &mut Rig) {
     let theirs = rig.service_of(&database).await;
     let app = demo(&ours).await;
     let key = hmac(&ours, &app).await;
-    assert!(theirs.refresh().await.expect("refreshes"));
+    assert!(theirs.keys.refresh().await.expect("refreshes"));
     assert!(
-        !theirs.refresh().await.expect("refreshes"),
+        !theirs.keys.refresh().await.expect("refreshes"),
         "nothing is new"
     );
     assert_eq!(check(&theirs, &token(&key, NOW), NOW), Ok(()));
 
     let events = events_of(&theirs);
-    ours.revoke_token(app.id, "a-jti", None)
+    ours.revocations
+        .revoke_token(app.id, "a-jti", None)
         .await
         .expect("revokes");
     assert_eq!(
@@ -36,14 +38,14 @@ async fn what_another_process_changed_takes_effect_on_refresh(rig: &mut Rig) {
         Ok(()),
         "not known there yet"
     );
-    assert!(theirs.refresh().await.expect("refreshes"));
+    assert!(theirs.keys.refresh().await.expect("refreshes"));
     assert_eq!(
         check(&theirs, &token(&key, NOW), NOW),
         Err(Reason::TokenRevoked)
     );
-    ours.revoke_key(key.record.id).await.expect("revokes");
-    ours.disable_app(app.id).await.expect("disables");
-    assert!(theirs.refresh().await.expect("refreshes"));
+    ours.keys.revoke_key(key.record.id).await.expect("revokes");
+    ours.apps.disable(app.id).await.expect("disables");
+    assert!(theirs.keys.refresh().await.expect("refreshes"));
     assert_eq!(
         check(&theirs, &token(&key, NOW), NOW),
         Err(Reason::KeyRevoked)
@@ -60,7 +62,7 @@ async fn what_another_process_changed_takes_effect_on_refresh(rig: &mut Rig) {
         ]
     );
     assert!(
-        !ours.refresh().await.expect("refreshes"),
+        !ours.keys.refresh().await.expect("refreshes"),
         "our own changes are not news"
     );
     database.close().await;
@@ -72,13 +74,15 @@ async fn a_decision_on_old_facts_is_made_again(rig: &mut Rig) {
     let app = demo(&ours).await;
     // Theirs has not refreshed: it neither knows the app nor that its name is taken.
     let refused = create(&theirs, "demo").await.expect_err("is taken");
-    assert!(matches!(refused, KeyError::AppExists { .. }), "{refused}");
+    assert!(matches!(refused, AppError::Exists { .. }), "{refused}");
     let key = hmac(&theirs, &app).await;
     let new = ours
+        .keys
         .rotate_key(key.record.id, None)
         .await
         .expect("knows it by now");
     let refused = theirs
+        .keys
         .rotate_key(key.record.id, None)
         .await
         .expect_err("is retiring");
@@ -92,15 +96,23 @@ async fn a_decision_on_old_facts_is_made_again(rig: &mut Rig) {
         ),
         "{refused}"
     );
-    let signing = theirs.signing_key(app.id).expect("signs");
+    let signing = theirs.keys.signing_key(app.id).expect("signs");
     assert_eq!(signing.id, new.record.id);
-    theirs.revoke_key(new.record.id).await.expect("revokes");
+    theirs
+        .keys
+        .revoke_key(new.record.id)
+        .await
+        .expect("revokes");
     let other = create(&ours, "other").await.expect("creates");
-    let again = ours.revoke_key(new.record.id).await.expect("is revoked");
+    let again = ours
+        .keys
+        .revoke_key(new.record.id)
+        .await
+        .expect("is revoked");
     assert!(matches!(again.record.state, KeyState::Revoked { .. }));
-    assert_eq!(theirs.find_app("demo").expect("is there").id, app.id);
-    assert!(theirs.refresh().await.expect("refreshes"));
-    assert_eq!(theirs.find_app("other").expect("is there").id, other.id);
+    assert_eq!(theirs.apps.find("demo").expect("is there").id, app.id);
+    assert!(theirs.keys.refresh().await.expect("refreshes"));
+    assert_eq!(theirs.apps.find("other").expect("is there").id, other.id);
     database.close().await;
 }
 
@@ -119,7 +131,7 @@ async fn a_change_that_both_want_is_made_once(rig: &mut Rig) {
     for task in tasks {
         match task.await.expect("does not panic") {
             Ok(app) => made.push(app),
-            Err(KeyError::AppExists { .. }) => {}
+            Err(AppError::Exists { .. }) => {}
             Err(error) => panic!("{error:?}"),
         }
     }
@@ -130,9 +142,9 @@ async fn a_change_that_both_want_is_made_once(rig: &mut Rig) {
     let mut tasks = Vec::new();
     for n in 0..8 {
         let service = services[n % 2].clone();
-        tasks.push(tokio::spawn(
-            async move { service.rotate_key(key, None).await },
-        ));
+        tasks.push(tokio::spawn(async move {
+            service.keys.rotate_key(key, None).await
+        }));
     }
     let mut rotated = 0;
     for task in tasks {
@@ -143,7 +155,15 @@ async fn a_change_that_both_want_is_made_once(rig: &mut Rig) {
         }
     }
     assert_eq!(rotated, 1);
-    assert_eq!(services[0].list_keys(app.id).await.expect("lists").len(), 2);
+    assert_eq!(
+        services[0]
+            .keys
+            .list_keys(app.id)
+            .await
+            .expect("lists")
+            .len(),
+        2
+    );
     database.close().await;
 }
 
@@ -160,11 +180,16 @@ async fn many_changes_at_once_all_happen(rig: &mut Rig) {
         tasks.push(tokio::spawn(async move {
             let key = hmac(&service, &app).await;
             service
+                .revocations
                 .revoke_token(app.id, &format!("jti-{n}"), None)
                 .await
                 .expect("revokes");
             if n % 3 == 0 {
-                service.revoke_key(key.record.id).await.expect("revokes");
+                service
+                    .keys
+                    .revoke_key(key.record.id)
+                    .await
+                    .expect("revokes");
             }
             (key, n % 3 == 0)
         }));
@@ -174,7 +199,7 @@ async fn many_changes_at_once_all_happen(rig: &mut Rig) {
         keys.push(task.await.expect("does not panic"));
     }
     for service in &services {
-        service.refresh().await.expect("refreshes");
+        service.keys.refresh().await.expect("refreshes");
         for (key, revoked) in &keys {
             let expected = if *revoked {
                 Err(Reason::KeyRevoked)
@@ -185,13 +210,14 @@ async fn many_changes_at_once_all_happen(rig: &mut Rig) {
         }
         assert_eq!(
             service
-                .list_revocations(app.id, None, 99)
+                .revocations
+                .list(app.id, None, 99)
                 .await
                 .expect("lists")
                 .len(),
             24
         );
-        assert!(!service.refresh().await.expect("refreshes"));
+        assert!(!service.keys.refresh().await.expect("refreshes"));
     }
     database.close().await;
 }
@@ -202,14 +228,16 @@ async fn a_revocation_by_another_process_is_not_lost_between_our_own(rig: &mut R
     let app = demo(&ours).await;
     let key = hmac(&ours, &app).await;
     theirs
+        .revocations
         .revoke_token(app.id, "a-jti", None)
         .await
         .expect("revokes");
     // Ours revokes without having looked: its revision must not skip theirs.
-    ours.revoke_token(app.id, "b-jti", None)
+    ours.revocations
+        .revoke_token(app.id, "b-jti", None)
         .await
         .expect("revokes");
-    assert!(ours.refresh().await.expect("refreshes"));
+    assert!(ours.keys.refresh().await.expect("refreshes"));
     assert_eq!(
         check(&ours, &token(&key, NOW), NOW),
         Err(Reason::TokenRevoked)
@@ -232,20 +260,20 @@ async fn a_change_that_is_dropped_halfway_is_taken_in_later(rig: &mut Rig) {
         };
         tokio::select! {
             biased;
-            made = service.create_key(app.id, order) => {
+            made = service.keys.create_key(app.id, order) => {
                 made.expect("creates");
                 ended += 1;
             }
             () = waited => {}
         }
     }
-    service.refresh().await.expect("refreshes");
-    let keys = service.list_keys(app.id).await.expect("lists");
+    service.keys.refresh().await.expect("refreshes");
+    let keys = service.keys.list_keys(app.id).await.expect("lists");
     assert!(keys.len() >= ended);
     for key in &keys {
         assert_eq!(service.registry().key_record(key.id).as_ref(), Some(key));
-        service.reveal_secret(key.id).expect("opens");
+        service.keys.reveal_secret(key.id).expect("opens");
     }
-    assert!(!service.refresh().await.expect("refreshes"));
+    assert!(!service.keys.refresh().await.expect("refreshes"));
     hmac(&service, &app).await;
 }

@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use hexline_model::{Device, Identity};
 use hexline_services::Failure as _;
+use hexline_services::RegistryServices;
 use hexline_services::apps::{App, AppSettings};
-use hexline_services::keys::{CreatedKey, KeyHandle, KeyService, NewKey};
+use hexline_services::keys::{CreatedKey, KeyHandle, NewKey};
 use hexline_services::tokens::{Minted, Narrower, Order, Signer, TokenService};
 use hexline_token::{Access, Algorithm, Grants, Reason, Source, TokenBuilder, Verified, verify};
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ on_both!(
 );
 
 struct Mint {
-    keys: Arc<KeyService>,
+    services: RegistryServices,
     tokens: TokenService,
     app: App,
     key: CreatedKey,
@@ -33,13 +34,13 @@ struct Mint {
 
 impl Mint {
     async fn new(rig: &Rig) -> Self {
-        let keys = Arc::new(rig.service().await);
-        let app = demo(&keys).await;
-        let key = hmac(&keys, &app).await;
+        let services = rig.service().await;
+        let app = demo(&services).await;
+        let key = hmac(&services, &app).await;
         let url = "http://localhost:8000";
-        let tokens = TokenService::new(Arc::clone(&keys), url, rig.clock.clone());
+        let tokens = TokenService::new(Arc::clone(&services.keys), url, rig.clock.clone());
         Self {
-            keys,
+            services,
             tokens,
             app,
             key,
@@ -58,7 +59,7 @@ impl Mint {
     }
 
     fn verified(&self, token: &str) -> Verified<KeyHandle> {
-        let registry = self.keys.registry().as_ref();
+        let registry = self.services.keys.registry().as_ref();
         verify(token, Access::Client, registry, NOW).expect("is good")
     }
 }
@@ -106,7 +107,7 @@ async fn a_minted_token_passes_the_door(rig: &mut Rig) {
 
 async fn the_apps_signing_key_signs_or_the_one_that_asks(rig: &mut Rig) {
     let mint = Mint::new(rig).await;
-    let caller = hmac(&mint.keys, &mint.app).await.record.id;
+    let caller = hmac(&mint.services, &mint.app).await.record.id;
     let by = |signer| {
         let minted = mint
             .tokens
@@ -117,16 +118,17 @@ async fn the_apps_signing_key_signs_or_the_one_that_asks(rig: &mut Rig) {
     assert_eq!(by(Signer::App).expect("mints"), own);
     assert_eq!(by(Signer::AppOr(caller)).expect("mints"), own);
     assert_eq!(by(Signer::Key(caller)).expect("mints"), caller);
-    mint.keys.revoke_key(own).await.expect("revokes");
+    mint.services.keys.revoke_key(own).await.expect("revokes");
     assert_eq!(by(Signer::AppOr(caller)).expect("mints"), caller);
     assert!(by(Signer::Key(own)).is_err());
 }
 
 async fn without_a_usable_key_nothing_is_minted(rig: &mut Rig) {
     let mint = Mint::new(rig).await;
-    let other = create(&mint.keys, "other").await.expect("creates");
-    let foreign = hmac(&mint.keys, &other).await.record.id;
-    mint.keys
+    let other = create(&mint.services, "other").await.expect("creates");
+    let foreign = hmac(&mint.services, &other).await.record.id;
+    mint.services
+        .keys
         .revoke_key(mint.key.record.id)
         .await
         .expect("revokes");
@@ -149,8 +151,9 @@ async fn a_token_lives_as_long_as_the_app_allows(rig: &mut Rig) {
         longest_ttl: Duration::from_mins(10),
         ..AppSettings::default()
     };
-    mint.keys
-        .update_app(mint.app.id, settings)
+    mint.services
+        .apps
+        .update(mint.app.id, settings)
         .await
         .expect("changes");
     let lives = |ttl| {
@@ -167,7 +170,7 @@ async fn a_token_lives_as_long_as_the_app_allows(rig: &mut Rig) {
         assert_eq!(lives(Some(bad)), Err("invalid_request".to_owned()));
     }
     let ending = NewKey::generate(Algorithm::Hs256).expires(NOW.plus(Duration::from_secs(30)));
-    let ending = mint.keys.create_key(mint.app.id, ending).await;
+    let ending = mint.services.keys.create_key(mint.app.id, ending).await;
     let ending = ending.expect("creates").record.id;
     let signer = Signer::Key(ending);
     let minted = mint.tokens.mint(mint.app.id, signer, order(json!({})));
@@ -270,7 +273,7 @@ async fn an_exchanged_token_is_narrower(rig: &mut Rig) {
 
 async fn an_exchanged_token_ends_with_what_it_was_exchanged_for(rig: &mut Rig) {
     let mint = Mint::new(rig).await;
-    let source = hmac(&mint.keys, &mint.app).await;
+    let source = hmac(&mint.services, &mint.app).await;
     let secret = source.secret.as_ref().expect("an HMAC key has one");
     let token = TokenBuilder::create()
         .key(source.record.id.to_string(), secret.expose())
@@ -303,11 +306,12 @@ async fn an_exchanged_token_ends_with_what_it_was_exchanged_for(rig: &mut Rig) {
     let refused = mint.exchange(&last, named("e5"));
     assert_eq!(refused.err().as_deref(), Some("invalid_request"));
     let refusal = |token: &str| {
-        let registry = mint.keys.registry().as_ref();
+        let registry = mint.services.keys.registry().as_ref();
         let refused = verify(token, Access::Client, registry, NOW).err();
         refused.map(|rejection| rejection.reason)
     };
-    mint.keys
+    mint.services
+        .revocations
         .revoke_token(mint.app.id, "e1", None)
         .await
         .expect("revokes");
@@ -315,7 +319,8 @@ async fn an_exchanged_token_ends_with_what_it_was_exchanged_for(rig: &mut Rig) {
         assert_eq!(refusal(token), Some(Reason::TokenRevoked));
     }
     assert_eq!(refusal(&token), None);
-    mint.keys
+    mint.services
+        .keys
         .revoke_key(source.record.id)
         .await
         .expect("revokes");
@@ -348,8 +353,8 @@ async fn a_minted_token_ends_with_the_key_that_ordered_it(rig: &mut Rig) {
 
 async fn nothing_is_exchanged_for_another_apps_token(rig: &mut Rig) {
     let mint = Mint::new(rig).await;
-    let other = create(&mint.keys, "other").await.expect("creates");
-    let key = hmac(&mint.keys, &other).await;
+    let other = create(&mint.services, "other").await.expect("creates");
+    let key = hmac(&mint.services, &other).await;
     let secret = key.secret.as_ref().expect("an HMAC key has one");
     let token = TokenBuilder::create()
         .key(key.record.id.to_string(), secret.expose())
@@ -361,7 +366,7 @@ async fn nothing_is_exchanged_for_another_apps_token(rig: &mut Rig) {
     assert_eq!(refused.err().as_deref(), Some("key_unknown"));
     // What the key's ceiling takes away is not given back by exchanging.
     let order = NewKey::generate(Algorithm::Hs256).ceiling(grants(r#"{"signal":true}"#));
-    let low = mint.keys.create_key(mint.app.id, order).await;
+    let low = mint.services.keys.create_key(mint.app.id, order).await;
     let low = low.expect("creates");
     let secret = low.secret.as_ref().expect("an HMAC key has one");
     let token = TokenBuilder::create()

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use hexline_model::{Entropy as _, Identity, SeededEntropy, Timestamp};
+use hexline_services::RegistryServices;
 use hexline_services::apps::{App, AppChanges, AppSettings, TokenLife};
-use hexline_services::keys::{CreatedKey, KeyService};
+use hexline_services::keys::CreatedKey;
 use hexline_services::revocations::{Scope, TargetKind};
 use hexline_token::{Reason, TokenBuilder};
 
@@ -18,13 +19,14 @@ on_both!(
 );
 
 /// An app whose tokens have never lived longer than that.
-async fn short_lived(service: &KeyService, name: &str, longest_ttl: Duration) -> App {
+async fn short_lived(service: &RegistryServices, name: &str, longest_ttl: Duration) -> App {
     let settings = AppSettings {
         longest_ttl,
         ..AppSettings::default()
     };
     service
-        .create_app(name.parse().expect("a name"), settings)
+        .apps
+        .create(name.parse().expect("a name"), settings)
         .await
         .expect("creates")
 }
@@ -35,21 +37,25 @@ async fn revocations_are_swept_when_no_token_they_name_can_live(rig: &mut Rig) {
     let key = hmac(&service, &app).await;
     let exp = NOW.plus(Duration::from_mins(10));
     service
+        .revocations
         .revoke_token(app.id, "short", Some(exp))
         .await
         .expect("revokes");
     service
+        .revocations
         .revoke_token(app.id, "a-jti", None)
         .await
         .expect("revokes");
     service
+        .revocations
         .revoke_issued_before(app.id, Scope::App, NOW)
         .await
         .expect("revokes");
     let left = async |at: Timestamp| {
-        service.sweep(at).await.expect("sweeps");
+        service.revocations.sweep(at).await.expect("sweeps");
         service
-            .list_revocations(app.id, None, 9)
+            .revocations
+            .list(app.id, None, 9)
             .await
             .expect("lists")
             .len()
@@ -78,21 +84,28 @@ async fn an_app_without_exp_keeps_its_revocations(rig: &mut Rig) {
         exp_required: false,
         ..AppSettings::default()
     };
-    service.update_app(app.id, settings).await.expect("updates");
     service
+        .apps
+        .update(app.id, settings)
+        .await
+        .expect("updates");
+    service
+        .revocations
         .revoke_token(app.id, "unknown exp", None)
         .await
         .expect("revokes");
     service
+        .revocations
         .revoke_issued_before(app.id, Scope::App, NOW)
         .await
         .expect("revokes");
     service
+        .revocations
         .revoke_token(app.id, "known exp", Some(NOW))
         .await
         .expect("revokes");
     let far = NOW.plus(Duration::from_hours(100 * 365 * 24));
-    assert_eq!(service.sweep(far).await.expect("sweeps"), 1);
+    assert_eq!(service.revocations.sweep(far).await.expect("sweeps"), 1);
 }
 
 /// A token, and what is known about it.
@@ -142,7 +155,7 @@ async fn what_was_revoked_stays_so_whatever_becomes_of_the_settings(rig: &mut Ri
         let key = hmac(&service, &app).await;
         let mut tokens: Vec<Made> = Vec::new();
         for _ in 0..25 {
-            let settings = service.find_app(&name).expect("is there").settings;
+            let settings = service.apps.find(&name).expect("is there").settings;
             let now = rig.advance(Duration::from_secs(pick(300)));
             let whose = format!("user{}", pick(3));
             match pick(6) {
@@ -150,7 +163,10 @@ async fn what_was_revoked_stays_so_whatever_becomes_of_the_settings(rig: &mut Ri
                 2 => {
                     let at = now.minus(Duration::from_secs(pick(100)));
                     let scope = Scope::Identity(Identity::parse(&whose).expect("an identity"));
-                    let done = service.revoke_issued_before(app.id, scope, at).await;
+                    let done = service
+                        .revocations
+                        .revoke_issued_before(app.id, scope, at)
+                        .await;
                     done.expect("revokes");
                     for token in tokens.iter_mut().filter(|token| token.whose == whose) {
                         token.revoked |= token.issued.as_secs() <= at.as_secs();
@@ -161,11 +177,11 @@ async fn what_was_revoked_stays_so_whatever_becomes_of_the_settings(rig: &mut Ri
                         longest_ttl: Some(Duration::from_secs(1 + pick(6_000) * pick(2))),
                         ..AppChanges::default()
                     };
-                    service.update_app(app.id, changes).await.expect("updates");
+                    service.apps.update(app.id, changes).await.expect("updates");
                 }
-                _ => swept += service.sweep(now).await.expect("sweeps"),
+                _ => swept += service.revocations.sweep(now).await.expect("sweeps"),
             }
-            let settings = service.find_app(&name).expect("is there").settings;
+            let settings = service.apps.find(&name).expect("is there").settings;
             for token in &tokens {
                 let found = check(&service, &token.token, now);
                 if token.revoked {
@@ -192,9 +208,9 @@ async fn what_may_have_been_forgotten_is_revoked_before_tokens_live_for_ever(rig
         exp_required: Some(false),
         ..AppChanges::default()
     };
-    let loosened = service.update_app(app.id, changes).await.expect("updates");
+    let loosened = service.apps.update(app.id, changes).await.expect("updates");
     assert_eq!(loosened.longest_life, TokenLife::Unlimited);
-    let marks = service.list_revocations(app.id, None, 9).await;
+    let marks = service.revocations.list(app.id, None, 9).await;
     let marks = marks.expect("lists");
     assert_eq!(marks.len(), 1);
     assert_eq!(marks[0].target.kind(), TargetKind::App);
@@ -219,10 +235,15 @@ async fn uses_are_written_down_in_one_batch(rig: &mut Rig) {
             .last_used
     };
     service.registry().touch(one, NOW);
-    let shown = service.lookup_key(one).await.expect("is there").last_used;
+    let shown = service
+        .keys
+        .lookup_key(one)
+        .await
+        .expect("is there")
+        .last_used;
     assert_eq!((shown, used(rig, one).await), (Some(NOW), None));
-    assert_eq!(service.flush_last_used().await.expect("writes"), 1);
-    assert_eq!(service.flush_last_used().await.expect("writes"), 0);
+    assert_eq!(service.keys.flush_last_used().await.expect("writes"), 1);
+    assert_eq!(service.keys.flush_last_used().await.expect("writes"), 0);
     assert_eq!(
         (used(rig, one).await, used(rig, two).await),
         (Some(NOW), None)
@@ -230,13 +251,19 @@ async fn uses_are_written_down_in_one_batch(rig: &mut Rig) {
     let later = rig.advance(Duration::from_secs(61));
     service.registry().touch(one, later);
     service.registry().touch(two, later);
-    assert_eq!(service.flush_last_used().await.expect("writes"), 2);
+    assert_eq!(service.keys.flush_last_used().await.expect("writes"), 2);
     assert_eq!(
         (used(rig, one).await, used(rig, two).await),
         (Some(later), Some(later))
     );
-    assert!(!service.refresh().await.expect("refreshes"));
+    assert!(!service.keys.refresh().await.expect("refreshes"));
     rig.reopen().await;
-    let keys = rig.service().await.list_keys(app.id).await.expect("lists");
+    let keys = rig
+        .service()
+        .await
+        .keys
+        .list_keys(app.id)
+        .await
+        .expect("lists");
     assert!(keys.iter().all(|key| key.last_used == Some(later)));
 }

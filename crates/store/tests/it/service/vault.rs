@@ -1,6 +1,6 @@
 use hexline_model::{AppId, Secret, SystemEntropy};
-use hexline_services::keys::{KeyError, KeyService};
-use hexline_services::vault::SealStore as _;
+use hexline_services::RegistryServices;
+use hexline_services::vault::{SealStore as _, VaultError};
 
 use super::{demo, hmac};
 use crate::rig::{Rig, master_key};
@@ -14,13 +14,17 @@ on_both!(
     a_secret_that_was_moved_to_another_name_does_not_open,
 );
 
-async fn put(service: &KeyService, name: &str, app: Option<AppId>, secret: &str) {
+async fn put(service: &RegistryServices, name: &str, app: Option<AppId>, secret: &str) {
     let secret = Secret::new(secret.to_owned());
-    service.put_secret(name, app, secret).await.expect("keeps");
+    service
+        .vault
+        .put_secret(name, app, secret)
+        .await
+        .expect("keeps");
 }
 
-async fn open(service: &KeyService, name: &str) -> Option<String> {
-    let found = service.open_secret(name).await.expect("opens");
+async fn open(service: &RegistryServices, name: &str) -> Option<String> {
+    let found = service.vault.open_secret(name).await.expect("opens");
     found.map(|secret| secret.expose().clone())
 }
 
@@ -34,8 +38,20 @@ async fn a_secret_is_kept_replaced_and_removed(rig: &mut Rig) {
     rig.reopen().await;
     let service = rig.service().await;
     assert_eq!(open(&service, "oidc/a").await.as_deref(), Some("second"));
-    assert!(service.remove_secret("oidc/a").await.expect("removes"));
-    assert!(!service.remove_secret("oidc/a").await.expect("removes"));
+    assert!(
+        service
+            .vault
+            .remove_secret("oidc/a")
+            .await
+            .expect("removes")
+    );
+    assert!(
+        !service
+            .vault
+            .remove_secret("oidc/a")
+            .await
+            .expect("removes")
+    );
     assert_eq!(open(&service, "oidc/a").await, None);
     assert_eq!(open(&service, "oidc/b").await.as_deref(), Some("other"));
 }
@@ -53,21 +69,25 @@ async fn a_name_or_secret_out_of_bounds_is_refused(rig: &mut Rig) {
     let service = rig.service().await;
     let long = "x".repeat(301);
     for name in ["", "a b", "a\n", "ä", &long] {
-        let refused = service.put_secret(name, None, Secret::new(String::new()));
+        let refused = service
+            .vault
+            .put_secret(name, None, Secret::new(String::new()));
         let refused = refused.await;
-        assert!(matches!(refused, Err(KeyError::Order { .. })), "{name}");
+        assert!(matches!(refused, Err(VaultError::Invalid { .. })), "{name}");
     }
     let huge = Secret::new("x".repeat((16 << 10) + 1));
-    let refused = service.put_secret("a", None, huge).await;
+    let refused = service.vault.put_secret("a", None, huge).await;
     assert!(
-        matches!(refused, Err(KeyError::Order { .. })),
+        matches!(refused, Err(VaultError::Invalid { .. })),
         "{refused:?}"
     );
     let nobody = Some(AppId::generate(&SystemEntropy));
-    let refused = service.put_secret("a", nobody, Secret::new(String::new()));
+    let refused = service
+        .vault
+        .put_secret("a", nobody, Secret::new(String::new()));
     let refused = refused.await;
     assert!(
-        matches!(refused, Err(KeyError::AppUnknown { .. })),
+        matches!(refused, Err(VaultError::UnknownApp(_))),
         "{refused:?}"
     );
 }
@@ -78,7 +98,7 @@ async fn a_new_master_key_re_seals_the_vault_too(rig: &mut Rig) {
     hmac(&service, &app).await;
     put(&service, "totp/1", None, "one").await;
     put(&service, "oidc/1", Some(app.id), "two").await;
-    let count = service.rotate_master_key(&master_key(2)).await;
+    let count = service.keys.rotate_master_key(&master_key(2)).await;
     assert_eq!(count.expect("re-seals"), 3);
     put(&service, "totp/3", None, "three").await;
     rig.reopen().await;
@@ -93,19 +113,22 @@ async fn a_process_that_missed_the_new_master_key_catches_up(rig: &mut Rig) {
     let (ours, database) = (rig.service().await, rig.another().await);
     let theirs = rig.service_of(&database).await;
     put(&ours, "totp/1", None, "one").await;
-    ours.rotate_master_key(&master_key(2))
+    ours.keys
+        .rotate_master_key(&master_key(2))
         .await
         .expect("re-seals");
     // It has the old master key alone: it can neither open nor slip in what nobody could open.
-    let opened = theirs.open_secret("totp/1").await;
+    let opened = theirs.vault.open_secret("totp/1").await;
     assert!(
-        matches!(opened, Err(KeyError::WrongMasterKey { .. })),
+        matches!(opened, Err(VaultError::WrongMasterKey(_))),
         "{opened:?}"
     );
-    let slipped = theirs.put_secret("totp/2", None, Secret::new("two".to_owned()));
+    let slipped = theirs
+        .vault
+        .put_secret("totp/2", None, Secret::new("two".to_owned()));
     let slipped = slipped.await;
     assert!(
-        matches!(slipped, Err(KeyError::WrongMasterKey { .. })),
+        matches!(slipped, Err(VaultError::WrongMasterKey(_))),
         "{slipped:?}"
     );
     assert_eq!(open(&ours, "totp/1").await.as_deref(), Some("one"));
@@ -119,9 +142,6 @@ async fn a_secret_that_was_moved_to_another_name_does_not_open(rig: &mut Rig) {
     let service = rig.service().await;
     put(&service, "totp/mallory", None, "hers").await;
     rig.execute("update vault set name = 'totp/alice'").await;
-    let opened = service.open_secret("totp/alice").await;
-    assert!(
-        matches!(opened, Err(KeyError::VaultSeal { .. })),
-        "{opened:?}"
-    );
+    let opened = service.vault.open_secret("totp/alice").await;
+    assert!(matches!(opened, Err(VaultError::Seal { .. })), "{opened:?}");
 }
