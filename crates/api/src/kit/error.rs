@@ -183,7 +183,7 @@ mod tests {
         let hidden = || StoreError::Other("a cause with a secret".into());
         let told = [
             told(Rejection::new(Reason::TokenExpired, "1", "2")),
-            told(&Rejection::new(Reason::GrantMissing, "none", "signal")),
+            told(Rejection::new(Reason::GrantMissing, "none", "signal")),
             told(hidden()),
             told(StoreError::NotFound { what: "app" }),
             told(RegistryError::Contended),

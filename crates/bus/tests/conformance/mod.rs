@@ -131,12 +131,20 @@ async fn listen(member: &Member, others: &[&Member], name: &str) -> (Arc<TestSin
         let probe = Heard::Message(other.id, "probe".to_owned());
         while !sink.heard.lock().expect("no panic here").contains(&probe) {
             say(other, name, "probe");
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            a_little_later().await;
         }
         say(other, name, "probed");
         tokio::task::block_in_place(|| sink.until("probed"));
     }
     (sink, subscription)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between two looks at what another process tells"
+)]
+async fn a_little_later() {
+    tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
 fn until(sink: &TestSink, last: &str) -> Vec<Heard> {
@@ -285,7 +293,7 @@ pub(crate) async fn what_finds_no_room_is_counted_in_its_place(nodes: &[Member])
     let mut heard = Vec::new();
     for _ in 0..1000 {
         say(a, "x", "end");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        a_little_later().await;
         heard.append(&mut at_b.heard.lock().expect("no panic here"));
         if texts(&heard).contains(&"end".to_owned()) {
             break;

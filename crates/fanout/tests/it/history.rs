@@ -121,6 +121,7 @@ impl TestHistories {
 }
 
 /// Says everything that a reply can say.
+#[expect(clippy::unnecessary_wraps, reason = "the form that a join wants")]
 fn reply(joined: Joined) -> Option<Bytes> {
     let offset = joined.position.map(|position| position.offset);
     let replay = match joined.replay {

@@ -84,7 +84,6 @@ fn a_dropped_link_has_left_everything() {
 #[test]
 fn two_that_join_at_once_always_meet() {
     let fanout = &fanout();
-    const MEMBERS: usize = 6;
     for round in 0..100 {
         let name = channel(&format!("x{round}"));
         let mut ends: Vec<End> = (0..MEMBERS)
@@ -148,7 +147,6 @@ fn a_full_channel_hides_who_comes_next() {
 #[test]
 fn of_many_that_join_at_once_no_more_get_in_than_may() {
     let fanout = &fanout();
-    const MEMBERS: usize = 6;
     for round in 0..100 {
         let name = channel(&format!("x{round}"));
         let mut ends: Vec<End> = (0..MEMBERS)
@@ -319,3 +317,5 @@ impl Observer for Told {
         self.note(format!("vacated {channel}"));
     }
 }
+
+const MEMBERS: usize = 6;

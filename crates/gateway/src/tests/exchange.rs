@@ -227,7 +227,7 @@ async fn what_others_see_of_it_is_new_at_once() {
     let mut session = rig.session("a/d", None);
     let fresh = Authorization {
         permissions: permissions(r#"{"chat":true}"#),
-        expires: Some(rig.clock.now().plus(Duration::from_secs(60))),
+        expires: Some(rig.clock.now().plus(Duration::from_mins(1))),
         ..rig.fresh(second)
     };
     session.exchange(fresh).expect("exchanged");

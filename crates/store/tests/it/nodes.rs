@@ -136,6 +136,7 @@ async fn a_server_comes_back_beside_an_isolated_one_and_beside_no_other(rig: &mu
 }
 
 /// PostgreSQL takes a moment to notice that a connection has ended.
+#[expect(clippy::disallowed_methods, reason = "another process is waited for")]
 async fn taken(rig: &Rig, node: &NodeRecord) -> NodeLock {
     let taking = async {
         loop {

@@ -116,7 +116,7 @@ async fn a_silent_connection_is_pinged_and_then_closed_with_4010() {
     } = Limits::default();
     server.advance(ping_after);
     silent.unanswered_ping().await;
-    server.advance(idle_close - ping_after);
+    server.advance(idle_close.saturating_sub(ping_after));
     assert_eq!(silent.closed_without_a_sign().await, (0, Some(4010)));
 }
 
