@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{FromRequest as _, RawPathParams, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -38,7 +39,7 @@ fn route(row: &'static Row, http: HttpRoute) -> OpenApiRouter<ClientState> {
     let handler =
         move |state: State<ClientState>,
               caller: HttpCaller,
-              path: RawPathParams,
+              path: Result<RawPathParams, RawPathParamsRejection>,
               request: Request| call(row, http, state, caller, path, request);
     let (filter, method) = match http.verb {
         Verb::Get => (MethodFilter::GET, HttpMethod::Get),
@@ -68,9 +69,13 @@ async fn call(
     http: HttpRoute,
     State(state): State<ClientState>,
     caller: HttpCaller,
-    path: RawPathParams,
+    path: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    let path = path.map_err(|_| {
+        let message = "the path names something that cannot be";
+        Refusal::new(ErrorCode::NotFound, message)
+    })?;
     let mut params = Params::default();
     for (name, value) in &path {
         params.add_text(name, value);
