@@ -28,12 +28,15 @@ pub trait Broker: Send + Sync {
     ) -> Result<Bytes, BrokerError>;
 }
 
-/// Takes the messages of a topic. It runs on the node's dispatcher: be quick, never block.
+/// Takes the messages of a topic. It runs on the node's dispatcher: be quick, never block. One that
+/// panics has lost that message; the other sinks get it.
 pub trait Sink: Send + Sync {
     /// Takes a message of another node.
     fn deliver(&self, from: NodeId, message: &Bytes);
 
-    /// Hears that so many messages of another node were lost, in the place where they stood.
+    /// Hears that so many messages of another node were lost, in the place where they stood. Where
+    /// losses were in too many topics to be told apart, every sink of the node hears of them all, for
+    /// each of its subscriptions: then it has lost so many at most.
     fn lost(&self, from: NodeId, count: u64);
 }
 

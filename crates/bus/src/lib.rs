@@ -8,10 +8,12 @@
 //! * **Order.** What one node publishes reaches each other node in the order published, across all
 //!   topics.
 //! * **Once.** No message is doubled. What a link can't carry is lost, counted, and told in its
-//!   place: received and lost together are what was sent.
+//!   place: received and lost together are what was sent. Losses in very many topics at once are told
+//!   to all sinks as one count, which then is the most that each has lost.
 //! * **Never to itself.** A node hears nothing of its own: it has delivered that before it publishes.
 //! * **Silence.** Once a subscription is dropped no delivery to its sink begins.
 //! * **One dispatcher.** The sinks of a node are called one after the other, never at the same time.
+//!   One that panics stops none of the others.
 //! * **Answers in time.** A request is answered, or fails within its timeout. Requests and messages
 //!   have no order between them, and a slow answer holds up no message.
 //! * **Bounds.** What waits for a node is bounded in messages and bytes, and so are questions and

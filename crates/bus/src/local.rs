@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -56,7 +57,8 @@ impl LocalNetwork {
         })
     }
 
-    /// Brings a node in, and starts its dispatcher as a task.
+    /// Brings a node in, and starts its dispatcher as a task. It takes the place of one with the same
+    /// id, which is not reached any more.
     pub fn join(self: &Arc<Self>, id: NodeId, responder: Arc<dyn Responder>) -> LocalBroker {
         let node = Arc::new(Node {
             id,
@@ -118,7 +120,15 @@ impl Broker for LocalBroker {
 
 impl Drop for LocalBroker {
     fn drop(&mut self) {
-        lock(&self.network.nodes).remove(&self.node.id);
+        let mut nodes = lock(&self.network.nodes);
+        // Another may have come in its place.
+        if nodes
+            .get(&self.node.id)
+            .is_some_and(|node| Arc::ptr_eq(node, &self.node))
+        {
+            nodes.remove(&self.node.id);
+        }
+        drop(nodes);
         self.dispatcher.abort();
     }
 }
@@ -126,26 +136,52 @@ impl Drop for LocalBroker {
 impl Node {
     fn tell(&self, item: &Item) {
         // Called without the lock: a sink may subscribe and unsubscribe.
-        let subscribers = lock(&self.subscriptions).get(&item.topic).cloned();
-        for subscriber in subscribers.unwrap_or_default() {
+        for subscriber in self.subscribers(item.topic) {
             if subscriber.is_open.load(Ordering::Acquire) {
-                match &item.what {
-                    What::Message(message) => subscriber.sink.deliver(item.from, message),
-                    What::Lost(count) => subscriber.sink.lost(item.from, *count),
-                }
+                subscriber.tell(item);
             }
+        }
+    }
+
+    /// Those of a topic, or all.
+    fn subscribers(&self, topic: Option<Topic>) -> Vec<Arc<Subscriber>> {
+        let subscriptions = lock(&self.subscriptions);
+        match topic {
+            Some(topic) => subscriptions.get(&topic).cloned().unwrap_or_default(),
+            None => subscriptions.values().flatten().map(Arc::clone).collect(),
+        }
+    }
+}
+
+impl Subscriber {
+    fn tell(&self, item: &Item) {
+        let told = catch_unwind(AssertUnwindSafe(|| match &item.what {
+            What::Message(message) => self.sink.deliver(item.from, message),
+            What::Lost(count) => self.sink.lost(item.from, *count),
+        }));
+        if told.is_err() {
+            tracing::error!(from = %item.from, "a sink has panicked; the others go on");
         }
     }
 }
 
 /// Calls the sinks of a node, one message after the other.
 async fn dispatch(node: Arc<Node>) {
+    let mut in_a_row = 0;
     loop {
         let next = lock(&node.inbox).pop();
-        match next {
-            Some(item) => node.tell(&item),
-            None => node.arrived.notified().await,
+        if let Some(item) = next {
+            node.tell(&item);
+            in_a_row += 1;
+            if in_a_row < IN_A_ROW {
+                continue;
+            }
+            // Other tasks want the thread too, and an end is noticed here.
+            tokio::task::yield_now().await;
+        } else {
+            node.arrived.notified().await;
         }
+        in_a_row = 0;
     }
 }
 
@@ -173,4 +209,117 @@ fn fits(body: &Bytes) -> Result<(), BrokerError> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many messages are told before other tasks have their turn.
+const IN_A_ROW: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use hexline_model::{AppId, ChannelName, SeededEntropy, SystemClock};
+
+    use super::*;
+
+    struct Silent;
+
+    #[async_trait]
+    impl Responder for Silent {
+        async fn answer(&self, _from: NodeId, question: Bytes) -> Bytes {
+            question
+        }
+    }
+
+    #[derive(Default)]
+    struct Counter(Mutex<u64>);
+
+    impl Sink for Counter {
+        fn deliver(&self, _from: NodeId, _message: &Bytes) {
+            *lock(&self.0) += 1;
+        }
+
+        fn lost(&self, _from: NodeId, count: u64) {
+            *lock(&self.0) += 1000 * count;
+        }
+    }
+
+    fn node(seed: u64) -> NodeId {
+        NodeId::generate(&SeededEntropy::new(seed))
+    }
+
+    fn topic() -> Topic {
+        let app = AppId::generate(&SeededEntropy::new(1));
+        Topic::channel(app, &ChannelName::parse("x").expect("a name"))
+    }
+
+    fn network(limits: InboxLimits) -> Arc<LocalNetwork> {
+        LocalNetwork::with_limits(Arc::new(SystemClock::new()), limits)
+    }
+
+    async fn yield_often() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_was_replaced_does_not_take_its_successor_out() {
+        let network = network(InboxLimits::default());
+        let asking = network.join(node(1), Arc::new(Silent));
+        let old = network.join(node(2), Arc::new(Silent));
+        let new = network.join(node(2), Arc::new(Silent));
+        let ask = || asking.request(node(2), Bytes::new(), Duration::from_secs(9));
+        drop(old);
+        assert_eq!(ask().await, Ok(Bytes::new()));
+        drop(new);
+        assert_eq!(ask().await, Err(BrokerError::Unreachable(node(2))));
+    }
+
+    #[tokio::test]
+    async fn a_full_inbox_leaves_others_their_turn_and_ends_with_its_node() {
+        let network = network(InboxLimits::default());
+        let [a, b] = [1, 2].map(|seed| network.join(node(seed), Arc::new(Silent)));
+        let counter = Arc::new(Counter::default());
+        let _subscription = b.subscribe(topic(), Arc::clone(&counter) as _);
+        for _ in 0..10_000 {
+            a.publish(topic(), Bytes::new());
+        }
+        tokio::task::yield_now().await;
+        assert!(
+            *lock(&counter.0) < 10_000,
+            "this task had no turn meanwhile"
+        );
+        drop(b);
+        yield_often().await;
+        assert!(*lock(&counter.0) < 10_000, "it went on after its end");
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_of_any_topic_is_told_to_every_sink() {
+        let network = network(InboxLimits {
+            messages: 0,
+            bytes: 0,
+        });
+        let [a, b] = [1, 2].map(|seed| network.join(node(seed), Arc::new(Silent)));
+        let topics: Vec<Topic> = (0..2000)
+            .map(|n| {
+                let app = AppId::generate(&SeededEntropy::new(n));
+                Topic::channel(app, &ChannelName::parse("x").expect("a name"))
+            })
+            .collect();
+        let counters: Vec<_> = topics
+            .iter()
+            .map(|_| Arc::new(Counter::default()))
+            .collect();
+        let sinks = topics.iter().zip(&counters);
+        let _subscriptions: Vec<_> = sinks
+            .map(|(topic, counter)| b.subscribe(*topic, Arc::clone(counter) as _))
+            .collect();
+        for topic in &topics {
+            a.publish(*topic, Bytes::new());
+        }
+        yield_often().await;
+        for counter in counters {
+            assert_eq!(*lock(&counter.0), 2_000_000);
+        }
+    }
 }

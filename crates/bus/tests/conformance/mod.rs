@@ -27,6 +27,7 @@ macro_rules! conformance {
                 a_slow_answer_holds_up_no_message,
                 too_large_a_question_or_answer_is_refused,
                 what_finds_no_room_is_counted_in_its_place,
+                a_sink_that_panics_stops_no_other,
             );
         }
     };
@@ -314,4 +315,26 @@ pub(crate) async fn what_finds_no_room_is_counted_in_its_place(nodes: &[Member])
         lost > 0 && next >= SENT,
         "{lost} lost, {next} accounted for"
     );
+}
+
+pub(crate) async fn a_sink_that_panics_stops_no_other(nodes: &[Member]) {
+    struct Panicking;
+    impl Sink for Panicking {
+        fn deliver(&self, _from: NodeId, _message: &Bytes) {
+            panic!("as a test wants it");
+        }
+
+        fn lost(&self, _from: NodeId, _count: u64) {}
+    }
+    let [a, b, _] = nodes else { panic!("3 nodes") };
+    let _before = b.broker.subscribe(topic("x"), Arc::new(Panicking));
+    let (at_b, _at_b) = listen(b, &[a], "x").await;
+    let _after = b.broker.subscribe(topic("x"), Arc::new(Panicking));
+    for n in 0..100 {
+        say(a, "x", &n.to_string());
+    }
+    let mut heard = texts(&until(&at_b, "99"));
+    heard.retain(|text| !text.starts_with("probe"));
+    let expected: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    assert_eq!(heard, expected);
 }
