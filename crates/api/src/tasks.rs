@@ -20,7 +20,14 @@ pub struct Tasks {
     live: Live,
 }
 
-type Live = Arc<Mutex<HashMap<Id, AbortHandle>>>;
+type Live = Arc<Mutex<Listing>>;
+
+#[derive(Debug, Default)]
+struct Listing {
+    tasks: HashMap<Id, AbortHandle>,
+    /// The deadline has passed: nothing is started any more.
+    is_over: bool,
+}
 
 pin_project! {
     /// A task that crosses itself out when it is over.
@@ -36,21 +43,30 @@ pin_project! {
 struct Entry(Live);
 
 impl Tasks {
-    /// Starts a task.
+    /// Starts a task. After the deadline of [`end`](Self::end) none: the future is dropped, and who
+    /// waits for it hears that it was cut off.
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let listed = Listed {
+        // Under the lock, so that no task crosses itself out before it is listed, and none is missed
+        // when those that are left are cut off.
+        let mut live = lock(&self.live);
+        if live.is_over {
+            // What goes with the future may start another.
+            drop(live);
+            drop(future);
+            let task = self.tracker.spawn(std::future::pending());
+            task.abort();
+            return task;
+        }
+        let task = self.tracker.spawn(Listed {
             future,
             live: Arc::clone(&self.live),
             entry: None,
-        };
-        // Under the lock, so that no task crosses itself out before it is listed.
-        let mut live = lock(&self.live);
-        let task = self.tracker.spawn(listed);
-        live.insert(task.id(), task.abort_handle());
+        });
+        live.tasks.insert(task.id(), task.abort_handle());
         task
     }
 
@@ -62,8 +78,12 @@ impl Tasks {
         if over.is_ok() {
             return 0;
         }
-        let left: Vec<_> = lock(&self.live).drain().map(|(_, task)| task).collect();
-        for task in &left {
+        let left = {
+            let mut live = lock(&self.live);
+            live.is_over = true;
+            std::mem::take(&mut live.tasks)
+        };
+        for task in left.values() {
             task.abort();
         }
         self.tracker.wait().await;
@@ -92,12 +112,12 @@ impl<F: Future> Future for Listed<F> {
 impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(id) = tokio::task::try_id() {
-            lock(&self.0).remove(&id);
+            lock(&self.0).tasks.remove(&id);
         }
     }
 }
 
-fn lock(live: &Live) -> MutexGuard<'_, HashMap<Id, AbortHandle>> {
+fn lock(live: &Live) -> MutexGuard<'_, Listing> {
     live.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -144,6 +164,49 @@ mod tests {
         let clock = ManualClock::new(Timestamp::default());
         let an_hour = clock.monotonic().plus(Duration::from_hours(1));
         assert_eq!(tasks.end(an_hour, &clock).await, 0);
-        assert!(lock(&tasks.live).is_empty());
+        assert!(lock(&tasks.live).tasks.is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_is_started_by_a_task_that_is_cut_off() {
+        let tasks = Arc::new(Tasks::default());
+        let (gone, began) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let child = tasks.spawn(std::future::pending::<()>());
+        // It goes on when its child was cut off, or is cut off itself: both end in a new task.
+        let starter = OnDrop {
+            tasks: Arc::clone(&tasks),
+            witness: Some(Witness(Arc::clone(&gone))),
+            began: Arc::clone(&began),
+        };
+        tasks.spawn(async move {
+            let starter = starter;
+            let _ = child.await;
+            drop(starter);
+            std::future::pending::<()>().await;
+        });
+        let clock = ManualClock::new(Timestamp::default());
+        let ended = tasks.end(clock.monotonic(), &clock);
+        assert_eq!(ended.await, 2);
+        assert!(gone.load(Ordering::SeqCst) && !began.load(Ordering::SeqCst));
+        let late = tasks.spawn(std::future::pending::<()>()).await;
+        assert!(late.is_err_and(|error| error.is_cancelled()));
+    }
+
+    /// Starts a task that would never end.
+    struct OnDrop {
+        tasks: Arc<Tasks>,
+        witness: Option<Witness>,
+        began: Arc<AtomicBool>,
+    }
+
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            let (witness, began) = (self.witness.take(), Arc::clone(&self.began));
+            self.tasks.spawn(async move {
+                began.store(true, Ordering::SeqCst);
+                let _witness = witness;
+                std::future::pending::<()>().await;
+            });
+        }
     }
 }

@@ -330,7 +330,7 @@ impl Running {
         // After HTTP, which is where new ones come from.
         let cut_off = self.parts.tasks.end(deadline, clock.as_ref()).await;
         if cut_off > 0 {
-            tracing::warn!(connections = cut_off, "cut off");
+            tracing::warn!(tasks = cut_off, "cut off");
         }
         self.upkeep.cancel();
         self.upkeep_tasks.end(deadline, clock.as_ref()).await;
