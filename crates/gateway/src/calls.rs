@@ -229,8 +229,9 @@ impl Calls {
                     return self.join_recalling(context, id, &join, recall, responses);
                 }
                 self.link.join(&join.channel, join.presence, |joined| {
+                    let id = id?;
                     let reply = (join.reply)(join.presence, joined);
-                    responses.keep(hexline_protocol::result(id?, &reply))
+                    responses.keep(hexline_protocol::result(id, &reply))
                 });
                 None
             }

@@ -74,23 +74,25 @@ impl Dispatch for Services {
         if outlet.link().is_none() && Call::find_row(&call.method).is_some_and(|m| m.needs_socket) {
             return Err(CallFailure::needs_socket());
         }
+        // Over HTTP there is a response to every request.
+        let is_wanted = call.id.is_some() || outlet.link().is_none();
         let call = Call::parse(call)?;
         note(call.row().name);
         let signals = &self.signal;
         let outcome = match &call {
             Call::Signal(SignalCall::Send(p)) => {
-                signal::rpc::send(signals, caller, outlet, p)?.written()
+                signal::rpc::send(signals, caller, outlet, p)?.written(is_wanted)
             }
             Call::Signal(SignalCall::Join(p)) => {
                 let link = outlet.link().ok_or_else(CallFailure::needs_socket)?;
-                signal::rpc::join(signals, caller, link, p)?.written()
+                signal::rpc::join(signals, caller, link, p)?.written(is_wanted)
             }
-            Call::Signal(SignalCall::Leave(p)) => signal::rpc::leave(p)?.written(),
+            Call::Signal(SignalCall::Leave(p)) => signal::rpc::leave(p)?.written(is_wanted),
             Call::Signal(SignalCall::Publish(p)) => {
-                signal::rpc::publish(signals, caller, outlet, p)?.written()
+                signal::rpc::publish(signals, caller, outlet, p)?.written(is_wanted)
             }
             Call::Session(SessionCall::Info(p)) => {
-                session::rpc::info(&self.session, caller, expires(), p)?.written()
+                session::rpc::info(&self.session, caller, expires(), p)?.written(is_wanted)
             }
         };
         Ok(Step::Done(outcome))

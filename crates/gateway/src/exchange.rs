@@ -40,7 +40,8 @@ impl Permit {
     /// one was revoked since it was verified, the connection is closed.
     pub(super) fn exchange(&mut self, new: Authorization) -> Result<(), ExchangeError> {
         let is_of_app = new.app == self.connection.app;
-        if !is_of_app || new.subject.as_ref() != self.caller.subject() {
+        let is_of_device = |subject| self.caller.is(subject);
+        if !is_of_app || !new.subject.as_ref().is_some_and(is_of_device) {
             return Err(ExchangeError::AnotherDevice);
         }
         new.permissions.opens_socket()?;

@@ -15,42 +15,47 @@ pub struct Caller {
     pub app: AppId,
     /// The token's grants and the key's ceiling; a call must pass both.
     pub permissions: Arc<Permissions>,
-    subject: Option<Subject>,
     origin: Origin,
 }
 
-/// Where a call comes from; the text is what others see as `from`.
+/// Where a call comes from. Each connection keeps one: it says everything once.
 #[derive(Clone)]
 enum Origin {
     Connection(Address),
-    Http(Arc<str>),
+    Http(Arc<HttpOrigin>),
+    /// What others see as `from`.
     Server(Arc<str>),
+}
+
+struct HttpOrigin {
+    subject: Subject,
+    /// What others see as `from`.
+    from: String,
 }
 
 impl Caller {
     /// A live connection of a user's device.
     pub fn connected(
         app: AppId,
-        subject: Subject,
+        subject: &Subject,
         route: Route,
         permissions: Arc<Permissions>,
     ) -> Self {
-        let origin = Origin::Connection(Address::new(&subject, route));
+        let origin = Origin::Connection(Address::new(subject, route));
         Self {
             app,
             permissions,
-            subject: Some(subject),
             origin,
         }
     }
 
     /// A user's device, with a request that stands alone.
     pub fn over_http(app: AppId, subject: Subject, permissions: Arc<Permissions>) -> Self {
-        let origin = Origin::Http(format!("{subject}/http").into());
+        let from = format!("{subject}/http");
+        let origin = Origin::Http(Arc::new(HttpOrigin { subject, from }));
         Self {
             app,
             permissions,
-            subject: Some(subject),
             origin,
         }
     }
@@ -60,7 +65,6 @@ impl Caller {
         Self {
             app,
             permissions,
-            subject: None,
             origin: Origin::Server("//server".into()),
         }
     }
@@ -83,13 +87,33 @@ impl Caller {
     pub fn from(&self) -> &str {
         match &self.origin {
             Origin::Connection(address) => address.as_str(),
-            Origin::Http(text) | Origin::Server(text) => text,
+            Origin::Http(http) => &http.from,
+            Origin::Server(text) => text,
         }
     }
 
     /// Whose device calls; `None` for an app's server, whoever it speaks for.
-    pub fn subject(&self) -> Option<&Subject> {
-        self.subject.as_ref()
+    pub fn identity(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Connection(address) => Some(address.identity()),
+            Origin::Http(http) => Some(http.subject.identity.as_str()),
+            Origin::Server(_) => None,
+        }
+    }
+
+    /// Which of the identity's devices calls; `None` where there is no identity.
+    pub fn device(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Connection(address) => Some(address.device()),
+            Origin::Http(http) => Some(http.subject.device.as_str()),
+            Origin::Server(_) => None,
+        }
+    }
+
+    /// Whether this device calls.
+    pub fn is(&self, subject: &Subject) -> bool {
+        self.identity() == Some(subject.identity.as_str())
+            && self.device() == Some(subject.device.as_str())
     }
 
     /// The address of the connection, if the call comes from one.
@@ -149,16 +173,22 @@ mod tests {
     #[test]
     fn each_caller_has_its_own_form_of_from() {
         let route = Route::generate(&SeededEntropy::new(2));
-        let socket = Caller::connected(app(), alice(), route, everything());
+        let socket = Caller::connected(app(), &alice(), route, everything());
         assert_eq!(socket.from(), format!("alice/web1/{route}"));
         assert_eq!(socket.route(), Some(route));
-        assert_eq!(socket.subject(), Some(&alice()));
+        assert!(socket.is(&alice()));
         let http = Caller::over_http(app(), alice(), everything());
         assert_eq!(http.from(), "alice/web1/http");
-        assert_eq!((http.route(), http.subject()), (None, Some(&alice())));
+        assert_eq!(http.route(), None);
+        assert!(http.is(&alice()));
+        for caller in [&socket, &http] {
+            let parts = (caller.identity(), caller.device());
+            assert_eq!(parts, (Some("alice"), Some("web1")));
+        }
         let server = Caller::server(app(), everything());
         assert_eq!(server.from(), "//server");
-        assert_eq!((server.route(), server.subject()), (None, None));
+        assert_eq!(server.route(), None);
+        assert_eq!((server.identity(), server.device()), (None, None));
         assert!(server.is_server() && !http.is_server() && !socket.is_server());
     }
 
@@ -176,7 +206,8 @@ mod tests {
             (for_device, "alice/web1/server"),
         ] {
             assert_eq!(caller.from(), wanted);
-            assert_eq!(caller.subject(), None);
+            assert_eq!((caller.identity(), caller.device()), (None, None));
+            assert!(!caller.is(&alice));
             // Of the one form that can be addressed, the route is none that a connection has.
             let to = Destination::parse(wanted);
             assert!(to.is_err() || Route::parse("server").is_none(), "{wanted}");
@@ -192,6 +223,6 @@ mod tests {
 
     #[test]
     fn it_is_small() {
-        assert!(size_of::<Caller>() <= 96);
+        assert!(size_of::<Caller>() <= 64);
     }
 }

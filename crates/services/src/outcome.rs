@@ -74,13 +74,17 @@ impl<R> Outcome<R> {
 }
 
 impl<R: Serialize> Outcome<R> {
-    /// The same with its reply as JSON.
-    pub fn written(self) -> Outcome<Reply> {
+    /// The same with its reply as JSON, if anybody waits for that; nobody does for a notification's.
+    pub fn written(self, is_wanted: bool) -> Outcome<Reply> {
         match self {
-            Self::Done { reply, effects } => Outcome::Done {
-                reply: Reply::of(&reply),
-                effects,
-            },
+            Self::Done { reply, effects } => {
+                let reply = if is_wanted {
+                    Reply::of(&reply)
+                } else {
+                    Reply::EMPTY
+                };
+                Outcome::Done { reply, effects }
+            }
             Self::Join(join) => Outcome::Join(join),
         }
     }
@@ -103,5 +107,34 @@ impl IntoIterator for Effects {
 
     fn into_iter(self) -> Self::IntoIter {
         self.first.into_iter().chain(self.more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serializer;
+
+    use super::*;
+
+    struct Unwritable;
+
+    impl Serialize for Unwritable {
+        fn serialize<S: Serializer>(&self, _serializer: S) -> Result<S::Ok, S::Error> {
+            panic!("nobody waits for it")
+        }
+    }
+
+    #[test]
+    fn a_reply_that_nobody_waits_for_is_not_written() {
+        let push = || Effect::Push(Bytes::from_static(b"1"));
+        let unwanted = Outcome::then(Unwritable, push()).written(false);
+        let wanted = Outcome::then(1, push()).written(true);
+        for (outcome, text) in [(unwanted, "{}"), (wanted, "1")] {
+            let Outcome::Done { reply, effects } = outcome else {
+                panic!("it is done");
+            };
+            assert_eq!(reply.as_str(), text);
+            assert_eq!(effects.into_iter().count(), 1);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use hexline_gateway::{CallFailure, Origin, Step};
-use hexline_model::Timestamp;
+use hexline_model::{Subject, Timestamp};
 use hexline_protocol::{ErrorCode, RawCall, Reply};
 use hexline_services::signal::Outlet;
 use hexline_services::{Caller, Outcome};
@@ -19,6 +19,7 @@ use crate::kit::error::Refusal;
 pub(crate) struct HttpCaller {
     state: ClientState,
     caller: Caller,
+    subject: Subject,
     /// When its token or key ends.
     expires: Option<Timestamp>,
     size: BucketSize,
@@ -39,7 +40,8 @@ impl FromRequestParts<ClientState> for HttpCaller {
             .subject
             .expect("a verified client token has a subject");
         let limits = registry.limits(authorization.app);
-        let caller = Caller::over_http(authorization.app, subject, authorization.permissions);
+        let (permissions, owned) = (authorization.permissions, subject.clone());
+        let caller = Caller::over_http(authorization.app, owned, permissions);
         Ok(Self {
             size: BucketSize {
                 per_second: limits.calls_per_second(app.sessions.limits.calls_per_second),
@@ -47,6 +49,7 @@ impl FromRequestParts<ClientState> for HttpCaller {
             },
             state: state.clone(),
             caller,
+            subject,
             expires: ends.into_iter().flatten().min(),
         })
     }
@@ -70,9 +73,8 @@ impl HttpCaller {
 
     /// Counts calls; the time until there is room for them, if there is none now.
     pub(super) fn count(&self, calls: usize) -> Result<(), Duration> {
-        let subject = self.caller.subject().expect("it is a user's device");
         let now = self.state.app.clock.monotonic();
-        let device = (self.caller.app, subject);
+        let device = (self.caller.app, &self.subject);
         let counted = self.state.buckets.take(device, calls, self.size, now);
         counted.inspect_err(|_| self.state.app.metrics.rejected(ErrorCode::RateLimited))
     }

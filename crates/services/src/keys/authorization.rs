@@ -80,7 +80,7 @@ impl Authorization {
 
     /// Who calls by it on a connection with this route; nobody if it is an app's server's.
     pub fn connected(&self, route: Route) -> Option<Caller> {
-        let subject = self.subject.clone()?;
+        let subject = self.subject.as_ref()?;
         let permissions = Arc::clone(&self.permissions);
         Some(Caller::connected(self.app, subject, route, permissions))
     }

@@ -40,15 +40,16 @@ impl SessionService {
         caller: &Caller,
         expires: Option<Timestamp>,
     ) -> Result<SessionInfo, SessionError> {
-        let subject = caller.subject().ok_or(SessionError::NotAUser)?;
+        let user = caller.identity().zip(caller.device());
+        let (identity, device) = user.ok_or(SessionError::NotAUser)?;
         let limits = self.settings.limits;
         let app_limits = self.registry.limits(caller.app);
         let (per_second, burst) = (limits.calls_per_second, limits.call_burst);
         let permissions = &caller.permissions;
         Ok(SessionInfo {
             address: caller.from().to_owned(),
-            identity: subject.identity.to_string(),
-            device: subject.device.to_string(),
+            identity: identity.to_owned(),
+            device: device.to_owned(),
             route: caller.route().as_ref().map(Route::to_string),
             expires_ms: expires.map(Timestamp::as_millis),
             grants: json!(permissions.token()),

@@ -38,7 +38,7 @@ fn permissions(ceiling: Option<&str>) -> Arc<Permissions> {
 fn a_connection_is_told_of_its_route_and_its_end() {
     let subject = Subject::parse("alice/web1").expect("well formed");
     let route = Route::generate(&SeededEntropy::new(3));
-    let caller = Caller::connected(app(), subject, route, permissions(None));
+    let caller = Caller::connected(app(), &subject, route, permissions(None));
     let info = service().info(&caller, Some(Timestamp::from_secs(9)));
     let info = info.expect("a user");
     assert_eq!(info.address, format!("alice/web1/{route}"));

@@ -46,7 +46,7 @@ fn end(fanout: &Fanout, subject: &str, grants: &str, ceiling: Option<&str>) -> E
     let subject = Subject::parse(subject).expect("well formed");
     let permissions = Permissions::new(parse(grants), ceiling.map(|c| Arc::new(parse(c))));
     let route = Route::generate(&entropy);
-    let caller = Caller::connected(app, subject, route, Arc::new(permissions));
+    let caller = Caller::connected(app, &subject, route, Arc::new(permissions));
     let receiver = Arc::new(TestReceiver {
         address: caller.address().expect("it is connected").clone(),
         heard: Mutex::default(),
