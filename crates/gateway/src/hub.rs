@@ -182,9 +182,7 @@ impl Hub {
             | KeyEvent::AppDeleted { app } => (*app, None),
         };
         if let KeyEvent::AppDeleted { app } = event {
-            let mut state = self.lock();
-            state.traffic.remove(app);
-            state.turns.remove(app);
+            self.lock().forget(*app);
         }
         let all = connections(self.fanout.receivers(app));
         let concerned = all.filter(|c| only.is_none_or(|key| c.depends_on_key(key)));
@@ -319,6 +317,12 @@ impl State {
             *turn += 1;
         }
     }
+
+    /// Drops what outlasts the connections of an app.
+    fn forget(&mut self, app: AppId) {
+        self.traffic.remove(&app);
+        self.turns.remove(&app);
+    }
 }
 
 impl Permit {
@@ -338,7 +342,14 @@ impl Drop for Permit {
         if self.hub.is_draining() {
             self.hub.left.notify_one();
         }
-        self.hub.lock().remove(&self.connection);
+        let app = self.connection.app;
+        let mut state = self.hub.lock();
+        state.remove(&self.connection);
+        // One that came in as the app was deleted has made what is of the app anew.
+        if !state.by_app.contains_key(&app) && self.hub.registry.app(app).is_none() {
+            state.forget(app);
+        }
+        drop(state);
         self.hub.metrics.connections.dec();
     }
 }

@@ -22,6 +22,7 @@ pub struct Metrics {
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
     pub(crate) outbox_bytes: Arc<Gauge>,
+    /// Of a frame whose calls all end at once; of others what is done before the first that does not.
     pub(crate) call_duration: Histogram,
     calls: Family<MethodLabel, Counter>,
     rejects: Family<ReasonLabel, Counter>,
@@ -124,7 +125,7 @@ impl Metrics {
         );
         r.register_with_unit(
             "call_duration",
-            "Time to carry out one frame's calls",
+            "Time to carry out one frame's calls, up to the first that does not end at once",
             Unit::Seconds,
             self.call_duration.clone(),
         );

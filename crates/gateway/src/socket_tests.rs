@@ -149,7 +149,7 @@ fn big() -> Outgoing {
 }
 
 /// A short text as a client sends it, masked with zeros.
-fn frame(text: &str) -> Vec<u8> {
+pub(crate) fn frame(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).expect("short");
     let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
     frame.extend(text.as_bytes());

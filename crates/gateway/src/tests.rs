@@ -4,6 +4,7 @@ mod exchange;
 mod in_flight;
 mod recall;
 mod slow;
+mod sockets;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -617,6 +618,27 @@ async fn what_a_connection_and_its_app_said_is_counted() {
     assert_eq!(stats.connections, 0);
     assert_eq!(stats.traffic.bytes_out, 30, "what was counted stays");
     assert_eq!(rig.hub.stats(other()), AppStats::default());
+}
+
+#[tokio::test]
+async fn nothing_of_a_deleted_app_stays_whoever_came_in_late() {
+    let rig = Rig::new(|_| ()).await;
+    let early = rig.admit("alice/web", None).expect("let in");
+    let deleted = rig.services.apps.delete(rig.app).await;
+    deleted.expect("deleted");
+    // Their tokens were verified before.
+    let late = ["bob/web", "carol/web"].map(|subject| rig.admit(subject, None).expect("let in"));
+    let kept = || {
+        let state = rig.hub.lock();
+        (state.traffic.len(), state.turns.len())
+    };
+    drop(early);
+    for admission in late {
+        assert_eq!(kept(), (1, 1));
+        assert!(admission.permit.connection.outbox.closing().is_some());
+        drop(admission);
+    }
+    assert_eq!(kept(), (0, 0));
 }
 
 #[tokio::test]
