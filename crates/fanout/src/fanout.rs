@@ -37,7 +37,8 @@ impl Fanout {
         self
     }
 
-    /// Gives the channels that these rules name a history.
+    /// Gives the channels that these rules name a history. [`Fanout::forget_spent`] is then to be called
+    /// every now and then.
     #[must_use]
     pub fn recording(mut self, rules: Arc<dyn HistoryRules>) -> Self {
         Arc::make_mut(&mut self.parts).rules = Some(rules);

@@ -35,6 +35,7 @@ pub(crate) fn start(parts: &Arc<Parts>, tls: Option<Tls>) -> (CancellationToken,
     every(Duration::from_secs(30), Duty::FlushLastUsed);
     every(Duration::from_mins(1), Duty::RefreshKeySets);
     every(Duration::from_mins(1), Duty::ForgetFailures);
+    every(Duration::from_mins(1), Duty::ForgetSpentChannels);
     every(Duration::from_mins(10), Duty::SweepRevocations);
     every(Duration::from_mins(10), Duty::SweepSessions);
     every(Duration::from_secs(5), Duty::FollowWebhooks);
@@ -60,6 +61,7 @@ enum Duty {
     FlushLastUsed,
     RefreshKeySets,
     ForgetFailures,
+    ForgetSpentChannels,
     SweepRevocations,
     SweepSessions,
     FollowWebhooks,
@@ -140,6 +142,10 @@ impl Duty {
             }
             Self::RefreshKeySets => {
                 parts.key_sets.refresh(app.keys.registry()).await;
+                Ok(())
+            }
+            Self::ForgetSpentChannels => {
+                app.fanout.forget_spent();
                 Ok(())
             }
             Self::ForgetFailures => {
