@@ -23,7 +23,8 @@ pub enum Presence {
 /// What became of a published message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Published {
-    /// How many connections took it.
+    /// How many connections took it. Where a replay is fetched for one, the message is held for it and
+    /// counts as taken.
     pub delivered: usize,
     /// Where it stands, if its channel has a history.
     pub position: Option<Position>,
@@ -101,7 +102,7 @@ impl Channel {
         {
             let members = self.members();
             if members.history.is_none() {
-                if members.by_ticket.is_empty() {
+                if !members.has_others(sender) {
                     return Ok(Published::default());
                 }
                 return Ok(Published {
@@ -260,6 +261,12 @@ impl Members {
     fn visible(&self) -> impl Iterator<Item = &dyn Receiver> {
         let visible = self.by_ticket.values().filter(|member| member.visible);
         visible.map(|member| member.receiver.as_ref())
+    }
+
+    /// Whether anybody but the sender is a member.
+    fn has_others(&self, sender: Option<Route>) -> bool {
+        let mut first_two = self.receivers().take(2);
+        first_two.any(|receiver| Some(receiver.address().route()) != sender)
     }
 
     fn has_room(&self, at_most: usize) -> bool {

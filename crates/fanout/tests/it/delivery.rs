@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hexline_fanout::Published;
+use hexline_fanout::{Link, Published};
 
 use crate::kit::{app, attach, attach_to, channel, fanout, join, msg, to};
 
@@ -21,6 +21,21 @@ fn each_address_form_reaches_what_it_names() {
     assert_eq!(phone.heard(), ["1"]);
     assert_eq!(fanout.send(app(1), &to("bob/phone"), &msg("6")), 1);
     assert_eq!(phone.heard(), ["6"]);
+}
+
+#[test]
+fn what_nobody_would_hear_is_not_encoded() {
+    let fanout = &fanout();
+    let (_, mut a) = attach(fanout, "alice/web");
+    let (b_hears, mut b) = attach(fanout, "bob/web");
+    let unheard = |link: &mut Link| link.publish(&channel("c"), |_| panic!("encoded"));
+    assert_eq!(unheard(&mut a).delivered, 0, "no channel");
+    join(&mut a, &channel("c"), true);
+    assert_eq!(unheard(&mut a).delivered, 0, "alone");
+    assert_eq!(b.publish(&channel("c"), |_| msg("1")).delivered, 1);
+    join(&mut b, &channel("c"), false);
+    assert_eq!(a.publish(&channel("c"), |_| msg("2")).delivered, 1);
+    assert_eq!(b_hears.heard(), ["2"]);
 }
 
 #[test]
