@@ -8,6 +8,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hexline_model::{ChannelName, Route};
@@ -15,13 +17,15 @@ use hexline_model::{ChannelName, Route};
 use crate::link::Joined;
 use crate::{Position, Receiver, Replay, lock};
 
-/// How much may wait for one connection while its replay is fetched.
+/// How much may wait for one connection while its replay is fetched, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HoldLimits {
     /// How many messages.
     pub messages: usize,
     /// How many bytes of messages.
     pub bytes: usize,
+    /// How long a fetch may take. Whoever runs it holds it to that ([`crate::PendingJoin::at_most`]).
+    pub fetch: Duration,
 }
 
 /// Makes the reply to a join; `None` if its caller wants none.
@@ -61,7 +65,13 @@ pub(crate) struct WaitingJoin {
     pub(crate) number: u64,
     /// Set when it has arrived, or is waited for no longer.
     pub(crate) replay: Option<Replay>,
+    /// Who fetches it.
+    pub(crate) fetching: Fetching,
 }
+
+/// Who is woken when a join is waited for no longer.
+#[derive(Default)]
+pub(crate) struct Fetching(Option<Waker>);
 
 impl Holds {
     pub(crate) fn new(limits: HoldLimits) -> Self {
@@ -99,6 +109,23 @@ impl Holds {
         });
     }
 
+    /// Whether a join still waits for its replay. If so, who asks is woken when it does not.
+    pub(crate) fn is_waiting(&self, route: Route, number: u64, waker: &Waker) -> bool {
+        let mut holds = lock(&self.by_route);
+        let Some(hold) = holds.get_mut(&route) else {
+            return false;
+        };
+        let Some(join) = hold.waiting().find(|join| join.number == number) else {
+            return false;
+        };
+        join.fetching.0 = Some(waker.clone());
+        true
+    }
+
+    pub(crate) fn limits(&self) -> HoldLimits {
+        self.limits
+    }
+
     /// Waits for no replay of this channel any more.
     pub(crate) fn give_up(&self, route: Route, channel: &ChannelName) {
         self.change(route, |hold| {
@@ -110,7 +137,8 @@ impl Holds {
 
     /// Drops what is held for a connection that has gone.
     pub(crate) fn discard(&self, route: Route) {
-        self.change(route, |hold| hold.queue.clear());
+        // Dropped out of the lock.
+        let _discarded = self.change(route, |hold| std::mem::take(&mut hold.queue));
     }
 
     /// Queues a message behind what is held for its receiver.
@@ -151,10 +179,12 @@ impl Holds {
 
     /// Changes what is held for a connection, and sends what waits for nothing any more.
     fn change<T>(&self, route: Route, change: impl FnOnce(&mut Hold) -> T) -> Option<T> {
+        // Declared first, so that they are woken when the lock is free.
+        let _answered;
         let mut holds = lock(&self.by_route);
         let hold = holds.get_mut(&route)?;
         let changed = change(hold);
-        hold.flush();
+        _answered = hold.flush();
         if hold.queue.is_empty() {
             holds.remove(&route);
             // Inside the lock and after the last delivery: whoever reads it may deliver directly.
@@ -180,8 +210,10 @@ impl Hold {
         self.queue.push_back(held);
     }
 
-    /// Sends from the front, up to the first join whose replay is not here.
-    fn flush(&mut self) {
+    /// Sends from the front, up to the first join whose replay is not here. Returns who is to be woken,
+    /// for their joins were answered.
+    fn flush(&mut self) -> Vec<Fetching> {
+        let mut answered = Vec::new();
         while let Some(held) = self.queue.pop_front_if(|held| held.is_ready()) {
             let receiver = self.receiver.as_ref();
             if !matches!(held, Held::Join(_)) {
@@ -195,13 +227,15 @@ impl Hold {
                 Held::Answer(reply) => {
                     receiver.answer(&reply);
                 }
-                Held::Join(join) => {
+                Held::Join(mut join) => {
+                    answered.push(std::mem::take(&mut join.fetching));
                     if let Some(reply) = join.into_reply() {
                         receiver.answer(&reply);
                     }
                 }
             }
         }
+        answered
     }
 
     /// The joins whose replays are not here.
@@ -240,12 +274,21 @@ impl WaitingJoin {
     }
 }
 
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake();
+        }
+    }
+}
+
 impl Default for HoldLimits {
     /// Fits an outbox of 1 MiB beside what else waits in it.
     fn default() -> Self {
         Self {
             messages: 1000,
             bytes: 256 * 1024,
+            fetch: Duration::from_secs(10),
         }
     }
 }

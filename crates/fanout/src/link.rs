@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hexline_model::{ChannelName, Destination, Route};
@@ -9,7 +10,7 @@ use hexline_model::{ChannelName, Destination, Route};
 use crate::app::App;
 use crate::channel::{Channel, Newcomer};
 use crate::history::{Fetch, History};
-use crate::hold::WaitingJoin;
+use crate::hold::{Fetching, WaitingJoin};
 use crate::{Position, Presence, Published, Recall, Recalled, Receiver, Replay};
 
 /// A connection's own end: everything that the connection sends goes through it.
@@ -46,9 +47,11 @@ pub enum Joining {
     Later(PendingJoin),
 }
 
-/// Fetches what a member missed, then queues its reply.
+/// Fetches what a member missed, then queues its reply. Done too when the reply was queued for another
+/// reason: too much has waited, or the member has left.
 ///
-/// Dropped before its end, the reply says that the member was not recovered.
+/// Dropped before its end, the reply says that the member was not recovered; so is one to be that takes
+/// longer than [`PendingJoin::at_most`].
 pub struct PendingJoin {
     app: Arc<App>,
     route: Route,
@@ -130,6 +133,7 @@ impl Link {
                         reply: Box::new(reply),
                         number: 0,
                         replay: None,
+                        fetching: Fetching::default(),
                     };
                     joining = Joining::Later(PendingJoin {
                         number: app.holds().begin(&receiver, waiting),
@@ -158,7 +162,7 @@ impl Link {
 
     /// Publishes to every other member of a channel: encoded once, under the channel's order, with
     /// the position that the message got if the channel has a history. `encode` is not called if
-    /// nobody would hear it; it must be quick and must not call fan-out.
+    /// nobody would hear it, now or from the history; it must be quick and must not call fan-out.
     pub fn publish(
         &mut self,
         channel: &ChannelName,
@@ -173,6 +177,11 @@ impl Link {
                 .unwrap_or_default(),
             None => self.app.publish(channel, sender, encode),
         }
+    }
+
+    /// Sends to the connection itself, behind what it was sent before.
+    pub fn push(&self, message: &Bytes) -> bool {
+        self.app.deliver(self.receiver.as_ref(), message)
     }
 
     /// Sends to every other connection that the destination names. Returns how many took it.
@@ -263,12 +272,23 @@ impl Drop for Link {
     }
 }
 
+impl PendingJoin {
+    /// How long it may take.
+    pub fn at_most(&self) -> Duration {
+        self.app.holds().limits().fetch
+    }
+}
+
 impl Future for PendingJoin {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let (route, number) = (self.route, self.number);
+        if !self.app.holds().is_waiting(route, number, cx.waker()) {
+            return Poll::Ready(());
+        }
         self.fetch.as_mut().poll(cx).map(|replay| {
-            self.app.holds().settle(self.route, self.number, replay);
+            self.app.holds().settle(route, number, replay);
         })
     }
 }

@@ -1,7 +1,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hexline_fanout::{Joining, Link, Recall, Receiver as _};
+use hexline_fanout::{Joining, Link, Recall};
 use hexline_protocol::{ErrorCode, Id, Incoming, Item, PONG, RawCall, Reply};
 use hexline_services::signal::Outlet;
 use hexline_services::{Caller, Effect, Join, Outcome};
@@ -220,7 +220,7 @@ impl Calls {
                     responses.add(context.connection, response);
                 }
                 for effect in effects {
-                    self.apply(context.connection, effect);
+                    self.apply(effect);
                 }
                 None
             }
@@ -269,12 +269,13 @@ impl Calls {
             }
             Joining::Later(fetch) => {
                 let spawn = context.shared.spawn.as_ref();
-                Some(RunningCall::fetch(spawn, fetch, response))
+                let clock = &context.shared.clock;
+                Some(RunningCall::fetch(spawn, clock, fetch, response))
             }
         }
     }
 
-    fn apply(&mut self, connection: &Connection, effect: Effect) {
+    fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Join(channel, presence) => {
                 self.link.join(&channel, presence, |_| None);
@@ -283,7 +284,7 @@ impl Calls {
                 self.link.leave(&channel);
             }
             Effect::Push(message) => {
-                connection.deliver(&message);
+                self.link.push(&message);
             }
         }
     }

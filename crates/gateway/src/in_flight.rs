@@ -1,9 +1,11 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hexline_fanout::PendingJoin;
+use hexline_model::Clock;
 use hexline_protocol::{ErrorCode, Id, OwnedCall, OwnedId, Reply};
 use hexline_services::Outcome;
 use tokio::sync::oneshot;
@@ -51,7 +53,7 @@ pub(super) enum RunningCall {
         /// What it comes to.
         outcome: oneshot::Receiver<Result<Outcome<Reply>, CallFailure>>,
     },
-    /// What a member missed is fetched, and its response queued.
+    /// What a member missed is fetched, and its response queued; with or without what was missed.
     Join {
         /// When that is done.
         done: oneshot::Receiver<()>,
@@ -136,12 +138,18 @@ impl RunningCall {
 
     pub(super) fn fetch(
         spawn: &dyn Spawn,
+        clock: &Arc<dyn Clock>,
         fetch: PendingJoin,
         response: oneshot::Receiver<Bytes>,
     ) -> Self {
         let (sender, done) = oneshot::channel();
+        // From now on and not from the task's first turn, which may come later.
+        let until = clock.monotonic().plus(fetch.at_most());
+        let clock = Arc::clone(clock);
         spawn.spawn(Box::pin(async move {
-            fetch.await;
+            if clock.timeout_at(until, fetch).await.is_err() {
+                tracing::warn!("what a member missed was not fetched in time");
+            }
             // Nobody waits for it if the connection has gone.
             let _ = sender.send(());
         }));

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hexline_model::Monotonic;
+use hexline_model::{Clock, Monotonic};
 use hexline_protocol::CloseCode;
 use hexline_services::apps::AppLimits;
 use hexline_services::keys::Authorization;
@@ -41,6 +41,8 @@ pub struct ClientSessionContext {
     pub dispatcher: Box<dyn Dispatch>,
     /// Runs the calls that take their time.
     pub spawn: Arc<dyn Spawn>,
+    /// What calls that take their time are held to.
+    pub clock: Arc<dyn Clock>,
     /// What a connection may use up.
     pub limits: Arc<Limits>,
     /// What is counted.

@@ -120,6 +120,7 @@ impl Rig {
         let context = Arc::new(ClientSessionContext {
             dispatcher: Box::new(WithSlow(called, Arc::clone(&slow))),
             spawn: Arc::clone(&tasks) as _,
+            clock: shared(),
             limits,
             metrics,
             log,

@@ -220,6 +220,7 @@ impl Wiring<'_> {
                 ),
             }),
             spawn: Arc::clone(self.tasks) as _,
+            clock: Arc::clone(self.clock),
             limits,
             metrics: Arc::clone(&self.metrics.gateway),
             log: Arc::clone(self.log),

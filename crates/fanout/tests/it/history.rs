@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use hexline_fanout::{
@@ -11,7 +11,7 @@ use hexline_fanout::{
 };
 use hexline_model::{AppId, ChannelName};
 
-use crate::kit::{End, app, attach, channel, fanout, join, msg, to};
+use crate::kit::{End, TestReceiver, app, attach, channel, fanout, join, msg, to};
 
 /// Channels named `h.*` have a history; what is fetched arrives when the test says so.
 #[derive(Clone, Default)]
@@ -295,10 +295,12 @@ fn too_much_meanwhile_ends_the_waiting_and_loses_nothing() {
         HoldLimits {
             messages: 2,
             bytes: 1000,
+            ..HoldLimits::default()
         },
         HoldLimits {
             messages: 1000,
             bytes: 8,
+            ..HoldLimits::default()
         },
     ] {
         let histories = TestHistories::slow();
@@ -312,6 +314,7 @@ fn too_much_meanwhile_ends_the_waiting_and_loses_nothing() {
         say(&mut a, "h.x", "m");
         let expected = ["reply Some(1) not recovered", "m@2", "hello", "m@3"];
         assert_eq!(b.0.heard(), expected);
+        assert!(poll(&mut join).is_ready(), "it waits for no fetch");
         histories.arrive(0);
         assert!(poll(&mut join).is_ready());
         assert_eq!(b.0.heard(), [""; 0], "answered once");
@@ -381,6 +384,45 @@ fn two_joins_that_wait_are_answered_in_their_order() {
     assert!(poll(&mut first).is_ready());
     let expected = ["reply Some(0) ", "x@1", "reply Some(0) ", "y@1", "reply z"];
     assert_eq!(b.0.heard(), expected);
+}
+
+#[test]
+fn whoever_fetches_is_woken_once_the_reply_is_queued() {
+    struct Woken(Arc<TestReceiver>, Mutex<Vec<Vec<String>>>);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().expect("no panic").push(self.0.heard());
+        }
+    }
+    let histories = TestHistories::slow();
+    let fanout = &histories.fanout();
+    let (mut a, mut b) = (attach(fanout, "a/d"), attach(fanout, "b/d"));
+    let mut join = pending(&mut b, "h.x", since(0));
+    let woken = Arc::new(Woken(Arc::clone(&b.0), Mutex::default()));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    assert!(Pin::new(&mut join).poll(&mut cx).is_pending());
+    say(&mut a, "h.x", "m");
+    assert!(woken.1.lock().expect("no panic").is_empty());
+    b.1.leave(&channel("h.x"));
+    let heard = std::mem::take(&mut *woken.1.lock().expect("no panic"));
+    assert_eq!(heard, [["reply Some(0) not recovered", "m@1"]]);
+    assert!(Pin::new(&mut join).poll(&mut cx).is_ready());
+}
+
+#[test]
+fn what_a_connection_is_pushed_waits_behind_what_it_was_sent() {
+    let histories = TestHistories::slow();
+    let fanout = &histories.fanout();
+    let (mut a, mut b) = (attach(fanout, "a/d"), attach(fanout, "b/d"));
+    assert!(b.1.push(&msg("now")));
+    let mut join = pending(&mut b, "h.x", since(0));
+    say(&mut a, "h.x", "m");
+    assert!(b.1.push(&msg("own")));
+    assert_eq!(b.0.heard(), ["now"]);
+    histories.arrive(0);
+    assert!(poll(&mut join).is_ready());
+    assert_eq!(b.0.heard(), ["reply Some(0) ", "m@1", "own"]);
 }
 
 #[test]

@@ -132,6 +132,38 @@ async fn a_join_whose_replay_arrives_late_hears_everything_in_order() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_never_comes_blocks_no_call_once_too_much_has_waited() {
+    let rig = Rig::new(|_| ()).await;
+    let mut bob = rig.session("bob/d", None);
+    let mut alice = rig.session("alice/d", None);
+    rig.say(&mut alice, &call(1, "recall.all"));
+    rig.say(&mut alice, &call(2, "quick.a"));
+    for n in 0..=1000 {
+        rig.say(&mut bob, &publish("h.x", n));
+    }
+    rig.go_on(&mut alice);
+    let (said, close) = outgoing(&alice);
+    assert_eq!(said[0], NOT_RECOVERED);
+    assert_eq!(numbers(&said[1..1002]), (0..=1000).collect::<Vec<_>>());
+    assert_eq!(said[1002..], [answer(2, "a")]);
+    assert_eq!(close, None);
+}
+
+#[tokio::test]
+async fn a_fetch_that_never_comes_is_given_up_at_its_deadline() {
+    let rig = Rig::new(|_| ()).await;
+    let mut alice = rig.session("alice/d", None);
+    rig.say(&mut alice, &call(1, "recall.all"));
+    rig.say(&mut alice, &call(2, "quick.a"));
+    rig.clock.advance(Duration::from_millis(9999));
+    rig.go_on(&mut alice);
+    assert!(heard(&alice).is_empty());
+    rig.clock.advance(Duration::from_millis(1));
+    rig.go_on(&mut alice);
+    assert_eq!(heard(&alice), [NOT_RECOVERED, &answer(2, "a")]);
+}
+
+#[tokio::test]
 async fn a_batch_waits_for_a_replay_as_for_any_call() {
     let rig = Rig::new(|_| ()).await;
     let mut bob = rig.session("bob/d", None);
@@ -167,7 +199,9 @@ async fn a_replay_that_is_cut_off_is_answered_once() {
         rig.say(&mut alice, &wrap(&frame));
         rig.tasks.abort();
         rig.go_on(&mut alice);
-        let nothing = r#"{"jsonrpc":"2.0","id":1,"result":false}"#;
-        assert_eq!(heard(&alice), [wrap(nothing)]);
+        assert_eq!(heard(&alice), [wrap(NOT_RECOVERED)]);
     }
 }
+
+/// What [`recalling`] is answered if nothing comes of it.
+const NOT_RECOVERED: &str = r#"{"jsonrpc":"2.0","id":1,"result":false}"#;
