@@ -20,7 +20,7 @@
 //! something to say queues it and goes on; no lock is held across a write; a connection that
 //! can't keep up is closed, and only that one.
 //!
-//! To add a method: a variant of `protocol::Call`, a line in `dispatch.rs`.
+//! To add a method: its row in `protocol`, its rule in `services`, a line in `dispatch.rs`.
 
 mod calls;
 mod connection;
