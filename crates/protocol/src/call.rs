@@ -1,7 +1,6 @@
 use serde_json::value::RawValue;
 
-use crate::code::ErrorCode;
-use crate::fields::FieldsError;
+use crate::error::CallError;
 use crate::frame::RawCall;
 use crate::rows::{PushRow, Row};
 use crate::{session, signal};
@@ -79,30 +78,5 @@ impl<'a> Push<'a> {
     /// All rows.
     pub fn rows() -> impl Iterator<Item = &'static PushRow> {
         signal::Push::ROWS.iter()
-    }
-}
-
-/// Why a call cannot be made as it stands.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CallError {
-    /// There is no such method.
-    #[error("there is no such method")]
-    UnknownMethod,
-    /// The parameters do not fit.
-    #[error(transparent)]
-    Params(#[from] FieldsError),
-    /// A parameter that the method needs is absent or null.
-    #[error("{0} is missing")]
-    Missing(&'static str),
-}
-
-impl CallError {
-    /// The code to answer with.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::UnknownMethod => ErrorCode::MethodNotFound,
-            Self::Params(_) | Self::Missing(_) => ErrorCode::InvalidParams,
-        }
     }
 }

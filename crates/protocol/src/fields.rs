@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
-use crate::call::CallError;
+use crate::error::{CallError, FieldsError};
 use crate::params::Name;
 
 /// The members of a JSON object in the order written, their values untouched.
@@ -15,17 +15,6 @@ use crate::params::Name;
 /// that no two readers of one message can see different things.
 #[derive(Default)]
 pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-/// Why a value is no object that can be passed on.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct FieldsError(String);
-
-impl FieldsError {
-    pub(crate) fn new(message: String) -> Self {
-        Self(message)
-    }
-}
 
 impl<'a> Fields<'a> {
     /// The params of a call; absent ones are `{}`.
@@ -36,11 +25,11 @@ impl<'a> Fields<'a> {
     /// Reads an object.
     pub fn parse(params: &'a RawValue) -> Result<Self, FieldsError> {
         if !params.get().starts_with('{') {
-            return Err(FieldsError("params are not an object".to_owned()));
+            return Err(FieldsError::new("params are not an object".to_owned()));
         }
         serde_json::from_str(params.get()).map_err(|error| {
             // The position is relative to the params and the text is ours: it quotes no input.
-            FieldsError(match error.classify() {
+            FieldsError::new(match error.classify() {
                 serde_json::error::Category::Data => error.to_string(),
                 _ => "params are not valid JSON".to_owned(),
             })
@@ -70,7 +59,7 @@ impl<'a> Fields<'a> {
         };
         serde_json::from_str::<Option<Text<'a>>>(value.get())
             .map(|text| text.map(|Text(text)| text))
-            .map_err(|_| FieldsError(format!("{name} is {}, not a string", kind(value))))
+            .map_err(|_| FieldsError::new(format!("{name} is {}, not a string", kind(value))))
     }
 
     /// A name; `None` if it is absent or null.
@@ -80,7 +69,7 @@ impl<'a> Fields<'a> {
         };
         serde_json::from_str::<Option<Name<'a>>>(value.get()).map_err(|_| {
             let found = kind(value);
-            FieldsError(format!("{name} is {found}, not a string or an integer"))
+            FieldsError::new(format!("{name} is {found}, not a string or an integer"))
         })
     }
 

@@ -17,6 +17,7 @@ mod answer;
 mod call;
 mod close;
 mod code;
+mod error;
 mod fields;
 mod frame;
 mod openrpc;
@@ -27,10 +28,11 @@ pub mod session;
 pub mod signal;
 
 pub use answer::{Done, Reply};
-pub use call::{Call, CallError, Push};
+pub use call::{Call, Push};
 pub use close::CloseCode;
 pub use code::ErrorCode;
-pub use fields::{Fields, FieldsError};
+pub use error::{CallError, FieldsError};
+pub use fields::Fields;
 pub use frame::{
     Id, Incoming, Item, OwnedCall, OwnedId, PING, PONG, RawCall, batch, error, parse, result,
 };

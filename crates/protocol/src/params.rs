@@ -10,8 +10,8 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::call::CallError;
-use crate::fields::{Fields, FieldsError, is_integer, kind};
+use crate::error::{CallError, FieldsError};
+use crate::fields::{Fields, is_integer, kind};
 
 /// A channel, an address or an identity as a client writes it: old clients look at no types, so an
 /// integer is its decimal text.

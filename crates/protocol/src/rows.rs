@@ -183,7 +183,7 @@ macro_rules! methods {
             pub(crate) fn parse(
                 method: &str,
                 params: Option<& $($lifetime)? serde_json::value::RawValue>,
-            ) -> Option<Result<Self, $crate::call::CallError>> {
+            ) -> Option<Result<Self, $crate::error::CallError>> {
                 use $crate::rows::read_params;
                 Some(match method {
                     $($name => {
@@ -254,7 +254,7 @@ macro_rules! pushes {
             pub(crate) fn parse(
                 method: &str,
                 params: Option<&$lifetime serde_json::value::RawValue>,
-            ) -> Option<Result<Self, $crate::call::CallError>> {
+            ) -> Option<Result<Self, $crate::error::CallError>> {
                 use $crate::rows::read_params;
                 Some(match method {
                     $($name => {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::Done;
-use crate::call::CallError;
+use crate::error::CallError;
 use crate::fields::Fields;
 use crate::params::Name;
 use crate::push;
