@@ -63,7 +63,8 @@ where
     handler.ended(end.told(), Now::of(options.clock.as_ref()));
     // It leaves its channels before we say goodbye.
     drop(handler);
-    let goodbye = async {
+    // Boxed, or every connection would have room for its end from the beginning.
+    let goodbye = Box::pin(async {
         match end {
             End::ByServer(code) => {
                 options.metrics.closed(code);
@@ -76,7 +77,7 @@ where
             End::ByClient(code) => socket.answer_goodbye(code).await,
             End::Lost => Ok(()),
         }
-    };
+    });
     // Whether the client takes its leave or not, the connection is over.
     let _ = options.clock.timeout(GOODBYE, goodbye).await;
 }

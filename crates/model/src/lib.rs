@@ -23,7 +23,7 @@ mod time;
 
 pub use address::{Address, AddressError, Destination, Route};
 pub use channel::{ChannelError, ChannelKind, ChannelName};
-pub use clock::{Clock, Elapsed, ManualClock, Sleep, Stopwatch, SystemClock, Timer};
+pub use clock::{Clock, Elapsed, ManualClock, Sleep, Stopwatch, SystemClock, Timeout, Timer};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy};
 pub use id::{
     ApiKey, AppId, AuditId, ConsoleSessionId, DeliveryId, EventId, IdError, KeyId, NodeId,

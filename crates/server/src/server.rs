@@ -14,9 +14,7 @@ use hexline_token::Algorithm;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{
-    ConnectionLimiter, Doors, DoorsOptions, SocketLimits, files_for_sockets, most_sockets,
-};
+use crate::accept::{Doors, DoorsOptions, SocketLimits, files_for_sockets, most_sockets};
 use crate::adapters::webhooks::Post;
 use crate::adapters::{jwks::JwksFetcher, tls::Tls};
 use crate::claim::claim;
@@ -128,12 +126,7 @@ impl ServerBuilder {
             log: &log,
             tasks: &tasks,
         };
-        let limiter = ConnectionLimiter::new(
-            socket_limits(&config.limits, files),
-            wiring.proxies(),
-            Arc::clone(&clock),
-            Arc::clone(&metrics),
-        );
+        let limiter = wiring.limiter(socket_limits(&config.limits, files));
         let (webhooks, waiting) = wiring.webhooks();
         let hooks = wiring.hooks(&webhooks);
         let key_sets = Arc::new(JwksFetcher::new(

@@ -22,7 +22,7 @@ use hexline_services::webhooks::{Backoff, Entry, WebhookOptions, WebhookService}
 use hexline_store::{Backend, Database};
 use tokio::sync::mpsc;
 
-use crate::accept::Upgrades;
+use crate::accept::{ConnectionLimiter, SocketLimits, Upgrades};
 use crate::adapters::jwks::JwksFetcher;
 use crate::adapters::outbound::OutboundHttp;
 use crate::adapters::store_probe::DatabaseProbe;
@@ -78,6 +78,12 @@ impl Wiring<'_> {
         Proxies::new(self.config.trusted_proxies.clone())
     }
 
+    /// What bounds the sockets.
+    pub(crate) fn limiter(&self, limits: SocketLimits) -> ConnectionLimiter {
+        let (clock, metrics) = (Arc::clone(self.clock), Arc::clone(self.metrics));
+        ConnectionLimiter::new(limits, self.proxies(), clock, metrics)
+    }
+
     /// What tells webhooks of what happens.
     pub(crate) fn hooks(&self, webhooks: &Arc<WebhookService>) -> Arc<Hooks> {
         let registry = Arc::clone(self.services.registry());
@@ -107,8 +113,10 @@ impl Wiring<'_> {
         let urls = self.config.provider_rule();
         Ok(Arc::new(AuthService::new(
             Arc::new(self.database.clone()),
-            Arc::clone(&self.services.keys),
-            Arc::clone(&self.services.vault),
+            (
+                Arc::clone(&self.services.keys),
+                Arc::clone(&self.services.vault),
+            ),
             Arc::new(self.tokens()),
             Arc::new(OutboundHttp::new(urls)?),
             Arc::clone(self.clock),

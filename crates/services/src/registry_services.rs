@@ -39,7 +39,12 @@ impl RegistryServices {
         Ok(Self {
             apps: Arc::new(AppService::new(shared(), time(), Arc::clone(&entropy))),
             revocations: Arc::new(RevocationService::new(shared(), time())),
-            keys: Arc::new(KeyService::new(shared(), time(), entropy, options)),
+            keys: Arc::new(KeyService::new(
+                shared(),
+                time(),
+                entropy,
+                options.jwks_urls,
+            )),
             vault,
         })
     }

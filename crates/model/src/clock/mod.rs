@@ -3,6 +3,7 @@
 //! * `system.rs`: the machine's clocks, and Tokio's timers (feature `timers`).
 //! * `manual.rs`: a clock that stands still until it is told to move.
 //! * `sleep.rs`: a timer of either, and the traits behind it.
+//! * `timeout.rs`: a future that is waited for until a moment.
 //! * `stopwatch.rs`: how long work takes, for metrics.
 //!
 //! Invariants: a deadline is a moment and no span, so that a timer that is set after its moment has
@@ -16,15 +17,14 @@ mod manual;
 mod sleep;
 mod stopwatch;
 mod system;
+mod timeout;
 
 pub use manual::ManualClock;
 pub use sleep::{Elapsed, Sleep, Timer};
 pub use stopwatch::Stopwatch;
 pub use system::SystemClock;
+pub use timeout::Timeout;
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::task::Poll;
 use std::time::Duration;
 
 use crate::{Monotonic, Timestamp};
@@ -47,27 +47,13 @@ pub trait Clock: Send + Sync {
 }
 
 impl dyn Clock + '_ {
-    /// Waits for a future, but for no longer than a span.
-    pub async fn timeout<F: Future>(
-        &self,
-        span: Duration,
-        future: F,
-    ) -> Result<F::Output, Elapsed> {
-        self.timeout_at(self.monotonic().plus(span), future).await
+    /// Waits for a future, but for no longer than a span from now.
+    pub fn timeout<F: Future>(&self, span: Duration, future: F) -> Timeout<F> {
+        self.timeout_at(self.monotonic().plus(span), future)
     }
 
     /// Waits for a future, but no longer than until a moment.
-    pub async fn timeout_at<F: Future>(
-        &self,
-        at: Monotonic,
-        future: F,
-    ) -> Result<F::Output, Elapsed> {
-        let mut sleep = self.sleep_until(at);
-        let mut future = pin!(future);
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending => Pin::new(&mut sleep).poll(cx).map(|()| Err(Elapsed)),
-        })
-        .await
+    pub fn timeout_at<F: Future>(&self, at: Monotonic, future: F) -> Timeout<F> {
+        Timeout::new(future, self.sleep_until(at))
     }
 }

@@ -96,8 +96,7 @@ impl AuthService {
     /// Puts the service together.
     pub fn new(
         store: Arc<dyn AuthStore>,
-        keys: Arc<KeyService>,
-        vault: Arc<VaultService>,
+        (keys, vault): (Arc<KeyService>, Arc<VaultService>),
         tokens: Arc<TokenService>,
         outbound: Arc<dyn Outbound>,
         clock: Arc<dyn Clock>,

@@ -40,16 +40,14 @@ impl KeyService {
         writer: Arc<RegistryWriter>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        options: KeyOptions,
+        jwks_urls: UrlRule,
     ) -> Self {
         Self {
             registry: Arc::clone(writer.registry()),
             writer,
             clock,
             entropy,
-            validator: KeyValidator {
-                jwks_urls: options.jwks_urls,
-            },
+            validator: KeyValidator { jwks_urls },
         }
     }
 

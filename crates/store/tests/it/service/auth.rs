@@ -54,8 +54,7 @@ impl World {
         let caller = made.expect("there is a key that signs");
         let auth = AuthService::new(
             Arc::new(rig.database.clone()),
-            Arc::clone(&services.keys),
-            Arc::clone(&services.vault),
+            (Arc::clone(&services.keys), Arc::clone(&services.vault)),
             Arc::new(TokenService::new(
                 Arc::clone(&services.keys),
                 "http://localhost:8000",
