@@ -1,6 +1,7 @@
 //! Channels with a history: positions, and joins that are told of the past.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -441,4 +442,51 @@ fn a_channel_with_a_past_outlives_its_members() {
         b.1.join_recalling(&channel("h.x"), visible, since(0), reply);
     assert!(matches!(joining, Joining::Done));
     assert_eq!(b.0.heard(), ["reply Some(1) one@1"]);
+}
+
+#[test]
+fn a_channel_whose_past_has_run_out_is_forgotten() {
+    #[derive(Clone, Default)]
+    struct Brief {
+        opened: Arc<AtomicUsize>,
+        has_run_out: Arc<AtomicBool>,
+    }
+    impl HistoryRules for Brief {
+        fn open(&self, _app: AppId, _channel: &ChannelName) -> Option<Box<dyn History>> {
+            self.opened.fetch_add(1, Ordering::Relaxed);
+            Some(Box::new(self.clone()))
+        }
+    }
+    impl History for Brief {
+        fn position(&self) -> Position {
+            TestHistory::at(0)
+        }
+
+        fn next(&self) -> Position {
+            TestHistory::at(1)
+        }
+
+        fn record(&mut self, _position: Position, _message: &Bytes) {}
+
+        fn recall(&mut self, _recall: Recall) -> Recalled {
+            Recalled::Now(Replay::None)
+        }
+
+        fn is_empty(&self) -> bool {
+            self.has_run_out.load(Ordering::Relaxed)
+        }
+    }
+    let rules = Brief::default();
+    let fanout = &fanout().recording(Arc::new(rules.clone()));
+    let publish = || {
+        fanout.publish(app(1), &channel("x"), |_| msg("m"));
+        rules.opened.load(Ordering::Relaxed)
+    };
+    assert_eq!(publish(), 1);
+    fanout.forget_spent();
+    assert_eq!(publish(), 1, "it has a past");
+    rules.has_run_out.store(true, Ordering::Relaxed);
+    assert_eq!(publish(), 1);
+    fanout.forget_spent();
+    assert_eq!(publish(), 2, "it began anew");
 }
