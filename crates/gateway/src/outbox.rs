@@ -10,13 +10,13 @@ use prometheus_client::metrics::gauge::Gauge;
 ///
 /// Whoever has something to say pushes; the connection's own task takes. A push that would go
 /// over the bound closes the connection as too slow, drops what waited, and harms nobody else.
-/// Messages taken stay counted until [`Outbox::written`].
+/// Messages taken stay counted until `written`.
 ///
 /// An answer was asked for, and may be larger than the bound if there was room before it: it does
 /// not show that its reader is slow. What comes after it finds the room that it would have found
 /// without.
 ///
-/// While a batch is carried out, messages are held back ([`Outbox::hold`]): they count, and go out
+/// While a batch is carried out, messages are held back (`hold`): they count, and go out
 /// behind its answer. A stop closes only when every answer that is owed is in the queue.
 pub struct Outbox {
     state: Mutex<State>,

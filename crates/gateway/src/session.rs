@@ -82,7 +82,7 @@ impl ClientSession {
         );
     }
 
-    /// Goes on with another token of the same device ([`Permit::exchange`]).
+    /// Goes on with another token of the same device.
     pub fn exchange(&mut self, new: Authorization) -> Result<(), ExchangeError> {
         self.permit.exchange(new)?;
         let connection = &self.permit.connection;

@@ -27,7 +27,7 @@
 //! **To add** something to remember: a method on the trait in `store.rs` with its promise, both
 //! migrations and the SQL in the store crate, a case in its shared suite; then a rule in
 //! `service.rs`. A new kind of key: a constructor in `key.rs`, then follow the compiler through
-//! `validate.rs` and `registry.rs`. A new error: a variant, and its word in [`KeyError::code`].
+//! `validate.rs` and `registry.rs`. A new error: a variant, and its word in `error.rs`.
 
 mod api_key;
 mod authorization;

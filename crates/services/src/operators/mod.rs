@@ -22,7 +22,7 @@
 //!
 //! **To add** something to remember: a method on the trait in `store.rs` with its promise, both
 //! migrations and the SQL in the store crate, a case in its shared suite; then a rule in
-//! `service.rs`. A new error: a variant, and its word in [`OperatorError::code`].
+//! `service.rs`. A new error: a variant, and its word in `error.rs`.
 
 mod confirmation;
 mod error;

@@ -31,7 +31,7 @@ pub trait RevocationStore: Send + Sync {
     async fn add(&self, revocation: &Revocation) -> Result<Revision, StoreError>;
 
     /// Removes the revocations of an app that are behind the horizon; how many there were.
-    /// No change in the sense of [`Journal`], but refused like one if there was another since:
+    /// No change in the sense of [`Journal`](crate::keys::Journal), but refused like one if there was another since:
     /// the horizon follows from the app's settings.
     async fn sweep(
         &self,
@@ -67,7 +67,7 @@ pub trait HoldStore: Send + Sync {
     ) -> Result<Option<Revision>, StoreError>;
 
     /// Removes the holds of all apps that ended before then; how many there were. No change in the
-    /// sense of [`Journal`].
+    /// sense of [`Journal`](crate::keys::Journal).
     async fn sweep(&self, before: Timestamp) -> Result<u64, StoreError>;
 }
 
