@@ -57,13 +57,13 @@ impl Fanout {
         Link::attach(self.app_or_new(app), receiver)
     }
 
-    /// Sends to every connection that the destination names, on nobody's behalf. Returns how many
+    /// Sends to every connection that the destination names, without a sender. Returns how many
     /// took it.
     pub fn send(&self, app: AppId, to: &Destination, message: &Bytes) -> usize {
         self.app(app).map_or(0, |app| app.send(to, None, message))
     }
 
-    /// Sends to every member of a channel that the destination names, on nobody's behalf. Returns how
+    /// Sends to every member of a channel that the destination names, without a sender. Returns how
     /// many took it.
     pub fn send_in(
         &self,
@@ -79,7 +79,7 @@ impl Fanout {
             .map_or(0, |channel| channel.send(&app, to, None, message))
     }
 
-    /// Publishes to every member of a channel, on nobody's behalf. See [`Link::publish`].
+    /// Publishes to every member of a channel, without a sender. See [`Link::publish`].
     pub fn publish(
         &self,
         app: AppId,

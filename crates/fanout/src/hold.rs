@@ -24,7 +24,7 @@ pub struct HoldLimits {
     pub messages: usize,
     /// How many bytes of messages.
     pub bytes: usize,
-    /// How long a fetch may take. Whoever runs it holds it to that ([`crate::PendingJoin::at_most`]).
+    /// How long a fetch may take. The runner of the fetch keeps to it ([`crate::PendingJoin::at_most`]).
     pub fetch: Duration,
 }
 
@@ -187,7 +187,7 @@ impl Holds {
         _answered = hold.flush();
         if hold.queue.is_empty() {
             holds.remove(&route);
-            // Inside the lock and after the last delivery: whoever reads it may deliver directly.
+            // Inside the lock and after the last delivery: a reader of it may then deliver directly.
             self.count.fetch_sub(1, Ordering::Release);
         }
         Some(changed)

@@ -5,7 +5,7 @@ use hexline_model::{Address, AppId, ChannelName};
 
 /// One live connection, as fan-out sees it.
 ///
-/// Whoever attached it gets its own type back from [`crate::Fanout::receivers`]: an
+/// The caller that attached it gets its own type back from [`crate::Fanout::receivers`]: an
 /// `Arc<dyn Receiver>` is an `Arc<dyn Any + Send + Sync>`, which can be downcast.
 pub trait Receiver: Any + Send + Sync {
     /// Returns where it is.

@@ -238,7 +238,7 @@ impl Calls {
         }
     }
 
-    /// Joins, and tells of the past. Whoever has it makes the response, and queues it in its turn;
+    /// Joins, and asks for the past. The holder of the replay makes the response and queues it;
     /// that of a batch comes here.
     fn join_recalling(
         &mut self,

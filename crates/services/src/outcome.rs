@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// What a call came to: what its caller is told, and what then happens to the caller's own connection.
 ///
-/// Whoever carries it out queues the reply, then applies the effects, so nobody hears of what follows
+/// The session that carries it out queues the reply, then applies the effects, so nobody hears of what follows
 /// from a call before its answer. What a call does to others, a publish or a write, is done already.
 #[derive(Debug)]
 pub enum Outcome<R> {

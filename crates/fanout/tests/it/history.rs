@@ -488,5 +488,5 @@ fn a_channel_whose_past_has_run_out_is_forgotten() {
     rules.has_run_out.store(true, Ordering::Relaxed);
     assert_eq!(publish(), 1);
     fanout.forget_spent();
-    assert_eq!(publish(), 2, "it began anew");
+    assert_eq!(publish(), 2, "its history begins again");
 }
